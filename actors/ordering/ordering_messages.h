@@ -1,0 +1,10 @@
+/* The messages and records of ordered events; see ordering_messages.def for their fields. */
+#ifndef ORDERING_MESSAGES_H
+#define ORDERING_MESSAGES_H
+
+#define WIRE_TABLE "actors/ordering/ordering_messages.def"
+#include "runtime/wire/table_types.h"
+
+extern const wire_table_t ordering_table;
+
+#endif

@@ -1,0 +1,127 @@
+/* The core of one partition: order, duplicates, held events, fencing. Pure: no clock, socket,
+ * thread, SQL, log or random number. Time is an argument, effects go into the caller's buffer.
+ *
+ * Identity in a producer-sequenced topic is (producer, key, sequence). Per (producer, key):
+ *
+ *      accepted = 4        gap        held
+ *   1  2  3  4  |  5 missing  |  6  7     9
+ *   ------------+-------------+------------------> sequence
+ *   duplicate   |  accepted   |  duplicate of a held one, held, or OUT_OF_ORDER
+ *
+ * Invariants (partition_check evaluates them):
+ *  - {1 .. highest seen} is the disjoint union of accepted, held and missing (O3);
+ *  - an event is appended as accepted exactly once, with consecutive offsets (O7, O10);
+ *  - held items and bytes are within their limits (O5).
+ *
+ * The state is what the log says: applying the records of the log to an empty partition (or to a
+ * snapshot) gives the same state as the steps that wrote them. Records: `event` with an offset
+ * (accepted; it also discharges a held one of the same identity), `event` without an offset
+ * (held), `producer_mark`. Applying a record twice changes nothing, so that a snapshot may be
+ * written in chunks. The log never refers back: a released event is written again with its offset.
+ *
+ * Answers for events in the same step order as their appends: an answer holds once everything
+ * appended before it is on disk. */
+#ifndef ORDERING_PARTITION_H
+#define ORDERING_PARTITION_H
+
+#include "actors/ordering/ordering_messages.h"
+#include "runtime/base/buffer.h"
+
+typedef enum sequence_mode {
+    SEQUENCE_PRODUCER = 1,
+    SEQUENCE_ARRIVAL = 2,
+} sequence_mode_t;
+
+typedef struct partition_limits {
+    sequence_mode_t mode;
+    uint64_t held_items_max;     /* per partition */
+    uint64_t held_bytes_max;     /* per partition, of encoded event records */
+    uint64_t key_held_items_max; /* per key */
+    int64_t hold_us_max;         /* a gap older than this holds no further event */
+    uint8_t hash_seed[16];       /* SipHash key: keys are strangers' bytes */
+} partition_limits_t;
+
+typedef enum event_result {
+    EVENT_STORED = 1,
+    EVENT_DUPLICATE = 2,
+    EVENT_HELD = 3,
+    EVENT_REJECTED = 4,
+} event_result_t;
+
+/* What a step wants done, in order. `data` of an append lies in `bytes` of the same effects. */
+typedef enum partition_effect_kind {
+    PARTITION_APPEND, /* write a record: `record` RECORD_event or RECORD_producer_mark */
+    PARTITION_ANSWER, /* answer the publish with `token` */
+} partition_effect_kind_t;
+
+typedef struct partition_effect {
+    partition_effect_kind_t kind;
+    uint32_t record;
+    size_t data_at;
+    size_t data_size;
+    uint64_t offset; /* append of an accepted event: its offset; else 0 */
+    uint64_t token;
+    event_result_t result;
+    capstan_err_t err; /* of EVENT_REJECTED */
+} partition_effect_t;
+
+typedef struct partition_effects {
+    partition_effect_t *list;
+    size_t count;
+    size_t capacity;
+    buffer_t bytes;
+} partition_effects_t;
+
+void partition_effects_clear(partition_effects_t *self);
+void partition_effects_fini(partition_effects_t *self);
+
+typedef struct partition partition_t;
+
+partition_t *partition_new(const partition_limits_t *limits);
+void partition_destroy(partition_t **self_p);
+
+/* One event. `now_us` is UTC and durable. Effects are appended to `effects`. */
+void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const publish_t *event,
+                       partition_effects_t *effects);
+
+/* A producer got a new epoch. A smaller or equal one changes nothing. */
+void partition_fence(partition_t *self, slice_t producer, uint64_t producer_epoch,
+                     partition_effects_t *effects);
+
+/* Recovery: rows of a snapshot in any order, then records of the log in order.
+ * Errors: STORE_CORRUPT for bytes that the tables cannot decode or that contradict the state. */
+CAPSTAN_MUST_CHECK capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value);
+CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32_t record,
+                                                       slice_t data);
+
+/* Snapshot: hands out up to about `bytes_max` of rows that changed since they were last handed
+ * out (the rest stays marked), as the elements of a LIST of snapshot_row, added to `rows` through
+ * `add`. Returns true when no changed row is left. Rows may be newer than the lsn that the
+ * snapshot will name, never older. */
+typedef void partition_row_fn(void *context, slice_t key, slice_t value);
+bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context);
+/* Marks every row as changed, so that the next save is complete. */
+void partition_touch_all(partition_t *self);
+
+typedef struct partition_figures {
+    uint64_t offset_next;
+    uint64_t keys;
+    uint64_t held_items;
+    uint64_t held_bytes;
+    uint64_t gaps;
+    int64_t oldest_gap_us; /* 0: none */
+    uint64_t accepted;     /* since the process started */
+    uint64_t duplicates;
+    uint64_t rejected;
+} partition_figures_t;
+
+partition_figures_t partition_figures(const partition_t *self);
+
+/* The oldest open gaps, at most `count`; returns how many. Slices live until the next change. */
+size_t partition_gaps(const partition_t *self, gap_t *ret_gaps, size_t count);
+
+/* The invariants above. NULL when all hold, otherwise the name of the first that does not
+ * (constant text, beginning with its number in the list of invariants, for example "O3"). */
+const char *partition_check(const partition_t *self);
+
+#endif

@@ -1,0 +1,64 @@
+/* The C side of an external peer: what the program's own commands use to talk to a node over tcp.
+ *
+ * A peer is used by one thread. It greets, resends after a reconnect what was not answered, keeps
+ * within the node's credit, and batches what is published until the next peer_poll or until a
+ * batch is full. It opens its own ZeroMQ context: use it in processes that host no node. */
+#ifndef PEER_PEER_H
+#define PEER_PEER_H
+
+#include "actors/ordering/ordering_messages.h"
+#include "brokers/gateway/gateway_messages.h"
+#include "runtime/wire/wire_messages.h"
+
+typedef struct peer peer_t;
+
+typedef struct peer_options {
+    const char *endpoint;
+    const char *name;              /* 1 to 128 bytes; NULL: "peer-<random>" */
+    int64_t connect_timeout_us;    /* 0: 10 s */
+    uint32_t unanswered_max;       /* publishes kept for resending; 0: 65,536 */
+    uint64_t deliver_bytes_window; /* granted to the node for deliveries; 0: 8 MiB */
+    uint32_t batch_messages;       /* publishes per batch; 0: 64 */
+} peer_options_t;
+
+typedef struct peer_handlers {
+    void *context;
+    /* A publish was answered: result as in record `outcome`, err for rejected. */
+    void (*outcome)(void *context, uint64_t token, uint64_t result, capstan_err_t err);
+    /* Events arrived; valid during the call. Their credit is given back when it returns. */
+    void (*deliver)(void *context, const deliver_t *deliver);
+    /* The session was lost and opened again (subscriptions are gone: subscribe again). */
+    void (*reconnected)(void *context);
+    /* The node ended a subscription. */
+    void (*subscription_ended)(void *context, uint64_t subscription, capstan_err_t err);
+} peer_handlers_t;
+
+/* Connects and greets. `ret_text` gets what, where and what to do when it fails.
+ * Errors: TIMEOUT, WRONG_VERSION, STALE_SESSION, INVALID (endpoint). */
+CAPSTAN_MUST_CHECK capstan_err_t peer_connect(const peer_options_t *options,
+                                              const peer_handlers_t *handlers, peer_t **ret_peer,
+                                              char *ret_text, size_t text_size);
+/* Sends what is batched, says goodbye, closes; waits at most `linger_us` for unanswered publishes. */
+void peer_close(peer_t **self_p, int64_t linger_us);
+
+const welcome_t *peer_welcome(const peer_t *self);
+
+/* Queues one event. NO_CREDIT: nothing was queued; poll and try again. TOO_LARGE: never fits. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_publish(peer_t *self, const publish_t *event, uint64_t token);
+uint64_t peer_unanswered(const peer_t *self);
+
+void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge);
+
+/* Sends a request and serves the connection until its answer. `ret_body` points to the encoded
+ * reply until the next call on this peer. A `failure` reply comes back as its error, its text in
+ * `ret_text`. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_request(peer_t *self, const wire_record_t *message,
+                                              const void *body, const wire_record_t *reply,
+                                              int64_t timeout_us, slice_t *ret_body,
+                                              char *ret_text, size_t text_size);
+
+/* Sends what is batched, receives, calls handlers; waits at most `timeout_us` for input (0: not at
+ * all). Returns the number of messages handled. It reconnects by itself, for ever. */
+size_t peer_poll(peer_t *self, int64_t timeout_us);
+
+#endif

@@ -1,0 +1,135 @@
+/* Actors: state that one thread at a time touches, and a mailbox.
+ *
+ * An actor lives in a cell (a thread). Its handlers run one after another, never at once, and must
+ * not block: a handler that waits holds up every actor of its cell (actors that have to block get
+ * a cell of their own). Everything in this header is called from inside a handler of `self`,
+ * except where it says otherwise. */
+#ifndef CAPSTAN_ACTOR_H
+#define CAPSTAN_ACTOR_H
+
+#include <capstan/error.h>
+#include <capstan/ref.h>
+#include <capstan/slice.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct capstan_node capstan_node_t;
+typedef struct capstan_actor capstan_actor_t;
+
+typedef enum capstan_kind {
+    CAPSTAN_KIND_REQUEST = 1, /* wants one reply or error */
+    CAPSTAN_KIND_REPLY = 2,
+    CAPSTAN_KIND_EVENT = 3, /* wants no answer */
+    CAPSTAN_KIND_ERROR = 4, /* body: message `failure` */
+} capstan_kind_t;
+
+/* A received message. It and everything it points to live until the handler returns. */
+typedef struct capstan_message {
+    uint32_t message; /* number of the message's row */
+    uint32_t kind;    /* capstan_kind_t */
+    uint32_t flags;
+    capstan_ref_t sender;
+    capstan_ref_t target;
+    uint64_t correlation;
+    uint64_t owner_epoch;
+    int64_t deadline_us; /* on the node's monotonic clock; 0 is none */
+    capstan_slice_t body;
+} capstan_message_t;
+
+/* What an actor does. `receive` is required, the others may be NULL. */
+typedef struct capstan_behaviour {
+    const char *name;
+
+    /* Runs first, on the actor's cell. Failure ends the actor before it had a message. */
+    capstan_err_t (*init)(capstan_actor_t *self, void *argument);
+
+    /* One message. A returned error ends the actor; it is logged and told to those who watch. */
+    capstan_err_t (*receive)(capstan_actor_t *self, const capstan_message_t *message);
+
+    /* A timer of this actor is due. */
+    void (*timer)(capstan_actor_t *self, uint64_t timer, void *cookie);
+
+    /* A watched descriptor or socket is ready. */
+    void (*ready)(capstan_actor_t *self, void *cookie);
+
+    /* The cell has run dry of messages for this turn, after this actor had at least one: the
+     * place to send what was gathered. */
+    void (*turn_end)(capstan_actor_t *self);
+
+    /* The node is stopping. The actor finishes what it must and calls capstan_actor_exit, now or
+     * later. Without this handler the actor exits at once. */
+    void (*stop)(capstan_actor_t *self);
+
+    /* Frees the state. Runs last, on the actor's cell, also after a failed init. */
+    void (*destroy)(capstan_actor_t *self);
+} capstan_behaviour_t;
+
+/* What happens to a message that does not fit the receiver's mailbox. */
+typedef enum capstan_overflow {
+    CAPSTAN_OVERFLOW_FAIL, /* the sender gets MAILBOX_FULL */
+    CAPSTAN_OVERFLOW_DROP, /* dropped and counted; the sender goes on */
+} capstan_overflow_t;
+
+typedef struct capstan_spawn_options {
+    const char *name; /* for status and resolve; NULL: the behaviour's name; copied */
+    const char *cell; /* named cell, started on first use; NULL: the caller's cell */
+    void *argument;   /* passed to init; must live until then */
+    uint32_t mailbox_messages; /* 0: the node's default */
+    uint64_t mailbox_bytes;    /* 0: the node's default */
+    capstan_overflow_t overflow;
+} capstan_spawn_options_t;
+
+/* Starts an actor. On the caller's own cell `init` has run when this returns, and its error is
+ * returned; elsewhere it runs later, and a failed init is told by a `down` to those who watch.
+ * Errors: LIMIT (actors, cells), NO_MEMORY, STOPPING. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_spawn(capstan_actor_t *self,
+                                                           const capstan_behaviour_t *behaviour,
+                                                           const capstan_spawn_options_t *options,
+                                                           capstan_ref_t *ret_ref);
+
+/* Ends the calling actor after the running handler. What is left in its mailbox is dropped and
+ * counted as dropped(stopped). `reason` is told to those who watch; CAPSTAN_OK is a normal end. */
+CAPSTAN_API void capstan_actor_exit(capstan_actor_t *self, capstan_err_t reason);
+
+CAPSTAN_API capstan_ref_t capstan_actor_ref(const capstan_actor_t *self);
+CAPSTAN_API capstan_node_t *capstan_actor_node(const capstan_actor_t *self);
+CAPSTAN_API void *capstan_actor_state(const capstan_actor_t *self);
+CAPSTAN_API void capstan_actor_set_state(capstan_actor_t *self, void *state);
+
+/* The turn's time: monotonic, and UTC; microseconds. Read once per turn, so nearly free. */
+CAPSTAN_API int64_t capstan_now_us(const capstan_actor_t *self);
+CAPSTAN_API int64_t capstan_utc_us(const capstan_actor_t *self);
+
+/* Sends an event. Never blocks. The body is copied. Messages from one actor to another arrive in
+ * the order sent. Errors: GONE, MAILBOX_FULL; after an error nothing was sent. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_tell(capstan_actor_t *self,
+                                                          capstan_ref_t target, uint32_t message,
+                                                          capstan_slice_t body);
+
+/* Sends a request. Exactly one answer follows through `receive`: a reply, or an ERROR of the same
+ * correlation (TIMEOUT when the deadline passes, GONE when the receiver ends). Errors as in
+ * capstan_tell; after an error no answer follows. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_ask(capstan_actor_t *self,
+                                                         capstan_ref_t target, uint32_t message,
+                                                         capstan_slice_t body, int64_t timeout_us,
+                                                         uint64_t *ret_correlation);
+
+/* Withdraws a request: its answer will not come. */
+CAPSTAN_API void capstan_cancel(capstan_actor_t *self, uint64_t correlation);
+
+/* Answers a request. A reply to a sender that has gone is dropped and counted. Replies need no
+ * mailbox space: the request reserved it. */
+CAPSTAN_API void capstan_reply(capstan_actor_t *self, const capstan_message_t *request,
+                               uint32_t message, capstan_slice_t body);
+CAPSTAN_API void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request,
+                                     capstan_err_t err, const char *text);
+
+/* A timer that fires once, `after_us` microseconds from now. Returns its number, never 0. */
+CAPSTAN_API uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie);
+CAPSTAN_API void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer);
+
+/* Asks for one `down` message when `target` ends; at once when it has ended. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_monitor(capstan_actor_t *self,
+                                                             capstan_ref_t target);
+
+#endif

@@ -1,0 +1,49 @@
+/* What actors and brokers inside the library may use of the runtime beyond the public headers. */
+#ifndef RUNTIME_RUNTIME_H
+#define RUNTIME_RUNTIME_H
+
+#include "runtime/base/slice.h"
+#include "runtime/mailbox.h"
+
+#include <capstan/node.h>
+
+/* The node's one ZeroMQ context. Sockets made from it belong to the cell that made them and are
+ * closed by the actor that made them, in `destroy` at the latest. */
+void *node_zmq(capstan_node_t *self);
+uint64_t node_id(const capstan_node_t *self);
+uint32_t node_boot(const capstan_node_t *self);
+
+/* Readiness of a descriptor (POLLIN) or a ZeroMQ socket (ZMQ_POLLIN), told through the behaviour's
+ * `ready` with this cookie, level-triggered, at most once per turn. */
+capstan_err_t actor_watch_fd(capstan_actor_t *self, int fd, void *cookie);
+capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket, void *cookie);
+void actor_unwatch(capstan_actor_t *self, void *cookie);
+
+/* Sends with an envelope of the caller's choice: kind, correlation and flags are taken from
+ * `envelope`, sender too when it is not null. Used by the gateway to pass on peers' messages, and
+ * for messages that need no mailbox space (`always`). */
+typedef struct send_options {
+    uint32_t message;
+    uint32_t kind;
+    uint32_t flags;
+    uint64_t correlation;
+    uint64_t owner_epoch;
+    bool always; /* a reply, an acknowledgement, a grant: never refused for want of space */
+} send_options_t;
+CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
+                                            const send_options_t *options, slice_t body);
+
+/* True when the node is stopping. Any thread. */
+bool node_stopping(const capstan_node_t *self);
+
+/* One row per live actor, for status. Any thread; the figures are of slightly different instants. */
+typedef struct actor_figures {
+    const char *name;
+    const char *cell;
+    capstan_ref_t ref;
+    mailbox_account_t account; /* `queued` is sent - delivered - dropped here: no walk */
+} actor_figures_t;
+typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
+void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);
+
+#endif

@@ -1,0 +1,10 @@
+/* The link header, the envelope and the failure reply; see wire_messages.def for their fields. */
+#ifndef WIRE_WIRE_MESSAGES_H
+#define WIRE_WIRE_MESSAGES_H
+
+#define WIRE_TABLE "runtime/wire/wire_messages.def"
+#include "runtime/wire/table_types.h"
+
+extern const wire_table_t wire_table;
+
+#endif
