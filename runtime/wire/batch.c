@@ -45,79 +45,64 @@ void envelope_write(const envelope_t *envelope, buffer_t *out)
     out->size += (size_t)(at - begin);
 }
 
-static capstan_err_t read_field(walk_t *walk, uint8_t key, envelope_t *envelope)
+/* Reads what envelope_write produces: ascending keys and nothing else. False says nothing about the
+ * bytes but that the codec must look at them. */
+static bool read_ascending(walk_t *ret_walk, envelope_t *envelope)
 {
-    switch (key) {
-    case 1:
-        return walk_uint(walk, &envelope->message);
-    case 2:
-        return walk_uint(walk, &envelope->kind);
-    case 3:
-        return walk_uint(walk, &envelope->correlation);
-    case 4:
-        return walk_ref(walk, &envelope->sender);
-    case 5:
-        return walk_ref(walk, &envelope->target);
-    case 6:
-        return walk_uint(walk, &envelope->ttl_us);
-    case 7:
-        return walk_uint(walk, &envelope->flags);
-    case 8:
-        return walk_uint(walk, &envelope->owner_epoch);
-    case 9:
-        return walk_str(walk, &envelope->principal);
-    case 10:
-        return walk_str(walk, &envelope->namespace);
-    case 11:
-        return walk_bin(walk, &envelope->trace);
-    case 12:
-        return walk_bin(walk, &envelope->idempotency_key);
-    default:
-        return walk_skip(walk);
+    walk_t walk = *ret_walk;
+    if (walk.at == walk.end || (*walk.at & 0xf0) != 0x80) {
+        return false;
     }
-}
-
-static capstan_err_t read_envelope(walk_t *walk, envelope_t *envelope, codec_fault_t *fault)
-{
-    uint8_t key = 0;
-    uint32_t count = 0;
-    walk_keys_t seen = {{0}};
-    capstan_err_t err = walk_map(walk, &count);
-    for (; !err && count > 0; count--) {
-        err = walk_key(walk, &seen, &key);
-        if (!err) {
-            err = read_field(walk, key, envelope);
-        }
+    int left = *walk.at++ & 0x0f;
+    /* TAKE reads a field when its key is next; ascending keys cannot repeat. */
+#define TAKE(walk, key, read, field)                                                               \
+    if ((walk).at < (walk).end && *(walk).at == (key)) {                                           \
+        (walk).at++;                                                                               \
+        left--;                                                                                    \
+        if (read(&(walk), &envelope->field)) {                                                     \
+            return false;                                                                          \
+        }                                                                                          \
     }
-    if (!err && (seen.bits[0] & 6) != 6) {
-        err = CAPSTAN_E_FIELD_MISSING;
-        key = seen.bits[0] & 2 ? 2 : 1;
+    TAKE(walk, 1, walk_uint, message)
+    TAKE(walk, 2, walk_uint, kind)
+    bool required = left + 2 == (*ret_walk->at & 0x0f);
+    TAKE(walk, 3, walk_uint, correlation)
+    TAKE(walk, 4, walk_ref, sender)
+    TAKE(walk, 5, walk_ref, target)
+    TAKE(walk, 6, walk_uint, ttl_us)
+    TAKE(walk, 7, walk_uint, flags)
+    TAKE(walk, 8, walk_uint, owner_epoch)
+    if (left > 0) {
+        walk_t rest = walk; /* its address goes to functions that are not inlined */
+        TAKE(rest, 9, walk_str, principal)
+        TAKE(rest, 10, walk_str, namespace)
+        TAKE(rest, 11, walk_bin, trace)
+        TAKE(rest, 12, walk_bin, idempotency_key)
+        walk = rest;
     }
-    if (err) {
-        const wire_field_t *field = envelope_wire()->by_key[key];
-        bool named = field && err != CAPSTAN_E_MALFORMED;
-        *fault = (codec_fault_t){
-            .err = err, .position = walk_position(walk), .field = named ? field->name : NULL};
-    }
-    return err;
+#undef TAKE
+    ret_walk->at = walk.at;
+    return required && left == 0;
 }
 
 capstan_err_t envelope_read(slice_t input, size_t *position, envelope_t *ret_envelope,
                             codec_fault_t *ret_fault)
 {
-    codec_fault_t fault = {0};
-    envelope_t envelope = {.message = 0};
-    walk_t walk = walk_begin(input);
     ENSURE(*position <= input.size);
+    walk_t walk = walk_begin(input);
     walk.at += *position;
-    if (__builtin_expect(read_envelope(&walk, &envelope, &fault), 0)) {
-        if (ret_fault) {
-            *ret_fault = fault;
+    *ret_envelope = (envelope_t){.message = 0};
+    if (__builtin_expect(!read_ascending(&walk, ret_envelope), 0)) {
+        codec_fault_t unwanted;
+        codec_fault_t *fault = ret_fault ? ret_fault : &unwanted;
+        walk = walk_begin(input);
+        walk.at += *position;
+        *ret_envelope = (envelope_t){.message = 0};
+        if (walk_record(&walk, envelope_wire(), ret_envelope, fault)) {
+            return fault->err;
         }
-        return fault.err;
     }
     *position = walk_position(&walk);
-    *ret_envelope = envelope;
     return CAPSTAN_OK;
 }
 
@@ -189,8 +174,7 @@ bool batch_next(batch_reader_t *self, envelope_t *ret_envelope, slice_t *ret_bod
         return false;
     }
     size_t position = self->position;
-    envelope_t envelope;
-    if (envelope_read(self->input, &position, &envelope, &self->fault)) {
+    if (envelope_read(self->input, &position, ret_envelope, &self->fault)) {
         return false;
     }
     walk_t walk = walk_begin(self->input);
@@ -200,7 +184,6 @@ bool batch_next(batch_reader_t *self, envelope_t *ret_envelope, slice_t *ret_bod
         self->fault = (codec_fault_t){.err = err, .position = position, .field = "body"};
         return false;
     }
-    *ret_envelope = envelope;
     self->position = walk_position(&walk);
     self->left--;
     return true;

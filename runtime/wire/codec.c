@@ -209,7 +209,7 @@ static const char *first_missing(const wire_record_t *record, const walk_keys_t 
 {
     for (size_t i = 0; i < record->field_count; i++) {
         const wire_field_t *field = &record->fields[i];
-        if (field->required && !(seen->bits[field->key >> 6] >> (field->key & 63) & 1)) {
+        if (field->required && !walk_seen(seen, field->key)) {
             return field->name;
         }
     }

@@ -103,7 +103,7 @@ static capstan_err_t walk_u32(walk_t *self, uint32_t *ret_value)
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_ref(walk_t *self, capstan_ref_t *ret_value)
+capstan_err_t walk_ref_wide(walk_t *self, capstan_ref_t *ret_value)
 {
     walk_t walk = *self;
     capstan_ref_t ref = {0};
