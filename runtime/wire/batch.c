@@ -71,9 +71,12 @@ static bool read_ascending(const uint8_t **at, const uint8_t *end, envelope_t *e
         return false;
     }
     int left = *place++ & 0x0f;
-    /* TAKE reads a field when its key is next; ascending keys cannot repeat. */
+    /* TAKE reads a field when its key is next, and zeroes it otherwise; ascending keys cannot
+     * repeat. Zeroing the whole struct first took half of the time. */
 #define TAKE(key, read, field)                                                                     \
-    if (place < end && *place == (key)) {                                                          \
+    if (place == end || *place != (key)) {                                                         \
+        memset(&envelope->field, 0, sizeof envelope->field);                                       \
+    } else {                                                                                       \
         place++;                                                                                   \
         left--;                                                                                    \
         if (read(&place, end, &envelope->field)) {                                                 \
@@ -104,7 +107,6 @@ capstan_err_t envelope_read(slice_t input, size_t *position, envelope_t *ret_env
     ENSURE(*position <= input.size);
     const uint8_t *begin = walk_begin(input);
     const uint8_t *at = begin + *position;
-    *ret_envelope = (envelope_t){.message = 0};
     if (__builtin_expect(!read_ascending(&at, begin + input.size, ret_envelope), 0)) {
         codec_fault_t unwanted;
         codec_fault_t *fault = ret_fault ? ret_fault : &unwanted;

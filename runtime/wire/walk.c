@@ -316,8 +316,9 @@ static bool is_array(uint8_t head)
 
 capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end)
 {
-    uint64_t left[WIRE_DEPTH_MAX + 1] = {1}; /* values still to come, per level */
+    uint64_t left[WIRE_DEPTH_MAX + 1]; /* values still to come, per level; zeroing it costs 10 ns */
     size_t depth = 0;
+    left[0] = 1;
     const uint8_t *place = *at;
     for (;;) {
         while (left[depth] == 0) {

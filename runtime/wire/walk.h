@@ -83,8 +83,8 @@ static inline capstan_err_t walk_ref(const uint8_t **at, const uint8_t *end,
         place++;
         if (!walk_uint(&place, end, &slot) && !walk_uint(&place, end, &generation) &&
             (slot | generation) <= UINT32_MAX) {
-            ret_value->slot = (uint32_t)slot;
-            ret_value->generation = (uint32_t)generation;
+            *ret_value =
+                (capstan_ref_t){.slot = (uint32_t)slot, .generation = (uint32_t)generation};
             *at = place;
             return CAPSTAN_OK;
         }
