@@ -84,8 +84,8 @@ static void reject(partition_t *self, partition_effects_t *effects, uint64_t tok
         .kind = PARTITION_ANSWER, .token = token, .result = EVENT_REJECTED, .err = err};
 }
 
-static void encode(const partition_t *self, int64_t now_us, uint64_t offset,
-                   const publish_t *event, buffer_t *out)
+static void encode(const partition_t *self, int64_t now_us, uint64_t offset, const publish_t *event,
+                   buffer_t *out)
 {
     bool numbered = self->limits.mode == SEQUENCE_PRODUCER;
     event_encode(&(event_t){.offset = offset,
@@ -172,8 +172,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
         return;
     }
     entry = entry ? entry : make_key(self, event);
-    hold_add(self, entry, event->sequence, now_us,
-             slice_of(effects->bytes.data + data_at, size));
+    hold_add(self, entry, event->sequence, now_us, slice_of(effects->bytes.data + data_at, size));
     row_changed(self, &entry->row);
     key_step(self, entry, KEY_INPUT_ahead);
     add_append(effects, RECORD_event, data_at, 0);
@@ -181,8 +180,8 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
 }
 
 /* `entry` is NULL for a key that is not known; a rejected event does not make it known. */
-static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_us,
-                             uint64_t token, const publish_t *event, partition_effects_t *effects)
+static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_us, uint64_t token,
+                             const publish_t *event, partition_effects_t *effects)
 {
     uint64_t accepted = entry ? entry->accepted : 0;
     if (event->sequence == accepted + 1) {

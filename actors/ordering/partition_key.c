@@ -71,8 +71,7 @@ static bool key_is(const void *value, const void *wanted)
 {
     const key_entry_t *entry = value;
     const key_wanted_t *want = wanted;
-    return entry->producer == want->producer &&
-           slice_equal(key_name(entry), want->key);
+    return entry->producer == want->producer && slice_equal(key_name(entry), want->key);
 }
 
 key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice_t key)
@@ -91,8 +90,7 @@ key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
     entry = calloc(1, sizeof *entry + key.size);
     ENSURE(entry);
     entry->producer = producer;
-    entry->row = (row_t){
-        .kind = ROW_KEY, .phase = KEY_IN_ORDER, .name_size = (uint32_t)key.size};
+    entry->row = (row_t){.kind = ROW_KEY, .phase = KEY_IN_ORDER, .name_size = (uint32_t)key.size};
     memcpy(entry->key, key.data, key.size);
     map_add(&self->keys, siphash13(self->limits.hash_seed, producer->number, key), entry);
     return entry;

@@ -206,8 +206,7 @@ static void save_producer(partition_t *self, const producer_t *producer)
     static const uint8_t kind = ROW_KEY_PRODUCER;
     buffer_append(&self->row_key, &kind, 1);
     buffer_append(&self->row_key, producer->name, producer->row.name_size);
-    producer_mark_t mark = {.producer = producer_name(producer),
-                            .producer_epoch = producer->epoch};
+    producer_mark_t mark = {.producer = producer_name(producer), .producer_epoch = producer->epoch};
     codec_encode(producer_mark_wire(), &mark, &self->row_value);
 }
 
