@@ -99,8 +99,7 @@ static inline capstan_err_t walk_ref(walk_t *self, capstan_ref_t *ret_value)
         walk.at++;
         if (!walk_uint(&walk, &slot) && !walk_uint(&walk, &generation) &&
             (slot | generation) <= UINT32_MAX) {
-            ret_value->slot = (uint32_t)slot;
-            ret_value->generation = (uint32_t)generation;
+            *ret_value = (capstan_ref_t){.slot = (uint32_t)slot, .generation = (uint32_t)generation};
             self->at = walk.at;
             return CAPSTAN_OK;
         }
