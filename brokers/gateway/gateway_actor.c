@@ -176,7 +176,7 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
                   slice_of("\x80", 1));
         break;
     case MESSAGE_goodbye:
-        link_end(session, SESSION_END_goodbye);
+        link_end(session, END_REASON_goodbye);
         break;
     case MESSAGE_acknowledge:
         link_on_acknowledge(session, body);
@@ -339,7 +339,7 @@ static void end_silent(gateway_t *self, int64_t now_us)
     for (link_t *session = self->sessions; session; session = next) {
         next = session->next;
         if (session_is_silent(session->core, now_us)) {
-            link_end(session, SESSION_END_silent);
+            link_end(session, END_REASON_silent);
         }
     }
 }
@@ -400,7 +400,7 @@ static void destroy(capstan_actor_t *actor)
         return;
     }
     while (self->sessions) {
-        link_end(self->sessions, SESSION_END_stopping);
+        link_end(self->sessions, END_REASON_stopping);
     }
     routes_destroy(&self->routes);
     gateway_socket_close(self);

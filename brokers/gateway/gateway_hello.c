@@ -51,7 +51,7 @@ static capstan_err_t retire(gateway_t *self, const origin_t *origin, const hello
     if (existing->origin.fd != origin->fd) {
         gateway_answer_failure(self, &existing->origin, 0, CAPSTAN_E_STALE_SESSION, NULL);
     }
-    link_end(existing, SESSION_END_retired);
+    link_end(existing, END_REASON_retired);
     return CAPSTAN_OK;
 }
 
@@ -145,7 +145,7 @@ void gateway_on_hello(gateway_t *self, const origin_t *origin, const envelope_t 
     }
     /* Another name, or another routing id on this connection: that session is over. */
     if (connection->session) {
-        link_end(connection->session, SESSION_END_retired);
+        link_end(connection->session, END_REASON_retired);
     }
     if (self->session_count >= self->settings->sessions_max) {
         refuse(self, origin, envelope, CAPSTAN_E_LIMIT, "gateway.sessions_max is reached");

@@ -31,12 +31,12 @@ typedef enum gateway_fault {
     FAULT_COUNT
 } gateway_fault_t;
 
-typedef enum session_end {
-#define SESSION_END(name, meaning) SESSION_END_##name,
+typedef enum end_reason {
+#define END_REASON(name, meaning) END_REASON_##name,
 #include "brokers/gateway/gateway_ends.def"
-#undef SESSION_END
-    SESSION_END_COUNT
-} session_end_t;
+#undef END_REASON
+    END_REASON_COUNT
+} end_reason_t;
 
 enum {
     NAME_BYTES_MAX = 128,      /* of peers and topics */
@@ -141,7 +141,7 @@ typedef struct gateway_figures {
     uint64_t publishes;
     uint64_t rejected; /* publishes that went to no partition */
     uint64_t sessions_opened;
-    uint64_t ends[SESSION_END_COUNT];
+    uint64_t ends[END_REASON_COUNT];
     uint64_t faults[FAULT_COUNT];
 } gateway_figures_t;
 
@@ -223,7 +223,7 @@ void routes_forget(routes_t *self, const link_t *session);
 /* session_actor.c */
 extern const capstan_behaviour_t session_behaviour;
 /* Ends a session: the gateway lets go of it and its actor is told to end. */
-void link_end(link_t *self, session_end_t why);
+void link_end(link_t *self, end_reason_t why);
 /* Frees a session whose actor could not be started. */
 void session_abandon(link_t *self);
 /* Ends it for an error, which the peer is told first. */

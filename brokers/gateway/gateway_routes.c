@@ -200,7 +200,8 @@ static capstan_err_t learn(route_t *route, const capstan_message_t *message)
     return list.fault.err;
 }
 
-static void release(route_t *route, capstan_err_t err)
+/* Returns why the route is of no further use, or CAPSTAN_OK. */
+static capstan_err_t release(route_t *route, capstan_err_t err)
 {
     while (route->parked_head) {
         parked_t *parked = route->parked_head;
@@ -215,6 +216,7 @@ static void release(route_t *route, capstan_err_t err)
         }
         free(parked);
     }
+    return err;
 }
 
 bool routes_on_answer(routes_t *self, const capstan_message_t *message)
@@ -236,8 +238,7 @@ bool routes_on_answer(routes_t *self, const capstan_message_t *message)
     if (err == CAPSTAN_E_TIMEOUT || err == CAPSTAN_E_GONE) {
         err = CAPSTAN_E_UNAVAILABLE;
     }
-    release(route, err);
-    if (err != CAPSTAN_OK) {
+    if (release(route, err) != CAPSTAN_OK) {
         drop(self, route);
     }
     return true;

@@ -204,7 +204,7 @@ static void accepted(gateway_t *self, int fd)
     }
     connection_t *connection = &self->connections[fd];
     if (connection->session) {
-        link_end(connection->session, SESSION_END_disconnected);
+        link_end(connection->session, END_REASON_disconnected);
     }
     connection->generation++;
     connection->alive = true;
@@ -218,7 +218,7 @@ static void disconnected(gateway_t *self, int fd)
     }
     connection->alive = false;
     if (connection->session) {
-        link_end(connection->session, SESSION_END_disconnected);
+        link_end(connection->session, END_REASON_disconnected);
     }
 }
 

@@ -11,12 +11,12 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 
-static const char *end_name(session_end_t why)
+static const char *end_name(end_reason_t why)
 {
     static const char *const names[] = {
-#define SESSION_END(name, meaning) #name,
+#define END_REASON(name, meaning) #name,
 #include "brokers/gateway/gateway_ends.def"
-#undef SESSION_END
+#undef END_REASON
     };
     return names[why];
 }
@@ -57,7 +57,7 @@ static void detach(link_t *self)
     routes_forget(gateway->routes, self);
 }
 
-void link_end(link_t *self, session_end_t why)
+void link_end(link_t *self, end_reason_t why)
 {
     gateway_t *gateway = self->gateway;
     if (!gateway) {
@@ -97,7 +97,7 @@ static void destroy(capstan_actor_t *actor)
 {
     link_t *self = capstan_actor_state(actor);
     self->actor = NULL;
-    link_end(self, SESSION_END_failed);
+    link_end(self, END_REASON_failed);
     free_link(self);
 }
 
@@ -107,7 +107,7 @@ static void stop(capstan_actor_t *actor)
     if (self->gateway) {
         link_flush(self);
     }
-    link_end(self, SESSION_END_stopping);
+    link_end(self, END_REASON_stopping);
     capstan_actor_exit(actor, CAPSTAN_OK);
 }
 
@@ -120,7 +120,7 @@ void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capst
     if (!self->gateway) {
         return;
     }
-    link_end(self, SESSION_END_protocol_error);
+    link_end(self, END_REASON_protocol_error);
     gateway_answer_failure(gateway, &self->origin, correlation, err, text);
     gateway_answer_not_greeted(gateway, &self->origin);
 }

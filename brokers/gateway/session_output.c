@@ -11,7 +11,7 @@ static void end_slow(link_t *self)
 {
     LOG(gateway, slow_peer, log_text("peer", link_name(self)),
         log_uint("waiting_bytes", self->waiting_bytes));
-    link_end(self, SESSION_END_slow_peer);
+    link_end(self, END_REASON_slow_peer);
 }
 
 /* Sends sealed batches until the socket is full; false when something is left or the session has
@@ -23,7 +23,7 @@ static bool send_waiting(link_t *self)
         capstan_err_t err = gateway_socket_send(self->gateway, &self->origin,
                                                 slice_of(batch->data, batch->size));
         if (err == CAPSTAN_E_GONE) {
-            link_end(self, SESSION_END_disconnected);
+            link_end(self, END_REASON_disconnected);
         }
         if (err != CAPSTAN_OK) {
             return false;
@@ -65,7 +65,7 @@ static void push(link_t *self)
     if (err == CAPSTAN_E_MAILBOX_FULL) {
         keep(self, bytes);
     } else if (err != CAPSTAN_OK) {
-        link_end(self, SESSION_END_disconnected);
+        link_end(self, END_REASON_disconnected);
     }
     buffer_clear(&self->out);
     self->writer.count = 0;
