@@ -27,9 +27,9 @@ typedef enum csv_result {
 typedef struct csv_row {
     uint64_t line; /* from 1 */
     const slice_t *fields;
-    size_t count;        /* of fields in the input; those from CSV_FIELDS_MAX on are not kept */
-    const char *fault;   /* NULL, or what is wrong with the text; the fields are then incomplete */
-    size_t fault_field;  /* the field in which the fault is, from 0 */
+    size_t count;       /* of fields in the input; those from CSV_FIELDS_MAX on are not kept */
+    const char *fault;  /* NULL, or what is wrong with the text; the fields are then incomplete */
+    size_t fault_field; /* the field in which the fault is, from 0 */
 } csv_row_t;
 
 typedef struct csv_reader csv_reader_t;

@@ -13,8 +13,8 @@ enum {
 
 typedef struct feed_input_options {
     int fd;
-    const char *file; /* its name in messages */
-    const char *key;  /* names of columns */
+    const char *file;     /* its name in messages */
+    const char *key;      /* names of columns */
     const char *sequence; /* NULL: none */
     const char *time;     /* NULL: none */
 } feed_input_options_t;

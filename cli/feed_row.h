@@ -15,17 +15,22 @@ typedef struct feed_pair {
     bool stored; /* one of the two was counted as stored */
 } feed_pair_t;
 
+/* A place in a ring with a head. */
+typedef struct feed_ring {
+    struct feed_ring *next;
+    struct feed_ring *previous;
+} feed_ring_t;
+
 typedef struct feed_row {
-    feed_link_t link;      /* in the window or in the retry queue */
-    struct feed_row *next; /* among the unanswered, in a ring with a head */
-    struct feed_row *previous;
+    feed_link_t link;  /* in the window or in the retry queue */
+    feed_ring_t ring;  /* of the unanswered */
     feed_pair_t *pair; /* NULL: it has no copy */
     uint64_t line;
-    uint64_t sequence;   /* 0: none */
-    int64_t time_us;     /* 0: none */
-    uint64_t connection; /* on which it was sent */
+    uint64_t sequence;     /* 0: none */
+    int64_t time_us;       /* 0: none */
+    uint64_t connection;   /* on which it was sent */
     capstan_err_t refusal; /* the last one */
-    bool copy; /* the injected one of a pair */
+    bool copy;             /* the injected one of a pair */
     uint32_t key_size;
     uint32_t payload_size;
     uint8_t bytes[]; /* key, payload */
@@ -34,6 +39,11 @@ typedef struct feed_row {
 static inline feed_row_t *feed_row_of(feed_link_t *link)
 {
     return (feed_row_t *)((char *)link - offsetof(feed_row_t, link));
+}
+
+static inline feed_row_t *feed_row_of_ring(feed_ring_t *ring)
+{
+    return (feed_row_t *)((char *)ring - offsetof(feed_row_t, ring));
 }
 
 static inline slice_t feed_row_key(const feed_row_t *self)

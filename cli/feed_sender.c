@@ -28,15 +28,15 @@ struct feed_sender {
     feed_sender_options_t options;
     peer_t *peer;
     feed_counts_t counts;
-    feed_row_t unanswered; /* head of a ring */
+    feed_ring_t unanswered; /* the head */
     uint64_t unanswered_count;
     feed_queue_t retry;
     uint64_t retry_bytes;
-    uint64_t round_rows;  /* a round begins when the queue is that long */
-    uint64_t settled;     /* rows whose fate is known */
-    int64_t now_us;       /* read at each poll */
-    int64_t answered_us;  /* when something was last heard, or the first row was sent after all were
-                             answered */
+    uint64_t round_rows; /* a round begins when the queue is that long */
+    uint64_t settled;    /* rows whose fate is known */
+    int64_t now_us;      /* read at each poll */
+    int64_t answered_us; /* when something was last heard, or the first row was sent after all were
+                            answered */
     int64_t settled_us;
     bool blocked; /* a row waits for credit */
     bool gave_up;
@@ -53,10 +53,9 @@ static int64_t read_clock(void)
 
 static void add_unanswered(feed_sender_t *self, feed_row_t *row)
 {
-    row->next = &self->unanswered;
-    row->previous = self->unanswered.previous;
-    row->previous->next = row;
-    self->unanswered.previous = row;
+    row->ring = (feed_ring_t){.next = &self->unanswered, .previous = self->unanswered.previous};
+    row->ring.previous->next = &row->ring;
+    self->unanswered.previous = &row->ring;
     if (self->unanswered_count++ == 0) {
         self->answered_us = self->now_us;
     }
@@ -64,8 +63,8 @@ static void add_unanswered(feed_sender_t *self, feed_row_t *row)
 
 static void remove_unanswered(feed_sender_t *self, feed_row_t *row)
 {
-    row->previous->next = row->next;
-    row->next->previous = row->previous;
+    row->ring.previous->next = row->ring.next;
+    row->ring.next->previous = row->ring.previous;
     self->unanswered_count--;
 }
 
@@ -169,7 +168,8 @@ static void on_reconnected(void *context)
 static void give_up(feed_sender_t *self)
 {
     self->gave_up = true;
-    for (feed_row_t *row; (row = self->unanswered.next) != &self->unanswered;) {
+    while (self->unanswered_count > 0) {
+        feed_row_t *row = feed_row_of_ring(self->unanswered.next);
         remove_unanswered(self, row);
         settle_rejected(self, row, CAPSTAN_E_TIMEOUT);
     }
@@ -330,12 +330,10 @@ static capstan_err_t ensure_topic(feed_sender_t *self, char *ret_text)
     };
     slice_t body;
     char reason[FEED_TEXT_MAX / 2] = "";
-    capstan_err_t err =
-        peer_request(self->peer, topic_ensure_wire(), &request, topic_info_wire(),
-                     REQUEST_TIMEOUT_US, &body, reason, sizeof reason);
+    capstan_err_t err = peer_request(self->peer, topic_ensure_wire(), &request, topic_info_wire(),
+                                     REQUEST_TIMEOUT_US, &body, reason, sizeof reason);
     if (err == CAPSTAN_E_TOPIC_DIFFERS) {
-        snprintf(ret_text, FEED_TEXT_MAX,
-                 "topic '%.128s' exists with another definition%s%s. %s",
+        snprintf(ret_text, FEED_TEXT_MAX, "topic '%.128s' exists with another definition%s%s. %s",
                  self->options.topic, *reason ? ": " : "", reason,
                  self->options.sequenced
                      ? "Feed it without --seq if it numbers by arrival, or use another --topic."

@@ -46,7 +46,8 @@ static int64_t days_since_1970(int64_t year, int64_t month, int64_t day)
 {
     int64_t y = month > 2 ? year : year - 1;
     int64_t m = month > 2 ? month - 3 : month + 9;
-    int64_t from_march_of_year_0 = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    int64_t from_march_of_year_0 =
+        365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
     return from_march_of_year_0 - 719468;
 }
 
