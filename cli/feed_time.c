@@ -1,5 +1,8 @@
 #include "cli/feed_time.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 static const char no_time[] = "is no ISO 8601 time such as 2011-10-01T00:38:44.546+02:00";
 
 typedef struct cursor {
@@ -144,4 +147,24 @@ const char *feed_time_parse(slice_t text, int64_t *ret_us)
     }
     *ret_us = day + clock - offset;
     return NULL;
+}
+
+void feed_time_format(int64_t time_us, char text[FEED_TIME_TEXT_SIZE])
+{
+    const int64_t day_us = INT64_C(86400) * 1000000;
+    int64_t days = time_us / day_us - (time_us % day_us < 0);
+    int64_t rest = time_us - days * day_us;
+    /* The inverse of days_since_1970: eras of 400 years, years that begin in March. */
+    int64_t shifted = days + 719468;
+    int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;
+    int64_t day = shifted - era * 146097;
+    int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+    day -= 365 * year + year / 4 - year / 100;
+    int64_t month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    snprintf(text, FEED_TIME_TEXT_SIZE,
+             "%04" PRId64 "-%02" PRId64 "-%02" PRId64 "T%02" PRId64 ":%02" PRId64 ":%02" PRId64
+             ".%06" PRId64 "Z",
+             era * 400 + year + (month >= 10), month < 10 ? month + 3 : month - 9, day + 1,
+             rest / 3600000000, rest / 60000000 % 60, rest / 1000000 % 60, rest % 1000000);
 }
