@@ -55,50 +55,50 @@ static void end_level(json_writer_t *self, bool object)
     put(self, object ? "}" : "]");
 }
 
-void json_object_begin(json_writer_t *self)
+void emit_object_begin(json_writer_t *self)
 {
     begin_level(self, true);
 }
 
-void json_object_end(json_writer_t *self)
+void emit_object_end(json_writer_t *self)
 {
     end_level(self, true);
 }
 
-void json_array_begin(json_writer_t *self)
+void emit_array_begin(json_writer_t *self)
 {
     begin_level(self, false);
 }
 
-void json_array_end(json_writer_t *self)
+void emit_array_end(json_writer_t *self)
 {
     end_level(self, false);
 }
 
-void json_key(json_writer_t *self, const char *name)
+void emit_key(json_writer_t *self, const char *name)
 {
     ENSURE(in_object(self) && !self->keyed);
     separate(self);
     put(self, "\"");
-    json_escape(self->out, slice_text(name));
+    emit_escaped(self->out, slice_text(name));
     put(self, "\":");
     self->keyed = true;
 }
 
-void json_text(json_writer_t *self, slice_t value)
+void emit_text(json_writer_t *self, slice_t value)
 {
     begin_value(self);
     put(self, "\"");
-    json_escape(self->out, value);
+    emit_escaped(self->out, value);
     put(self, "\"");
 }
 
-void json_string(json_writer_t *self, const char *value)
+void emit_string(json_writer_t *self, const char *value)
 {
-    json_text(self, slice_text(value));
+    emit_text(self, slice_text(value));
 }
 
-void json_uint(json_writer_t *self, uint64_t value)
+void emit_uint(json_writer_t *self, uint64_t value)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRIu64, value);
@@ -106,7 +106,7 @@ void json_uint(json_writer_t *self, uint64_t value)
     put(self, text);
 }
 
-void json_int(json_writer_t *self, int64_t value)
+void emit_int(json_writer_t *self, int64_t value)
 {
     char text[24];
     snprintf(text, sizeof text, "%" PRId64, value);
@@ -114,10 +114,10 @@ void json_int(json_writer_t *self, int64_t value)
     put(self, text);
 }
 
-void json_double(json_writer_t *self, double value)
+void emit_double(json_writer_t *self, double value)
 {
     if (!isfinite(value)) {
-        json_null(self);
+        emit_null(self);
         return;
     }
     char text[40];
@@ -132,19 +132,19 @@ void json_double(json_writer_t *self, double value)
     put(self, text);
 }
 
-void json_bool(json_writer_t *self, bool value)
+void emit_bool(json_writer_t *self, bool value)
 {
     begin_value(self);
     put(self, value ? "true" : "false");
 }
 
-void json_null(json_writer_t *self)
+void emit_null(json_writer_t *self)
 {
     begin_value(self);
     put(self, "null");
 }
 
-void json_raw(json_writer_t *self, slice_t value)
+void emit_raw(json_writer_t *self, slice_t value)
 {
     begin_value(self);
     buffer_append(self->out, value.data, value.size);
@@ -176,7 +176,7 @@ static void escape_one(buffer_t *out, const uint8_t *at, size_t length)
     buffer_append(out, at, length);
 }
 
-void json_escape(buffer_t *out, slice_t text)
+void emit_escaped(buffer_t *out, slice_t text)
 {
     const uint8_t *at = text.data;
     size_t left = text.size;

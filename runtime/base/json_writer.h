@@ -1,10 +1,11 @@
-/* Writes one JSON value into a buffer, piece by piece, without blanks.
+/* Writes one JSON value into a buffer, piece by piece, without blanks. The functions are called
+ * emit_x because json_x is the namespace of the library that reads JSON.
  *
  *   json_writer_t json = json_writer(&out);
- *   json_object_begin(&json);
- *   json_key(&json, "sent");
- *   json_uint(&json, 3);
- *   json_object_end(&json);
+ *   emit_object_begin(&json);
+ *   emit_key(&json, "sent");
+ *   emit_uint(&json, 3);
+ *   emit_object_end(&json);
  *
  * Commas are the writer's; that ends match beginnings and that each member has a key is the
  * caller's, and ENSUREd. Strings may be any bytes: control characters are escaped, each byte that
@@ -32,26 +33,26 @@ static inline json_writer_t json_writer(buffer_t *out)
     return (json_writer_t){.out = out};
 }
 
-void json_object_begin(json_writer_t *self);
-void json_object_end(json_writer_t *self);
-void json_array_begin(json_writer_t *self);
-void json_array_end(json_writer_t *self);
+void emit_object_begin(json_writer_t *self);
+void emit_object_end(json_writer_t *self);
+void emit_array_begin(json_writer_t *self);
+void emit_array_end(json_writer_t *self);
 
-void json_key(json_writer_t *self, const char *name);
-void json_text(json_writer_t *self, slice_t value);
-void json_string(json_writer_t *self, const char *value);
-void json_uint(json_writer_t *self, uint64_t value);
-void json_int(json_writer_t *self, int64_t value);
+void emit_key(json_writer_t *self, const char *name);
+void emit_text(json_writer_t *self, slice_t value);
+void emit_string(json_writer_t *self, const char *value);
+void emit_uint(json_writer_t *self, uint64_t value);
+void emit_int(json_writer_t *self, int64_t value);
 /* The shortest text that reads back as the same number; null for NaN and infinity, which JSON has
  * no word for. */
-void json_double(json_writer_t *self, double value);
-void json_bool(json_writer_t *self, bool value);
-void json_null(json_writer_t *self);
+void emit_double(json_writer_t *self, double value);
+void emit_bool(json_writer_t *self, bool value);
+void emit_null(json_writer_t *self);
 /* One complete JSON value, written by someone else. */
-void json_raw(json_writer_t *self, slice_t value);
+void emit_raw(json_writer_t *self, slice_t value);
 
 /* Appends the bytes as they stand between the quotes of a JSON string. */
-void json_escape(buffer_t *out, slice_t text);
+void emit_escaped(buffer_t *out, slice_t text);
 
 /* The length of the valid UTF-8 sequence that `text` begins with, 1 to 4; 0 when it begins with
  * none (also for overlong forms, surrogates and what is above U+10FFFF). */

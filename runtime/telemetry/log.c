@@ -96,7 +96,7 @@ static void append_value(buffer_t *out, const log_field_t *field, bool people)
     default: {
         bool cut;
         append_text(out, "\"");
-        json_escape(out, cut_text(field->text, &cut));
+        emit_escaped(out, cut_text(field->text, &cut));
         append_text(out, cut ? "...\"" : "\"");
         break;
     }
