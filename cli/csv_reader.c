@@ -43,9 +43,13 @@ struct csv_reader {
     uint8_t block[BLOCK_BYTES];
 };
 
+/* libcsv wants room for one byte more than the field, and keeps a closing quote and CR for a while.
+ */
+enum { PARSER_BYTES_MAX = CSV_FIELD_BYTES_MAX + 16 };
+
 static void *realloc_bounded(void *data, size_t size)
 {
-    return size > CSV_FIELD_BYTES_MAX ? NULL : realloc(data, size);
+    return size > PARSER_BYTES_MAX ? NULL : realloc(data, size);
 }
 
 /* Only LF ends a row: a CR before it is trimmed as if it were a space, real spaces are kept. */
@@ -69,7 +73,7 @@ csv_reader_t *csv_reader_new(int fd)
     csv_set_realloc_func(&self->parser, realloc_bounded);
     csv_set_term_func(&self->parser, is_line_feed);
     csv_set_space_func(&self->parser, is_carriage_return);
-    csv_set_blk_size(&self->parser, 4096);
+    csv_set_blk_size(&self->parser, 64 * 1024);
     self->fd = fd;
     self->line = 1;
     return self;
@@ -103,7 +107,7 @@ static void set_fault(csv_reader_t *self, const char *fault)
 static void on_field(void *data, size_t size, void *context)
 {
     csv_reader_t *self = context;
-    if (self->oversize) {
+    if (self->oversize || size > CSV_FIELD_BYTES_MAX) {
         set_fault(self, "is longer than 1 MiB");
     } else if (self->text.size + size > CSV_ROW_BYTES_MAX) {
         set_fault(self, "makes the row longer than 2 MiB");

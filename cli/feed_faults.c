@@ -5,7 +5,7 @@
 struct feed_faults {
     feed_faults_options_t options;
     uint64_t pushed;
-    feed_queue_t *ring; /* [key % (reorder + 1)] */
+    feed_link_t **ring; /* [key % (reorder + 1)]: a stack */
 };
 
 typedef enum purpose {
@@ -58,20 +58,6 @@ feed_link_t *feed_queue_pop(feed_queue_t *self)
     return link;
 }
 
-void feed_queue_append(feed_queue_t *self, feed_queue_t *other)
-{
-    if (other->first) {
-        if (self->last) {
-            self->last->next = other->first;
-        } else {
-            self->first = other->first;
-        }
-        self->last = other->last;
-        self->count += other->count;
-        *other = (feed_queue_t){0};
-    }
-}
-
 feed_faults_t *feed_faults_new(const feed_faults_options_t *options)
 {
     feed_faults_t *self = calloc(1, sizeof *self);
@@ -100,20 +86,30 @@ feed_fate_t feed_faults_decide(const feed_faults_t *self, uint64_t number)
     };
 }
 
+static void empty_stack(feed_link_t **stack, feed_queue_t *out)
+{
+    while (*stack) {
+        feed_link_t *link = *stack;
+        *stack = link->next;
+        feed_queue_push(out, link);
+    }
+}
+
 void feed_faults_push(feed_faults_t *self, feed_link_t *link, feed_queue_t *out)
 {
     uint64_t size = self->options.reorder + 1;
     uint64_t number = self->pushed++;
     uint64_t key = number + draw(self, number, PURPOSE_REORDER) % size;
-    feed_queue_push(&self->ring[key % size], link);
-    /* No later row can get this key or a smaller one. */
-    feed_queue_append(out, &self->ring[number % size]);
+    link->next = self->ring[key % size];
+    self->ring[key % size] = link;
+    /* No later row can get the key `number` or a smaller one. */
+    empty_stack(&self->ring[number % size], out);
 }
 
 void feed_faults_flush(feed_faults_t *self, feed_queue_t *out)
 {
     uint64_t size = self->options.reorder + 1;
     for (uint64_t i = 0; i < size; i++) {
-        feed_queue_append(out, &self->ring[(self->pushed + i) % size]);
+        empty_stack(&self->ring[(self->pushed + i) % size], out);
     }
 }

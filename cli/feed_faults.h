@@ -3,9 +3,10 @@
  * repeated, and changing one fault does not change the others.
  *
  * Reordering gives each pushed row a key: its number plus a random 0 to `reorder`, and hands the
- * rows out by ascending key. A row therefore moves at most `reorder` places, whatever the others
- * do: none before n - reorder can be behind it, none after n + reorder before it. The keys in use
- * span reorder + 1 numbers, so the window is a ring of that many lists.
+ * rows out by ascending key, of equal keys the newest first. A row therefore moves at most
+ * `reorder` places, whatever the others do: none before n - reorder can be behind it, none after n
+ * + reorder before it. The keys in use span reorder + 1 numbers, so the window is a ring of that
+ * many stacks.
  *
  * Used by one thread. */
 #ifndef CLI_FEED_FAULTS_H
@@ -29,7 +30,6 @@ typedef struct feed_queue {
 void feed_queue_push(feed_queue_t *self, feed_link_t *link);
 /* NULL when it is empty. */
 feed_link_t *feed_queue_pop(feed_queue_t *self);
-void feed_queue_append(feed_queue_t *self, feed_queue_t *other);
 
 typedef struct feed_faults_options {
     uint64_t seed;

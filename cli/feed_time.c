@@ -152,8 +152,9 @@ const char *feed_time_parse(slice_t text, int64_t *ret_us)
 void feed_time_format(int64_t time_us, char text[FEED_TIME_TEXT_SIZE])
 {
     const int64_t day_us = INT64_C(86400) * 1000000;
-    int64_t days = time_us / day_us - (time_us % day_us < 0);
-    int64_t rest = time_us - days * day_us;
+    bool before_midnight = time_us % day_us < 0;
+    int64_t days = time_us / day_us - before_midnight;
+    int64_t rest = time_us % day_us + (before_midnight ? day_us : 0);
     /* The inverse of days_since_1970: eras of 400 years, years that begin in March. */
     int64_t shifted = days + 719468;
     int64_t era = (shifted >= 0 ? shifted : shifted - 146096) / 146097;

@@ -51,7 +51,7 @@ static void put(buffer_t *out, const char *text)
 static void put_text(buffer_t *out, slice_t text)
 {
     put(out, "\"");
-    json_escape(out, text);
+    emit_escaped(out, text);
     put(out, "\"");
 }
 
@@ -77,7 +77,7 @@ static bool write_float(payload_walk_t *walk, buffer_t *out)
         memcpy(&value, &bits, sizeof value);
     }
     json_writer_t json = json_writer(out);
-    json_double(&json, value);
+    emit_double(&json, value);
     return true;
 }
 

@@ -130,8 +130,8 @@ static const char *print_csv(tail_printer_t *self, const event_t *event, buffer_
 static void member_text(json_writer_t *json, const char *name, slice_t text)
 {
     if (text.size > 0) {
-        json_key(json, name);
-        json_text(json, text);
+        emit_key(json, name);
+        emit_text(json, text);
     }
 }
 
@@ -140,8 +140,8 @@ static void print_key(json_writer_t *json, slice_t key)
     if (payload_is_text(key)) {
         member_text(json, "key", key);
     } else {
-        json_key(json, "key_base64");
-        json_raw(json, (slice_t){0}); /* the value follows in place */
+        emit_key(json, "key_base64");
+        emit_raw(json, (slice_t){0}); /* the value follows in place */
         payload_write_base64(key, json->out);
     }
 }
@@ -150,17 +150,17 @@ static void print_json(const tail_printer_t *self, uint64_t partition, const eve
                        buffer_t *out)
 {
     json_writer_t json = json_writer(out);
-    json_object_begin(&json);
+    emit_object_begin(&json);
     member_text(&json, "topic", self->topic);
-    json_key(&json, "partition");
-    json_uint(&json, partition);
-    json_key(&json, "offset");
-    json_uint(&json, event->offset);
+    emit_key(&json, "partition");
+    emit_uint(&json, partition);
+    emit_key(&json, "offset");
+    emit_uint(&json, event->offset);
     print_key(&json, event->key);
     member_text(&json, "producer", event->producer);
     if (event->sequence > 0) {
-        json_key(&json, "sequence");
-        json_uint(&json, event->sequence);
+        emit_key(&json, "sequence");
+        emit_uint(&json, event->sequence);
     }
     if (event->time_us != 0) {
         char time[FEED_TIME_TEXT_SIZE];
@@ -168,10 +168,10 @@ static void print_json(const tail_printer_t *self, uint64_t partition, const eve
         member_text(&json, "time", slice_text(time));
     }
     member_text(&json, "content_type", event->content_type);
-    json_key(&json, "payload");
-    json_raw(&json, (slice_t){0}); /* the value follows in place */
+    emit_key(&json, "payload");
+    emit_raw(&json, (slice_t){0}); /* the value follows in place */
     payload_write_json(event->payload, out);
-    json_object_end(&json);
+    emit_object_end(&json);
     csv_write_byte('\n', out);
 }
 
