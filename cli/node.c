@@ -158,8 +158,11 @@ static int stop_node(assembly_t *assembly)
 
 static int run_node(const assembly_settings_t *settings)
 {
-    /* A reader of stdout or stderr that goes away must not end the node. */
+    /* A reader of stdout or stderr that goes away must not end the node. A shell starts what it
+     * puts in the background with SIGINT ignored. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     assembly_t *assembly;
     char text[1024] = "";
     capstan_err_t err = assembly_start(settings, &assembly, text, sizeof text);

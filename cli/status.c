@@ -58,6 +58,12 @@ static bool ends_in_us(const char *key)
     return size > 3 && strcmp(key + size - 3, "_us") == 0;
 }
 
+/* A member's name as a person reads it: the unit is with the value. */
+static slice_t label_of(const char *key)
+{
+    return slice_of(key, strlen(key) - (ends_in_us(key) ? strlen("_us") : 0));
+}
+
 static bool is_single(const json_t *value)
 {
     return !json_is_object(value) && !json_is_array(value);
@@ -119,7 +125,7 @@ static void print_rows(const json_t *rows, int indent)
     const char *columns[COLUMNS_MAX];
     table_t table = {.columns = gather_columns(rows, columns)};
     for (size_t i = 0; i < table.columns; i++) {
-        table_cell(&table, slice_text(columns[i]));
+        table_cell(&table, label_of(columns[i]));
     }
     size_t index;
     const json_t *row;
@@ -215,7 +221,7 @@ static void print_object(const char *path, const json_t *object, int depth)
     json_object_foreach((json_t *)object, key, value)
     {
         if (is_single(value)) {
-            table_cell(&table, slice_text(key));
+            table_cell(&table, label_of(key));
             cell(&table, key, value);
         }
     }
