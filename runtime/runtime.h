@@ -41,7 +41,8 @@ typedef struct actor_figures {
     const char *name;
     const char *cell;
     capstan_ref_t ref;
-    mailbox_account_t account; /* `queued` is sent - delivered - dropped here: no walk */
+    mailbox_account_t account;
+    uint64_t in_flight; /* sent - delivered - dropped */
 } actor_figures_t;
 typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);

@@ -95,12 +95,17 @@ CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32
                                                        slice_t data);
 
 /* Snapshot: hands out up to about `bytes_max` of rows that changed since they were last handed
- * out (the rest stays marked), as the elements of a LIST of snapshot_row, added to `rows` through
- * `add`. Returns true when no changed row is left. Rows may be newer than the lsn that the
- * snapshot will name, never older. */
+ * out (the rest stays marked). Returns true when every row that had changed when this pass of
+ * calls began has been handed out; what changes meanwhile waits for the next pass, so that a pass
+ * ends under any load. The position that the snapshot names is that of the log when the pass
+ * began. Rows may be newer than it, never older.
+ *
+ * A row holds what the core knows, also what is not on disk yet: it must not be written before
+ * everything that was appended up to the call that handed it out. */
 typedef void partition_row_fn(void *context, slice_t key, slice_t value);
 bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context);
-/* Marks every row as changed, so that the next save is complete. */
+/* Marks every row as changed and gives up a running pass, so that the next save is complete: for
+ * a snapshot that could not be written. */
 void partition_touch_all(partition_t *self);
 
 typedef struct partition_figures {

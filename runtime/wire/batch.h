@@ -21,7 +21,8 @@ enum {
 
 /* Fast path of the envelope. */
 void envelope_write(const envelope_t *envelope, buffer_t *out);
-/* Reads one envelope at `*position` of `input` and moves the position behind it. */
+/* Reads one envelope at `*position` of `input` and moves the position behind it. It reads straight
+ * into `ret_envelope`, which holds rubbish after a failure: a copy would double the time. */
 CAPSTAN_MUST_CHECK capstan_err_t envelope_read(slice_t input, size_t *position,
                                                envelope_t *ret_envelope, codec_fault_t *ret_fault);
 
@@ -39,7 +40,8 @@ void batch_seal(batch_writer_t *self, const link_header_t *header);
 
 /* Reading. `batch_open` reads the header and checks the version (WRONG_VERSION) and that the
  * claimed count can fit. `batch_next` returns false at the end and on a fault; after a false,
- * `self->fault.err` is CAPSTAN_OK only if the count and the bytes ended together. */
+ * `self->fault.err` is CAPSTAN_OK only if the count and the bytes ended together; the envelope
+ * and the body hold rubbish. */
 typedef struct batch_reader {
     slice_t input;
     size_t position;

@@ -64,7 +64,12 @@ struct wire_record {
     const char *meaning;
     const wire_field_t *fields;                  /* ascending keys */
     const wire_field_t *by_key[WIRE_KEY_MAX + 1]; /* NULL where there is no such key */
+    uint64_t required[2];                         /* the keys of required fields, a bit each */
 };
+
+/* What the expansion of a table calls: fills `record` on first use; see codec.c. Any thread. */
+const wire_record_t *wire_record_once(wire_record_t *record, bool *ready, const wire_record_t *head,
+                                      const wire_field_t *fields, size_t count);
 
 /* All rows of one .def file, in its order. */
 typedef struct wire_table {

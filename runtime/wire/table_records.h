@@ -59,10 +59,6 @@
     return wire_record_once(&record, &ready, &head, fields, sizeof fields / sizeof fields[0] - 1); \
     }
 
-/* Fills `record` on first use; see codec.c for the memory order. */
-const wire_record_t *wire_record_once(wire_record_t *record, bool *ready, const wire_record_t *head,
-                                      const wire_field_t *fields, size_t count);
-
 #include WIRE_TABLE
 #undef MESSAGE
 #undef RECORD

@@ -1,0 +1,272 @@
+/* The rules of one partition: see partition.h. */
+#include "actors/ordering/partition_state.h"
+
+#include "runtime/base/ensure.h"
+
+enum {
+    PRODUCER_BYTES_MAX = 128, /* as ordering_messages.def says */
+    KEY_BYTES_MAX = 1024,
+};
+
+partition_t *partition_new(const partition_limits_t *limits)
+{
+    ENSURE(limits->mode == SEQUENCE_PRODUCER || limits->mode == SEQUENCE_ARRIVAL);
+    partition_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    self->limits = *limits;
+    self->offset_next = 1;
+    self->row = (row_t){.kind = ROW_PARTITION};
+    return self;
+}
+
+void partition_destroy(partition_t **self_p)
+{
+    partition_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    holds_fini(self);
+    keys_fini(self);
+    buffer_fini(&self->row_key);
+    buffer_fini(&self->row_value);
+    buffer_fini(&self->row_list);
+    free(self);
+    *self_p = NULL;
+}
+
+void partition_effects_clear(partition_effects_t *self)
+{
+    self->count = 0;
+    buffer_clear(&self->bytes);
+}
+
+void partition_effects_fini(partition_effects_t *self)
+{
+    free(self->list);
+    buffer_fini(&self->bytes);
+    *self = (partition_effects_t){0};
+}
+
+static partition_effect_t *add_effect(partition_effects_t *effects)
+{
+    if (effects->count == effects->capacity) {
+        size_t capacity = effects->capacity > 0 ? effects->capacity * 2 : 64;
+        partition_effect_t *list = realloc(effects->list, capacity * sizeof *list);
+        ENSURE(list);
+        effects->list = list;
+        effects->capacity = capacity;
+    }
+    return &effects->list[effects->count++];
+}
+
+/* The record's bytes were appended to `effects->bytes` since it had the size `data_at`. */
+static void add_append(partition_effects_t *effects, uint32_t record, size_t data_at,
+                       uint64_t offset)
+{
+    *add_effect(effects) = (partition_effect_t){.kind = PARTITION_APPEND,
+                                                .record = record,
+                                                .data_at = data_at,
+                                                .data_size = effects->bytes.size - data_at,
+                                                .offset = offset};
+}
+
+static void answer(partition_effects_t *effects, uint64_t token, event_result_t result)
+{
+    *add_effect(effects) =
+        (partition_effect_t){.kind = PARTITION_ANSWER, .token = token, .result = result};
+}
+
+static void reject(partition_t *self, partition_effects_t *effects, uint64_t token,
+                   capstan_err_t err)
+{
+    self->rejected++;
+    *add_effect(effects) = (partition_effect_t){
+        .kind = PARTITION_ANSWER, .token = token, .result = EVENT_REJECTED, .err = err};
+}
+
+static void encode(const partition_t *self, int64_t now_us, uint64_t offset, const publish_t *event,
+                   buffer_t *out)
+{
+    bool numbered = self->limits.mode == SEQUENCE_PRODUCER;
+    event_encode(&(event_t){.offset = offset,
+                            .key = event->key,
+                            .producer = event->producer,
+                            .producer_epoch = event->producer_epoch,
+                            .sequence = numbered ? event->sequence : 0,
+                            .time_us = event->time_us,
+                            .content_type = event->content_type,
+                            .headers = event->headers,
+                            .payload = event->payload,
+                            .accepted_us = now_us},
+                 out);
+}
+
+static uint64_t take_offset(partition_t *self)
+{
+    self->accepted++;
+    row_changed(self, &self->row);
+    return self->offset_next++;
+}
+
+static void append_accepted(partition_t *self, int64_t now_us, const publish_t *event,
+                            partition_effects_t *effects)
+{
+    size_t data_at = effects->bytes.size;
+    uint64_t offset = take_offset(self);
+    encode(self, now_us, offset, event, &effects->bytes);
+    add_append(effects, RECORD_event, data_at, offset);
+}
+
+static void accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
+                        const publish_t *event, partition_effects_t *effects)
+{
+    append_accepted(self, now_us, event, effects);
+    entry->accepted++;
+    row_changed(self, &entry->row);
+    const hold_t *hold = entry->hold;
+    if (!hold) {
+        key_step(self, entry, KEY_INPUT_next);
+        return;
+    }
+    size_t released = 0;
+    while (released < hold->count && hold->list[released].sequence == entry->accepted + 1) {
+        const held_event_t *held = &hold->list[released];
+        size_t data_at = effects->bytes.size;
+        uint64_t offset = take_offset(self);
+        event_encode_released(slice_of(held->data, held->size), offset, &effects->bytes);
+        add_append(effects, RECORD_event, data_at, offset);
+        entry->accepted++;
+        released++;
+    }
+    key_step(self, entry, released == hold->count ? KEY_INPUT_fill_last : KEY_INPUT_fill);
+    if (released > 0) {
+        hold_forget(self, entry, released);
+    }
+}
+
+static key_entry_t *make_key(partition_t *self, const publish_t *event)
+{
+    return key_get(self, producer_get(self, event->producer), event->key);
+}
+
+/* An event behind a gap. It is encoded before it is known whether there is room for it: the bound
+ * is one of encoded bytes. */
+static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us, uint64_t token,
+                           const publish_t *event, partition_effects_t *effects)
+{
+    const hold_t *hold = entry ? entry->hold : NULL;
+    if (hold && now_us - hold->since_us > self->limits.hold_us_max) {
+        key_step(self, entry, entry->row.phase == KEY_GAP ? KEY_INPUT_expire : KEY_INPUT_refuse);
+        reject(self, effects, token, CAPSTAN_E_OUT_OF_ORDER);
+        return;
+    }
+    size_t data_at = effects->bytes.size;
+    encode(self, now_us, 0, event, &effects->bytes);
+    size_t size = effects->bytes.size - data_at;
+    if (self->held_items >= self->limits.held_items_max ||
+        self->held_bytes + size > self->limits.held_bytes_max ||
+        (hold && hold->count >= self->limits.key_held_items_max)) {
+        effects->bytes.size = data_at;
+        key_step(self, entry, KEY_INPUT_refuse);
+        reject(self, effects, token, CAPSTAN_E_OUT_OF_ORDER);
+        return;
+    }
+    entry = entry ? entry : make_key(self, event);
+    hold_add(self, entry, event->sequence, now_us, slice_of(effects->bytes.data + data_at, size));
+    row_changed(self, &entry->row);
+    key_step(self, entry, KEY_INPUT_ahead);
+    add_append(effects, RECORD_event, data_at, 0);
+    answer(effects, token, EVENT_HELD);
+}
+
+/* `entry` is NULL for a key that is not known; a rejected event does not make it known. */
+static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_us, uint64_t token,
+                             const publish_t *event, partition_effects_t *effects)
+{
+    uint64_t accepted = entry ? entry->accepted : 0;
+    if (event->sequence == accepted + 1) {
+        entry = entry ? entry : make_key(self, event);
+        accept_next(self, entry, now_us, event, effects);
+        answer(effects, token, EVENT_STORED);
+    } else if (event->sequence <= accepted || (entry && hold_contains(entry, event->sequence))) {
+        key_step(self, entry, KEY_INPUT_duplicate);
+        self->duplicates++;
+        answer(effects, token, EVENT_DUPLICATE);
+    } else {
+        hold_or_refuse(self, entry, now_us, token, event, effects);
+    }
+}
+
+static capstan_err_t check_sizes(const partition_t *self, const publish_t *event)
+{
+    bool anonymous = self->limits.mode == SEQUENCE_ARRIVAL;
+    if (event->key.size == 0 || (event->producer.size == 0 && !anonymous)) {
+        return CAPSTAN_E_FIELD_MISSING;
+    }
+    if (event->key.size > KEY_BYTES_MAX || event->producer.size > PRODUCER_BYTES_MAX) {
+        return CAPSTAN_E_TOO_LARGE;
+    }
+    return CAPSTAN_OK;
+}
+
+void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const publish_t *event,
+                       partition_effects_t *effects)
+{
+    capstan_err_t err = check_sizes(self, event);
+    if (err) {
+        reject(self, effects, token, err);
+        return;
+    }
+    if (self->limits.mode == SEQUENCE_ARRIVAL) {
+        append_accepted(self, now_us, event, effects);
+        answer(effects, token, EVENT_STORED);
+        return;
+    }
+    producer_t *producer = producer_find(self, event->producer);
+    uint64_t epoch = producer ? producer->epoch : 0;
+    /* Before everything else: a zombie hears that it is one, whatever it sends. */
+    if (event->producer_epoch < epoch) {
+        reject(self, effects, token, CAPSTAN_E_FENCED);
+        return;
+    }
+    if (event->sequence == 0) {
+        reject(self, effects, token, CAPSTAN_E_SEQUENCE_MISSING);
+        return;
+    }
+    if (event->producer_epoch > epoch) {
+        partition_fence(self, event->producer, event->producer_epoch, effects);
+    }
+    key_entry_t *entry = producer ? key_find(self, producer, event->key) : NULL;
+    publish_numbered(self, entry, now_us, token, event, effects);
+}
+
+void partition_fence(partition_t *self, slice_t name, uint64_t producer_epoch,
+                     partition_effects_t *effects)
+{
+    producer_t *producer = producer_find(self, name);
+    if (producer_epoch <= (producer ? producer->epoch : 0)) {
+        return;
+    }
+    producer = producer ? producer : producer_get(self, name);
+    producer->epoch = producer_epoch;
+    row_changed(self, &producer->row);
+    size_t data_at = effects->bytes.size;
+    producer_mark_t mark = {.producer = name, .producer_epoch = producer_epoch};
+    codec_encode(producer_mark_wire(), &mark, &effects->bytes);
+    add_append(effects, RECORD_producer_mark, data_at, 0);
+}
+
+partition_figures_t partition_figures(const partition_t *self)
+{
+    return (partition_figures_t){
+        .offset_next = self->offset_next,
+        .keys = self->keys.count,
+        .held_items = self->held_items,
+        .held_bytes = self->held_bytes,
+        .gaps = self->gap_count,
+        .oldest_gap_us = self->gap_count > 0 ? self->gaps[0]->since_us : 0,
+        .accepted = self->accepted,
+        .duplicates = self->duplicates,
+        .rejected = self->rejected,
+    };
+}

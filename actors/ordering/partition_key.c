@@ -1,0 +1,127 @@
+/* The keys and producers that a partition knows, which of them changed, and the one place where a
+ * key's phase changes. */
+#include "actors/ordering/partition_state.h"
+
+#include "runtime/base/ensure.h"
+
+/* The phase that follows, plus one; 0: not a row of the table. */
+static const uint8_t phase_after[KEY_PHASE_COUNT][KEY_INPUT_COUNT] = {
+#define STATE(name, meaning)
+#define INPUT(name, meaning)
+#define TRANSITION(from, input, to, what) [KEY_##from][KEY_INPUT_##input] = KEY_##to + 1,
+#include "actors/ordering/ordering_states.def"
+#undef STATE
+#undef INPUT
+#undef TRANSITION
+};
+
+void key_step(partition_t *self, key_entry_t *entry, key_input_t input)
+{
+    key_phase_t from = entry ? (key_phase_t)entry->row.phase : KEY_IN_ORDER;
+    uint8_t after = phase_after[from][input];
+    ENSURE(after != 0);
+    ENSURE(entry || after == KEY_IN_ORDER + 1);
+    self->steps[from][input]++;
+    if (entry) {
+        entry->row.phase = (uint8_t)(after - 1);
+    }
+}
+
+static bool producer_is(const void *value, const void *wanted)
+{
+    const producer_t *producer = value;
+    return slice_equal(producer_name(producer), *(const slice_t *)wanted);
+}
+
+producer_t *producer_find(partition_t *self, slice_t name)
+{
+    producer_t *last = self->producer_last;
+    if (last && producer_is(last, &name)) {
+        return last;
+    }
+    uint64_t hash = siphash13(self->limits.hash_seed, 0, name);
+    producer_t *producer = map_find(&self->producers, hash, producer_is, &name);
+    if (producer) {
+        self->producer_last = producer;
+    }
+    return producer;
+}
+
+producer_t *producer_get(partition_t *self, slice_t name)
+{
+    producer_t *producer = producer_find(self, name);
+    if (producer) {
+        return producer;
+    }
+    producer = calloc(1, sizeof *producer + name.size);
+    ENSURE(producer);
+    producer->number = self->producers.count + 1;
+    producer->row = (row_t){.kind = ROW_PRODUCER, .name_size = (uint32_t)name.size};
+    memcpy(producer->name, name.data, name.size);
+    map_add(&self->producers, siphash13(self->limits.hash_seed, 0, name), producer);
+    return producer;
+}
+
+typedef struct key_wanted {
+    const producer_t *producer;
+    slice_t key;
+} key_wanted_t;
+
+static bool key_is(const void *value, const void *wanted)
+{
+    const key_entry_t *entry = value;
+    const key_wanted_t *want = wanted;
+    return entry->producer == want->producer && slice_equal(key_name(entry), want->key);
+}
+
+key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice_t key)
+{
+    uint64_t hash = siphash13(self->limits.hash_seed, producer->number, key);
+    key_wanted_t wanted = {producer, key};
+    return map_find(&self->keys, hash, key_is, &wanted);
+}
+
+key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
+{
+    key_entry_t *entry = key_find(self, producer, key);
+    if (entry) {
+        return entry;
+    }
+    entry = calloc(1, sizeof *entry + key.size);
+    ENSURE(entry);
+    entry->producer = producer;
+    entry->row = (row_t){.kind = ROW_KEY, .phase = KEY_IN_ORDER, .name_size = (uint32_t)key.size};
+    memcpy(entry->key, key.data, key.size);
+    map_add(&self->keys, siphash13(self->limits.hash_seed, producer->number, key), entry);
+    return entry;
+}
+
+void row_changed(partition_t *self, row_t *row)
+{
+    if (row->changed) {
+        return;
+    }
+    row->changed = true;
+    row->changed_next = NULL;
+    if (self->changed_last) {
+        self->changed_last->changed_next = row;
+    } else {
+        self->changed_first = row;
+    }
+    self->changed_last = row;
+    self->changed_count++;
+}
+
+void keys_fini(partition_t *self)
+{
+    size_t position = 0;
+    for (void *entry; (entry = map_next(&self->keys, &position));) {
+        free(entry);
+    }
+    position = 0;
+    for (void *producer; (producer = map_next(&self->producers, &position));) {
+        free(producer);
+    }
+    map_fini(&self->keys);
+    map_fini(&self->producers);
+}

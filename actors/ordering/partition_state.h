@@ -1,0 +1,153 @@
+/* The inside of a partition, shared by its core's files and by nobody else.
+ *
+ *   keys (map) ---> key_entry: accepted, state, key bytes -----> producer: epoch, name
+ *                      |                                            ^
+ *                      +--> hold: held events, ascending           producers (map)
+ *                              ^
+ *   gaps (heap, oldest first) -+          changed (list) --> row --> row
+ *
+ * A key has a hold exactly while it has a gap; most keys never have one, so that an entry costs 40
+ * bytes, its key, and its share of the map (21 to 43 bytes). */
+#ifndef ORDERING_PARTITION_STATE_H
+#define ORDERING_PARTITION_STATE_H
+
+#include "actors/ordering/partition.h"
+#include "runtime/base/map.h"
+
+typedef enum key_phase {
+#define STATE(name, meaning) KEY_##name,
+#define INPUT(name, meaning)
+#define TRANSITION(from, input, to, what)
+#include "actors/ordering/ordering_states.def"
+#undef STATE
+#undef INPUT
+#undef TRANSITION
+    KEY_PHASE_COUNT
+} key_phase_t;
+
+typedef enum key_input {
+#define STATE(name, meaning)
+#define INPUT(name, meaning) KEY_INPUT_##name,
+#define TRANSITION(from, input, to, what)
+#include "actors/ordering/ordering_states.def"
+#undef STATE
+#undef INPUT
+#undef TRANSITION
+    KEY_INPUT_COUNT
+} key_input_t;
+
+typedef enum row_kind {
+    ROW_PARTITION,
+    ROW_PRODUCER,
+    ROW_KEY,
+} row_kind_t;
+
+/* Opens everything that has a row in the snapshot. Packed with what its owner needs of small
+ * things, because there is one per key. */
+typedef struct row {
+    struct row *changed_next;
+    uint32_t name_size; /* of the producer's name or of the key */
+    uint8_t kind;       /* row_kind_t */
+    uint8_t phase;      /* of a key: key_phase_t; changed by key_step only */
+    bool changed;       /* it is in the list of changed rows */
+} row_t;
+
+typedef struct producer {
+    row_t row;
+    uint64_t number; /* in this process; part of the hash of the producer's keys */
+    uint64_t epoch;  /* 0: none was issued */
+    uint8_t name[];
+} producer_t;
+
+typedef struct held_event {
+    uint64_t sequence;
+    int64_t taken_us;
+    uint8_t *data; /* its record, without an offset */
+    size_t size;
+} held_event_t;
+
+typedef struct hold {
+    struct key_entry *entry;
+    int64_t since_us; /* when the first missing sequence was first seen to be missing */
+    size_t heap_at;
+    held_event_t *list; /* ascending sequence */
+    size_t count;
+    size_t capacity;
+} hold_t;
+
+typedef struct key_entry {
+    row_t row;
+    uint64_t accepted;
+    producer_t *producer;
+    hold_t *hold; /* NULL: no gap */
+    uint8_t key[];
+} key_entry_t;
+
+struct partition {
+    partition_limits_t limits;
+    uint64_t offset_next;
+    map_t keys;
+    map_t producers;
+    producer_t *producer_last; /* a batch is usually one producer's: saves a lookup per event */
+
+    hold_t **gaps; /* binary heap, oldest first */
+    size_t gap_count;
+    size_t gap_capacity;
+    uint64_t held_items;
+    uint64_t held_bytes;
+
+    row_t row;            /* the partition's own */
+    row_t *changed_first; /* rows to be saved, oldest change first */
+    row_t *changed_last;
+    uint64_t changed_count;
+    bool pass_runs;     /* a snapshot was begun and is not complete */
+    uint64_t pass_left; /* changed rows that it still owes */
+    buffer_t row_key;
+    buffer_t row_value;
+    buffer_t row_list;
+
+    uint64_t accepted;
+    uint64_t duplicates;
+    uint64_t rejected;
+    uint64_t steps[KEY_PHASE_COUNT][KEY_INPUT_COUNT]; /* how often each TRANSITION was taken */
+};
+
+/* partition_encode.c: the fast path of codec_encode(event_wire()). */
+void event_encode(const event_t *event, buffer_t *out);
+/* A held event's record once more, with its offset in front. */
+void event_encode_released(slice_t held, uint64_t offset, buffer_t *out);
+/* Whether event_encode_released can work on these bytes. */
+bool event_releasable(slice_t held);
+
+/* partition_key.c */
+producer_t *producer_find(partition_t *self, slice_t name);
+producer_t *producer_get(partition_t *self, slice_t name);
+key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice_t key);
+/* The entry is made when there is none. */
+key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key);
+void row_changed(partition_t *self, row_t *row);
+/* The only place where a key's phase changes. `entry` may be NULL for a key that is not known and
+ * does not become so. */
+void key_step(partition_t *self, key_entry_t *entry, key_input_t input);
+static inline slice_t producer_name(const producer_t *producer)
+{
+    return slice_of(producer->name, producer->row.name_size);
+}
+
+static inline slice_t key_name(const key_entry_t *entry)
+{
+    return slice_of(entry->key, entry->row.name_size);
+}
+
+void keys_fini(partition_t *self);
+
+/* partition_hold.c */
+bool hold_contains(const key_entry_t *entry, uint64_t sequence);
+/* Copies the record. The sequence must not be held yet. */
+void hold_add(partition_t *self, key_entry_t *entry, uint64_t sequence, int64_t taken_us,
+              slice_t record);
+/* Forgets the first `count` held events; the hold goes with its last one. */
+void hold_forget(partition_t *self, key_entry_t *entry, size_t count);
+void holds_fini(partition_t *self);
+
+#endif

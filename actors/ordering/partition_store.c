@@ -1,0 +1,289 @@
+/* Recovery and snapshot of a partition.
+ *
+ * Keys of snapshot rows begin with a byte that tells their kind:
+ *   's'                                              partition_state
+ *   'p' producer                                     producer_mark
+ *   'k' producer's size (two bytes, big endian) producer key     key_state
+ *   'f' ...                                          frontiers of groups: the shell's, ignored here
+ *
+ * A row may be newer than the position the log is replayed from, each by another amount. So a
+ * record of the log says one thing to the partition (its offset) and another to its key (its
+ * sequence), and each of the two is judged by itself: behind the state it is a replay and changes
+ * nothing, next to it it is applied, ahead of it the store is damaged. */
+#include "actors/ordering/partition_state.h"
+
+#include "runtime/base/ensure.h"
+
+enum {
+    ROW_KEY_PARTITION = 's',
+    ROW_KEY_PRODUCER = 'p',
+    ROW_KEY_KEY = 'k',
+    ROW_KEY_FRONTIER = 'f',
+    ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
+};
+
+static capstan_err_t load_partition_state(partition_t *self, slice_t value)
+{
+    partition_state_t state;
+    if (codec_decode(partition_state_wire(), value, &state, NULL) || state.offset_next == 0) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    self->offset_next = state.offset_next;
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t load_producer_mark(partition_t *self, slice_t value, bool from_log)
+{
+    producer_mark_t mark;
+    if (codec_decode(producer_mark_wire(), value, &mark, NULL) || mark.producer.size == 0) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    producer_t *producer = producer_get(self, mark.producer);
+    if (mark.producer_epoch > producer->epoch) {
+        producer->epoch = mark.producer_epoch;
+        if (from_log) {
+            row_changed(self, &producer->row);
+        }
+    }
+    return CAPSTAN_OK;
+}
+
+/* Held events of a row: of this key, behind the accepted ones and a gap, ascending. */
+static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t list)
+{
+    codec_list_t iterator;
+    if (codec_list_open(event_wire(), list, &iterator)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    uint64_t last = entry->accepted + 1;
+    for (slice_t record; codec_list_next_raw(&iterator, &record);) {
+        event_t event;
+        if (codec_decode(event_wire(), record, &event, NULL) || !event_releasable(record) ||
+            event.offset != 0 || event.sequence <= last ||
+            !slice_equal(event.key, key_name(entry)) ||
+            !slice_equal(event.producer, producer_name(entry->producer))) {
+            return CAPSTAN_E_STORE_CORRUPT;
+        }
+        last = event.sequence;
+        hold_add(self, entry, event.sequence, event.accepted_us, record);
+        key_step(self, entry, KEY_INPUT_ahead);
+    }
+    return iterator.fault.err ? CAPSTAN_E_STORE_CORRUPT : CAPSTAN_OK;
+}
+
+static capstan_err_t load_key_state(partition_t *self, slice_t row_key, slice_t value)
+{
+    const uint8_t *bytes = row_key.data;
+    if (row_key.size < ROW_KEY_KEY_HEAD) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    size_t producer_size = (size_t)bytes[1] << 8 | bytes[2];
+    if (producer_size == 0 || row_key.size <= ROW_KEY_KEY_HEAD + producer_size) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    slice_t name = slice_of(bytes + ROW_KEY_KEY_HEAD, producer_size);
+    slice_t key = slice_of(bytes + ROW_KEY_KEY_HEAD + producer_size,
+                           row_key.size - ROW_KEY_KEY_HEAD - producer_size);
+    key_state_t state;
+    producer_t *producer = producer_get(self, name);
+    if (codec_decode(key_state_wire(), value, &state, NULL) || key_find(self, producer, key)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    key_entry_t *entry = key_get(self, producer, key);
+    entry->accepted = state.accepted;
+    capstan_err_t err = load_held(self, entry, state.held);
+    if (err) {
+        return err;
+    }
+    int64_t since_us = entry->hold ? entry->hold->since_us : 0;
+    return since_us == state.gap_since_us ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
+}
+
+capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
+{
+    if (key.size == 0) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    switch (*(const uint8_t *)key.data) {
+    case ROW_KEY_PARTITION:
+        return load_partition_state(self, value);
+    case ROW_KEY_PRODUCER:
+        return load_producer_mark(self, value, false);
+    case ROW_KEY_KEY:
+        return load_key_state(self, key, value);
+    case ROW_KEY_FRONTIER:
+        return CAPSTAN_OK;
+    default:
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+}
+
+/* An accepted event, seen by its key. */
+static capstan_err_t load_accepted(partition_t *self, key_entry_t *entry, uint64_t sequence)
+{
+    if (sequence <= entry->accepted) {
+        return CAPSTAN_OK;
+    }
+    if (sequence != entry->accepted + 1) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    entry->accepted = sequence;
+    row_changed(self, &entry->row);
+    hold_t *hold = entry->hold;
+    if (!hold) {
+        key_step(self, entry, KEY_INPUT_next);
+        return CAPSTAN_OK;
+    }
+    bool was_held = hold->list[0].sequence == sequence;
+    key_step(self, entry, was_held && hold->count == 1 ? KEY_INPUT_fill_last : KEY_INPUT_fill);
+    if (was_held) {
+        hold_forget(self, entry, 1);
+    }
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t load_held_record(partition_t *self, key_entry_t *entry, const event_t *event,
+                                      slice_t data)
+{
+    if (event->sequence <= entry->accepted || hold_contains(entry, event->sequence)) {
+        return CAPSTAN_OK;
+    }
+    if (event->sequence == entry->accepted + 1 || !event_releasable(data)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    hold_add(self, entry, event->sequence, event->accepted_us, data);
+    row_changed(self, &entry->row);
+    key_step(self, entry, KEY_INPUT_ahead);
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t load_event(partition_t *self, slice_t data)
+{
+    event_t event;
+    if (codec_decode(event_wire(), data, &event, NULL) || event.key.size == 0 ||
+        event.offset > self->offset_next) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    if (event.offset == self->offset_next) {
+        self->offset_next++;
+        row_changed(self, &self->row);
+    }
+    if (self->limits.mode == SEQUENCE_ARRIVAL) {
+        return event.offset > 0 ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
+    }
+    if (event.producer.size == 0 || event.sequence == 0) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    key_entry_t *entry = key_get(self, producer_get(self, event.producer), event.key);
+    return event.offset > 0 ? load_accepted(self, entry, event.sequence)
+                            : load_held_record(self, entry, &event, data);
+}
+
+capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t data)
+{
+    switch (record) {
+    case RECORD_event:
+        return load_event(self, data);
+    case RECORD_producer_mark:
+        return load_producer_mark(self, data, true);
+    case RECORD_frontier_mark:
+        return CAPSTAN_OK;
+    default:
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+}
+
+static void save_partition_state(partition_t *self)
+{
+    static const uint8_t kind = ROW_KEY_PARTITION;
+    buffer_append(&self->row_key, &kind, 1);
+    partition_state_t state = {.offset_next = self->offset_next};
+    codec_encode(partition_state_wire(), &state, &self->row_value);
+}
+
+static void save_producer(partition_t *self, const producer_t *producer)
+{
+    static const uint8_t kind = ROW_KEY_PRODUCER;
+    buffer_append(&self->row_key, &kind, 1);
+    buffer_append(&self->row_key, producer->name, producer->row.name_size);
+    producer_mark_t mark = {.producer = producer_name(producer), .producer_epoch = producer->epoch};
+    codec_encode(producer_mark_wire(), &mark, &self->row_value);
+}
+
+static void save_key(partition_t *self, const key_entry_t *entry)
+{
+    slice_t name = producer_name(entry->producer);
+    ENSURE(name.size <= UINT16_MAX);
+    const uint8_t head[ROW_KEY_KEY_HEAD] = {ROW_KEY_KEY, (uint8_t)(name.size >> 8),
+                                            (uint8_t)name.size};
+    buffer_append(&self->row_key, head, sizeof head);
+    buffer_append(&self->row_key, name.data, name.size);
+    buffer_append(&self->row_key, entry->key, entry->row.name_size);
+    key_state_t state = {.accepted = entry->accepted};
+    const hold_t *hold = entry->hold;
+    if (hold) {
+        buffer_clear(&self->row_list);
+        codec_list_writer_t writer = codec_list_begin(&self->row_list);
+        for (size_t i = 0; i < hold->count; i++) {
+            codec_list_add_raw(&writer, slice_of(hold->list[i].data, hold->list[i].size));
+        }
+        codec_list_end(&writer);
+        state.gap_since_us = hold->since_us;
+        state.held = buffer_slice(&self->row_list);
+    }
+    codec_encode(key_state_wire(), &state, &self->row_value);
+}
+
+static void save_row(partition_t *self, const row_t *row)
+{
+    buffer_clear(&self->row_key);
+    buffer_clear(&self->row_value);
+    /* A row is the first member of what it opens. */
+    switch ((row_kind_t)row->kind) {
+    case ROW_PARTITION:
+        save_partition_state(self);
+        break;
+    case ROW_PRODUCER:
+        save_producer(self, (const producer_t *)row);
+        break;
+    case ROW_KEY:
+        save_key(self, (const key_entry_t *)row);
+        break;
+    }
+}
+
+bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context)
+{
+    if (!self->pass_runs) {
+        self->pass_runs = true;
+        self->pass_left = self->changed_count;
+    }
+    for (size_t bytes = 0; self->pass_left > 0 && bytes < bytes_max; self->pass_left--) {
+        row_t *row = self->changed_first;
+        self->changed_first = row->changed_next;
+        if (!self->changed_first) {
+            self->changed_last = NULL;
+        }
+        self->changed_count--;
+        row->changed = false;
+        save_row(self, row);
+        add(context, buffer_slice(&self->row_key), buffer_slice(&self->row_value));
+        bytes += self->row_key.size + self->row_value.size;
+    }
+    self->pass_runs = self->pass_left > 0;
+    return !self->pass_runs;
+}
+
+void partition_touch_all(partition_t *self)
+{
+    self->pass_runs = false;
+    row_changed(self, &self->row);
+    size_t position = 0;
+    for (producer_t *producer; (producer = map_next(&self->producers, &position));) {
+        row_changed(self, &producer->row);
+    }
+    position = 0;
+    for (key_entry_t *entry; (entry = map_next(&self->keys, &position));) {
+        row_changed(self, &entry->row);
+    }
+}

@@ -1,0 +1,70 @@
+#include "runtime/base/map.h"
+
+#include <criterion/criterion.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+static bool number_is(const void *value, const void *wanted)
+{
+    return *(const uint64_t *)value == *(const uint64_t *)wanted;
+}
+
+Test(map, finds_what_was_added_and_nothing_else)
+{
+    enum { COUNT = 10000 };
+    static uint64_t numbers[COUNT];
+    map_t map = {0};
+    uint64_t absent = COUNT;
+    cr_assert_null(map_find(&map, 1, number_is, &absent));
+    for (uint64_t i = 0; i < COUNT; i++) {
+        numbers[i] = i;
+        map_add(&map, i / 7, &numbers[i]); /* seven values share each hash */
+    }
+    for (uint64_t i = 0; i < COUNT; i++) {
+        cr_assert_eq(map_find(&map, i / 7, number_is, &i), &numbers[i]);
+    }
+    cr_assert_null(map_find(&map, 0, number_is, &absent));
+    cr_assert_eq(map.count, COUNT);
+    map_fini(&map);
+}
+
+Test(map, walks_every_value_once)
+{
+    uint64_t numbers[100];
+    bool seen[100] = {false};
+    map_t map = {0};
+    for (uint64_t i = 0; i < 100; i++) {
+        numbers[i] = i;
+        map_add(&map, i * 16, &numbers[i]);
+    }
+    size_t position = 0;
+    size_t count = 0;
+    for (uint64_t *value; (value = map_next(&map, &position)); count++) {
+        cr_assert_not(seen[*value]);
+        seen[*value] = true;
+    }
+    cr_assert_eq(count, 100);
+    map_fini(&map);
+}
+
+/* libsodium has SipHash-2-4 only. The code differs from 1-3 in two numbers. */
+Test(map, siphash_agrees_with_an_independent_one)
+{
+    uint8_t seed[crypto_shorthash_KEYBYTES];
+    uint8_t input[8 + 100];
+    for (size_t i = 0; i < sizeof seed; i++) {
+        seed[i] = (uint8_t)(i * 37 + 1);
+    }
+    for (size_t i = 0; i < sizeof input; i++) {
+        input[i] = (uint8_t)(i * 101 + 7);
+    }
+    uint64_t prefix;
+    memcpy(&prefix, input, sizeof prefix);
+    for (size_t size = 0; size <= 100; size++) {
+        uint8_t wanted[crypto_shorthash_BYTES];
+        crypto_shorthash(wanted, input, 8 + size, seed);
+        uint64_t hash = siphash24(seed, prefix, slice_of(input + 8, size));
+        cr_assert_eq(memcmp(wanted, &hash, sizeof hash), 0, "%zu bytes", size);
+        cr_assert_neq(siphash13(seed, prefix, slice_of(input + 8, size)), hash);
+    }
+}
