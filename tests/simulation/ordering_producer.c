@@ -7,7 +7,8 @@
 enum {
     TICK_US = 2000,
     RESEND_US = 25000,
-    RETRY_US = 8000,
+    RETRY_US = 2000,
+    RETRY_DOUBLINGS_MAX = 6,
     WINDOW = 40,
     CORRELATION_EPOCH = UINT32_MAX,
 };
@@ -91,7 +92,7 @@ static void on_tick(void *context, uint64_t cookie)
         bool late = self->state[at] == SEND_UNDER_WAY && now_us - self->sent_us[at] > RESEND_US;
         bool fresh = self->state[at] == SEND_WAITING && !event->dropped &&
                      event->not_before_us <= now_us && self->under_way < WINDOW &&
-                     (self->sent_us[at] == 0 || now_us - self->sent_us[at] > RETRY_US);
+                     now_us >= self->retry_us[at];
         if (late || fresh) {
             send_event(self, at);
         }
@@ -117,16 +118,23 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
         settle(self, at);
     } else if (outcome->error == CAPSTAN_E_FENCED) {
         /* A zombie is not quick to believe it. */
-        self->fenced = random_chance(simulation_random(self->world->simulation), 50);
+        self->fenced = self->fenced ||
+                       random_chance(simulation_random(self->world->simulation), 50);
     } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
         const source_event_t *event = &source->list[at];
         uint64_t dropped = source->key_dropped[event->key];
         if (dropped != 0 && event->sequence > dropped) {
             settle(self, at); /* its gap will never be filled */
         } else if (self->state[at] == SEND_UNDER_WAY) {
-            /* It makes room in the window: the filler may be behind it in the source. */
+            /* It makes room in the window, for longer each time: the filler may be behind it in
+             * the source. */
             self->state[at] = SEND_WAITING;
             self->under_way--;
+            if (self->retries[at] < RETRY_DOUBLINGS_MAX) {
+                self->retries[at]++;
+            }
+            self->retry_us[at] =
+                simulation_now(self->world->simulation) + (RETRY_US << self->retries[at]);
         }
     } else {
         world_fail(self->world, "O7", "a right event was rejected with %s",
@@ -155,7 +163,9 @@ void producer_start(sim_producer_t *self)
     const source_t *source = source_of(self);
     self->state = calloc(source->count, sizeof *self->state);
     self->sent_us = calloc(source->count, sizeof *self->sent_us);
-    ENSURE(self->state && self->sent_us);
+    self->retry_us = calloc(source->count, sizeof *self->retry_us);
+    self->retries = calloc(source->count, sizeof *self->retries);
+    ENSURE(self->state && self->sent_us && self->retry_us && self->retries);
     for (size_t at = 0; at < self->saved; at++) {
         self->state[at] = SEND_DONE;
     }
@@ -174,8 +184,12 @@ void producer_stop(sim_producer_t *self)
 {
     free(self->state);
     free(self->sent_us);
+    free(self->retry_us);
+    free(self->retries);
     self->state = NULL;
     self->sent_us = NULL;
+    self->retry_us = NULL;
+    self->retries = NULL;
     self->runs = false;
 }
 

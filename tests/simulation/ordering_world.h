@@ -136,6 +136,8 @@ typedef struct sim_producer {
     bool fenced;
     uint8_t *state;  /* send_state_t per source event */
     int64_t *sent_us;
+    int64_t *retry_us; /* a rejected event is not sent again before */
+    uint8_t *retries;
     size_t first;    /* everything before is done */
     size_t under_way;
 } sim_producer_t;
