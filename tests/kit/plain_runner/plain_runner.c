@@ -1,6 +1,7 @@
 /* Runs the tests behind the shim criterion/criterion.h: one after another, each in a process of its
  * own, so that a crash, a race that the sanitizer reports at exit, or a hang is that test's failure
- * and no other's. CAPSTAN_TEST_SECONDS bounds each. Usage: X_tests [--filter suite/name] with wildcards;
+ * and no other's. CAPSTAN_TEST_SECONDS bounds each. Usage: X_tests [--filter suite/name] with
+ * wildcards;
  * --list. */
 #include <criterion/criterion.h>
 
