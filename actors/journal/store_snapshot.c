@@ -32,8 +32,8 @@ static capstan_err_t check_chunk(const position_t *position, const snapshot_writ
         return CAPSTAN_E_STALE_EPOCH;
     }
     /* A snapshot never moves back: what it covered may be truncated already. */
-    if (chunk->lsn > position->lsn_next || chunk->lsn < position->snapshot_lsn ||
-        chunk->lsn < position->lsn_first) {
+    if (chunk->lsn > position->lsn_next || chunk->lsn_next > position->lsn_next ||
+        chunk->lsn < position->snapshot_lsn || chunk->lsn < position->lsn_first) {
         return CAPSTAN_E_LSN_MISMATCH;
     }
     return check_rows(chunk->rows);

@@ -101,6 +101,7 @@ typedef struct topics {
     topic_mark_job_t *job_tail;
     fence_job_t *fences;
     status_job_t *statuses;
+    capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
     uint64_t subscription_last;
     struct group_owner {
         const topic_t *topic;

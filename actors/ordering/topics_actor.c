@@ -1,9 +1,9 @@
 /* The topics of a node.
  *
  * Accepts   topic_ensure, producer_open, subscribe (for peers), topic_resolve, ordering_status,
- *           partition_ready, down; answers of the journal, its reader and the partitions.
- * Replies   topic_info, producer_opened, topic_route, ordering_report; `subscribed` is replied by
- *           the subscription that it starts.
+ *           topics_settle, partition_ready, down; answers of the journal, its reader and the partitions.
+ * Replies   topic_info, producer_opened, topic_route, ordering_report, done; `subscribed` is replied
+ *           by the subscription that it starts.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -106,6 +106,27 @@ static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waite
     topic->waiters[topic->waiter_count++].request.body = (slice_t){0};
 }
 
+static void serve_settler(topics_t *self)
+{
+    if (self->settler.kind == 0 || !self->loaded) {
+        return;
+    }
+    capstan_err_t failed = CAPSTAN_OK;
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->list[i]->phase == TOPIC_FAILED) {
+            failed = self->list[i]->failed;
+        } else if (self->list[i]->phase != TOPIC_READY) {
+            return;
+        }
+    }
+    if (failed != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &self->settler, failed, NULL);
+    } else {
+        capstan_reply(self->self, &self->settler, MESSAGE_done, (slice_t){0});
+    }
+    self->settler.kind = 0;
+}
+
 static void start(topics_t *self, topic_t *topic)
 {
     capstan_err_t err = topic_start(self, topic);
@@ -141,6 +162,7 @@ static void on_ready(topics_t *self, const capstan_message_t *message)
         }
         if (all || ready.error > 0) {
             serve_waiters(self, topic);
+            serve_settler(self);
         }
         return;
     }
@@ -326,6 +348,7 @@ static void read_on(topics_t *self)
     for (size_t i = 0; i < self->count; i++) {
         start(self, self->list[i]);
     }
+    serve_settler(self);
     run_job(self);
 }
 
@@ -579,7 +602,11 @@ static void on_down(topics_t *self, const capstan_message_t *message)
 
 static void on_request(topics_t *self, const capstan_message_t *message)
 {
-    if (!self->loaded) {
+    if (message->message == MESSAGE_topics_settle) {
+        self->settler = *message;
+        self->settler.body = (slice_t){0};
+        serve_settler(self);
+    } else if (!self->loaded) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_topic_ensure) {
         on_ensure(self, message);
