@@ -37,7 +37,7 @@ class Peer:
     def greet(self):
         self.session, self.sent_at = self.session + 1, time.monotonic()
         self.greeted, self.grant, self.control = False, (0, 0), []
-        self.sequence = self.sent_bytes = self.delivered = self.delivered_bytes = 0
+        self.sequence = self.sent_bytes = self.delivered = self.received = 0
         for item in self.unanswered:
             item["sequence"] = 0
         self.post("hello", version_min=self.version, version_max=self.version, name=self.name,
@@ -54,7 +54,7 @@ class Peer:
         (self.unanswered if row["credited_by"] == "node" else self.control).append(item)
 
     def flush(self, credit=False):
-        if time.monotonic() - self.sent_at > self.heartbeat_s:  # idle, or the hello was lost
+        if time.monotonic() - self.sent_at > self.heartbeat_s:  # idle, or hello was lost
             self.post("ping") if self.greeted else self.greet()
         batch, self.control, first = self.control, [], 0
         for item in [i for i in self.unanswered if self.greeted and not i["sequence"]][:BATCH]:
@@ -66,9 +66,11 @@ class Peer:
         if batch or credit:
             header = self.pack("link_header", version=self.version, count=len(batch),
                                sequence=first, credit_messages=self.delivered + WINDOW_MESSAGES,
-                               credit_bytes=self.delivered_bytes + WINDOW_BYTES)
+                               credit_bytes=self.received + WINDOW_BYTES)
             self.socket.send(header + b"".join(item["bytes"] for item in batch))
             self.sent_at = time.monotonic()
+        if len(batch) >= BATCH:
+            self.flush()
 
     def poll(self):
         self.flush()
@@ -96,8 +98,7 @@ class Peer:
         elif name == "welcome":
             self.greeted, self.heartbeat_s = True, body["heartbeat_ms"] / 1000
         elif name == "deliver":
-            self.delivered, self.delivered_bytes = (self.delivered + 1,
-                                                    self.delivered_bytes + len(data))
+            self.delivered, self.received = self.delivered + 1, self.received + len(data)
         for outcome in body["list"] if name == "outcomes" else []:
             self.settle(outcome, lambda i: outcome["first"] <= i["sequence"] <= outcome["last"])
         if envelope["kind"] == self.kinds["reply"]:
