@@ -10,6 +10,7 @@
  * leaves its neighbours alone; a failed commit undoes all its write sets and answers each with the
  * error. What was answered survives a crash; what was not may or may not be there, as a whole. */
 #include "actors/journal/journal.h"
+#include "actors/journal/journal_events.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
@@ -93,6 +94,19 @@ static void reply_written(capstan_actor_t *self, journal_t *journal, const pendi
     capstan_reply(self, &pending->request, pending->reply, buffer_slice(&journal->body));
 }
 
+static void log_troubles(const journal_t *journal, capstan_err_t err)
+{
+    if (err) {
+        LOG(journal, commit_failed, log_string("error", capstan_err_name(err)),
+            log_string("remedy", capstan_err_remedy(err)),
+            log_uint("write_sets", journal->pending_count));
+    } else if (store_checkpoint_result(journal->store)) {
+        capstan_err_t result = store_checkpoint_result(journal->store);
+        LOG(journal, checkpoint_failed, log_string("error", capstan_err_name(result)),
+            log_string("remedy", capstan_err_remedy(result)));
+    }
+}
+
 /* Commits what was gathered and answers everyone who waits for it. */
 static void commit(capstan_actor_t *self, journal_t *journal)
 {
@@ -102,6 +116,7 @@ static void commit(capstan_actor_t *self, journal_t *journal)
     capstan_err_t err = store_commit(journal->store);
     journal->begun = false;
     journal->report.error = err;
+    log_troubles(journal, err);
     if (!err) {
         journal->report.commits++;
         journal->report.records += journal->commit_records;

@@ -138,6 +138,8 @@ static void checkpoint_if_due(store_t *self)
     int frames = 0;
     int copied = 0;
     int result = sqlite3_wal_checkpoint_v2(self->db, "main", mode, &frames, &copied);
+    self->checkpoint_result =
+        result == SQLITE_OK || result == SQLITE_BUSY ? CAPSTAN_OK : store_map_error(self->db);
     self->wal_bytes_due = self->checkpoint_bytes;
     if (result != SQLITE_OK || copied < frames) {
         self->wal_bytes_due = self->wal_bytes + self->checkpoint_bytes / 4;
@@ -158,6 +160,11 @@ capstan_err_t store_commit(store_t *self)
     self->in_transaction = false;
     checkpoint_if_due(self);
     return CAPSTAN_OK;
+}
+
+capstan_err_t store_checkpoint_result(const store_t *self)
+{
+    return self->checkpoint_result;
 }
 
 static position_t *position_slot(store_t *self, uint64_t stream)

@@ -52,6 +52,9 @@ CAPSTAN_MUST_CHECK capstan_err_t store_truncate(store_t *self, const journal_tru
 CAPSTAN_MUST_CHECK capstan_err_t store_commit(store_t *self);
 void store_rollback(store_t *self);
 
+/* How the last checkpoint ended. A failed one loses nothing, but the write-ahead log grows. */
+capstan_err_t store_checkpoint_result(const store_t *self);
+
 /* Reads; results are encoded lists appended to `out`, whose slices are put into the reply. The
  * transaction is short: it ends before the function returns. */
 CAPSTAN_MUST_CHECK capstan_err_t store_read(store_t *self, const journal_read_t *request,

@@ -35,6 +35,7 @@ struct store {
     size_t position_count;
     int64_t log_id_next; /* 0: not known */
     int64_t data_version;
+    capstan_err_t checkpoint_result; /* of the last one */
     uint64_t checkpoint_bytes;
     uint64_t wal_bytes;
     uint64_t wal_bytes_due; /* size of the write-ahead log at which the next checkpoint is tried */
