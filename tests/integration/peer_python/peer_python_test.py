@@ -85,8 +85,8 @@ class PeerInPython(unittest.TestCase):
         with open(self.schema, encoding="utf-8") as file:
             text = file.read()
         answers = []
-        peer = module.Peer(json.loads(text), self.endpoint, "describer", {})
-        peer.post("describe", answers.append)
+        peer = module.Peer(json.loads(text), self.endpoint, "describer", {
+            "welcome": lambda _: peer.post("describe", answers.append)})
         deadline = time.monotonic() + 20
         while not answers and time.monotonic() < deadline:
             peer.poll()
