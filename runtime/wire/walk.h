@@ -24,6 +24,7 @@ static inline const uint8_t *walk_begin(slice_t input)
 enum { WIRE_STRUCT_BYTES_MAX = (WIRE_KEY_MAX + 1) * sizeof(capstan_ref_t) };
 typedef union codec_space {
     max_align_t align;
+    slice_t slices[WIRE_STRUCT_BYTES_MAX / sizeof(slice_t)]; /* may be written as such */
     uint8_t bytes[WIRE_STRUCT_BYTES_MAX];
 } codec_space_t;
 
