@@ -206,5 +206,8 @@ Test(batch, refuses_another_version_and_false_counts)
     cr_assert_eq(read_all((slice_t){0}), CAPSTAN_E_MALFORMED);
     cr_assert_eq(read_all(slice_of("\x82\x01\x01\x02\x01\x82\x01\x01\x02\x01\xa1x", 12)),
                  CAPSTAN_E_FIELD_TYPE, "a body that is text");
+    batch_reader_t reader;
+    cr_assert_eq(batch_open(slice_of("\x82\x01\x01\x02\xce\xff\xff\xff\xff", 9), &reader),
+                 CAPSTAN_E_MALFORMED, "refused before a message is read");
     buffer_fini(&bytes);
 }
