@@ -213,6 +213,16 @@ static bool set_up_connection(store_t *self, const store_options_t *options)
                                                       : "PRAGMA synchronous = FULL");
 }
 
+static bool has_wal(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    bool wal = sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &statement, NULL) == SQLITE_OK &&
+               sqlite3_step(statement) == SQLITE_ROW &&
+               strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+    sqlite3_finalize(statement);
+    return wal;
+}
+
 static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool empty)
 {
     char page_size[64];
@@ -223,6 +233,12 @@ static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool emp
     if (!execute(db, "PRAGMA journal_mode = WAL") ||
         !execute(db, "PRAGMA journal_size_limit = 67108864")) {
         return refuse_database(opening, db);
+    }
+    /* SQLite keeps another mode, and says so, where it cannot share memory between processes. */
+    if (!has_wal(db)) {
+        return refuse(opening, CAPSTAN_E_STORE_IO,
+                      "%s: no write-ahead log is possible there; put the store on a local disk",
+                      opening->options->path);
     }
     if (empty && (!execute(db, "BEGIN IMMEDIATE") || !execute(db, sql_store_schema) ||
                   !execute(db, "COMMIT"))) {
@@ -265,6 +281,9 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
                          size_t text_size)
 {
     opening_t opening = {.options = options, .text = ret_text, .text_size = text_size};
+    if (options->path[0] == '\0' || options->path[0] == ':') { /* SQLite's names for no file */
+        return refuse(&opening, CAPSTAN_E_INVALID, "\"%s\" is no path of a store", options->path);
+    }
     store_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->lock_fd = -1;

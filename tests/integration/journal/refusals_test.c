@@ -104,6 +104,14 @@ Test(refusal, of_a_folder_that_is_not_there_names_it)
     fixture_fini(&fixture);
 }
 
+Test(refusal, of_names_that_are_no_file)
+{
+    fixture_t fixture = {.path = ""};
+    cr_assert_eq(try_open(&fixture, ""), CAPSTAN_E_INVALID);
+    cr_assert_eq(try_open(&fixture, ":memory:"), CAPSTAN_E_INVALID);
+    expect_text(&fixture, ":memory:");
+}
+
 Test(refusal, of_a_reader_without_a_store_does_not_make_one)
 {
     fixture_t fixture;
