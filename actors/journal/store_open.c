@@ -85,6 +85,12 @@ static capstan_err_t refuse_database(const opening_t *opening, sqlite3 *db)
     capstan_err_t err = store_map_error(db);
     switch (err) {
     case CAPSTAN_E_STORE_CORRUPT:
+        if (opening->options->read_only) {
+            return refuse(opening, err,
+                          "%s is damaged beyond reading, or no Capstan store (%s); restore a "
+                          "backup, or name another file",
+                          path, sqlite3_errmsg(db));
+        }
         return refuse(
             opening, err,
             "%s is damaged or no Capstan store (%s); run `capstan store check`, restore a "
