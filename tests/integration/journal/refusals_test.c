@@ -202,14 +202,17 @@ Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
     powerloss_destroy(&disk);
 }
 
-/* A statement that fails in the middle of a transaction; a row over SQLite's limit stands for any
- * reason. What was written before it must not be kept by the commit. */
+/* A statement that fails in the middle of a transaction; a row that is just over SQLite's limit
+ * stands for any reason. What was written before it must not be kept by the commit. */
 Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);
-    sqlite3_limit(fixture.store->db, SQLITE_LIMIT_LENGTH, 20000);
+    buffer_t records = {0};
+    make_records(&records, 2, 5000);
+    sqlite3_limit(fixture.store->db, SQLITE_LIMIT_LENGTH, (int)records.size);
+    buffer_fini(&records);
     cr_assert_eq(store_begin(fixture.store), CAPSTAN_OK);
     cr_assert_eq(append_at(fixture.store, &fixture.stream, 1, 1), CAPSTAN_OK);
     cr_assert_eq(append_at(fixture.store, &fixture.stream, 2, 5000), CAPSTAN_E_TOO_LARGE);
