@@ -15,7 +15,6 @@ enum {
     PAGE_BYTES = 16384,
     WAL_FRAME_HEAD_BYTES = 24,
     CHECKPOINT_BYTES = 4 << 20,
-    BUSY_MS = 5000, /* a reader or `store check` holds a lock for milliseconds at most */
 };
 
 #define STATEMENT(name) extern const char sql_store_##name[];
@@ -203,7 +202,7 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int frames)
 
 static bool set_up_connection(store_t *self, const store_options_t *options)
 {
-    sqlite3_busy_timeout(self->db, BUSY_MS);
+    sqlite3_busy_timeout(self->db, STORE_BUSY_MS);
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (!execute(self->db, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
