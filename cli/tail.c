@@ -50,7 +50,8 @@ typedef struct tail {
     tail_printer_t *printer;
     buffer_t out;
     uint64_t subscription;
-    bool subscribe; /* there is no subscription */
+    bool subscribe; /* there is no subscription, and none is asked for */
+    bool asking;    /* a subscription is asked for */
     bool closed;    /* nobody reads stdout */
     bool failed;
     uint64_t arrived; /* events, printed or left out */
@@ -173,7 +174,9 @@ static void on_deliver(void *context, const deliver_t *deliver)
 static void on_reconnected(void *context)
 {
     tail_t *self = context;
-    self->subscribe = true;
+    /* A request that is not answered yet is sent again by the link, and answered in this session.
+     */
+    self->subscribe = !self->asking;
 }
 
 static void on_subscription_ended(void *context, uint64_t subscription, capstan_err_t err)
@@ -218,7 +221,8 @@ static capstan_err_t request_subscription(tail_t *self, char *ret_reason, size_t
     };
     slice_t body;
     subscribed_t reply;
-    self->subscribe = false; /* a loss of the connection from here on sets it again */
+    self->subscribe = false;
+    self->asking = true;
     capstan_err_t err = peer_request(self->peer, subscribe_wire(), &request, subscribed_wire(),
                                      REQUEST_TIMEOUT_US, &body, ret_reason, reason_size);
     if (!err) {
@@ -272,12 +276,13 @@ static void subscribe(tail_t *self, bool again)
 
 /* ---- The loop. ---- */
 
-/* Idle or cut off? A node that answers has nothing more to send for now. */
+/* Idle or cut off? A node that answers a request had nothing more to send before it. */
 static bool node_answers(tail_t *self)
 {
+    const topic_ensure_t request = {.topic = slice_text(self->options->topic)};
     char reason[TEXT_SIZE / 2] = "";
     slice_t body;
-    capstan_err_t err = peer_request(self->peer, ping_wire(), &(ping_t){0}, pong_wire(),
+    capstan_err_t err = peer_request(self->peer, topic_ensure_wire(), &request, topic_info_wire(),
                                      REQUEST_TIMEOUT_US, &body, reason, sizeof reason);
     if (err && !interrupted()) {
         fail(self, "the node at %s does not answer: %s", self->options->endpoint,

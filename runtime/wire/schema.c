@@ -42,7 +42,10 @@ static bool reaches(const wire_record_t *from, const wire_record_t *target, int 
 
 static bool is_peer_message(const wire_record_t *record)
 {
-    return record->kind != WIRE_KIND_RECORD && record->id <= SCHEMA_PEER_MESSAGE_MAX;
+    bool internal =
+        record->id >= SCHEMA_INTERNAL_FIRST ||
+        (record->id >= SCHEMA_GATEWAY_INTERNAL_FIRST && record->id <= SCHEMA_GATEWAY_INTERNAL_LAST);
+    return record->kind != WIRE_KIND_RECORD && !internal;
 }
 
 bool schema_is_for_peers(const schema_t *schema, const schema_row_t *row)

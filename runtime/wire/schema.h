@@ -10,8 +10,11 @@ typedef enum schema_format {
     SCHEMA_LOCK,     /* one line per row, without prose: a changed line is a changed protocol */
 } schema_format_t;
 
+/* Ranges of message numbers that stay inside the node; all others are for peers. */
 enum {
-    SCHEMA_PEER_MESSAGE_MAX = 0x5f, /* messages above this number stay inside the node */
+    SCHEMA_GATEWAY_INTERNAL_FIRST = 0x30,
+    SCHEMA_GATEWAY_INTERNAL_LAST = 0x3f,
+    SCHEMA_INTERNAL_FIRST = 0x60,
 };
 
 /* Appends the description of `tables` to `out`. The same tables give the same bytes. */

@@ -1,7 +1,7 @@
 /* What is printed from the tables: the documentation, the lock and the JSON. */
 #include "runtime/wire/schema.h"
 #include "tests/contract/contract_files.h"
-#include "tests/wire_sample.h"
+#include "tests/kit/wire_sample.h"
 
 #include <jansson.h>
 
@@ -105,6 +105,7 @@ Test(schema, json_tells_who_sends_and_who_credits)
     check_credit("welcome", "node", "");
     check_credit("failure", "either", "");
     check_credit("journal_append", "", "");
+    check_credit("gateway_status", "", "");
     json_decref(schema);
 }
 

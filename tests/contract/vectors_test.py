@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Checks the golden vectors with nothing but the JSON schema and msgpack.
 
-Usage: vectors_test.py PROGRAM   (PROGRAM schema --format json prints the schema)
+Usage: vectors_test.py [PROGRAM]   (PROGRAM schema --format json prints the schema;
+                                    without it, the environment's CAPSTAN_PROGRAM)
 
-It makes each row's values by the rules of tests/wire_sample.h, encodes them by the schema, and
+It makes each row's values by the rules of tests/kit/wire_sample.h, encodes them by the schema, and
 compares with tests/contract/vectors/<name>.hex; and it reads each vector back by the schema.
 """
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -28,7 +30,8 @@ def value_of(records, field, mode):
         "STR": lambda: field["name"] + " é",
         "BIN": lambda: bytes(range(3 * key)),
         "REF": lambda: [key, key + 1] + ([power, key + 2] if key % 2 == 0 else []),
-        "LIST": lambda: [body_of(records, records[field["record"]], m) for m in ("all", "required")],
+        "LIST": lambda: [body_of(records, records[field["record"]], element_mode)
+                         for element_mode in ("all", "required")],
     }[field["type"]]()
 
 
@@ -65,9 +68,10 @@ def check_row(records, row):
 
 
 def main():
-    if len(sys.argv) != 2:
+    program = sys.argv[1] if len(sys.argv) == 2 else os.environ.get("CAPSTAN_PROGRAM")
+    if not program:
         sys.exit(__doc__)
-    printed = subprocess.run([sys.argv[1], "schema", "--format", "json"], check=True,
+    printed = subprocess.run([program, "schema", "--format", "json"], check=True,
                              stdout=subprocess.PIPE).stdout
     schema = json.loads(printed)
     records = {row["name"]: row for row in schema["records"]}

@@ -87,7 +87,8 @@ class Help(Case):
         self.assert_refused(2, "unknown command stauts; did you mean status?", "stauts")
         self.assert_refused(2, "unknown command quux\nTry `capstan --help`.", "quux")
         self.assert_refused(2, "did you mean node?", "help", "ndoe")
-        self.assert_refused(2, "unknown option --confg; did you mean --config?", "node", "--confg=x")
+        self.assert_refused(2, "unknown option --confg; did you mean --config?",
+                            "node", "--confg=x")
         self.assert_refused(2, "unknown option -c", "node", "-c")
 
     def test_options_are_read_strictly(self):
@@ -121,8 +122,8 @@ class Settings(Case):
                                "allowed are 100 to 600000 ms", "node", "--config", path)
         self.assert_refused(2, "--set: node.nmae: no such setting; did you mean node.name?",
                             "node", "--set", "node.nmae=x")
-        self.assert_refused(2, "CAPSTAN_NODE_NMAE: no such setting; did you mean CAPSTAN_NODE_NAME?",
-                            "node", CAPSTAN_NODE_NMAE="x")
+        self.assert_refused(2, "CAPSTAN_NODE_NMAE: no such setting; did you mean "
+                               "CAPSTAN_NODE_NAME?", "node", CAPSTAN_NODE_NMAE="x")
         self.assert_refused(2, "missing.yaml: cannot be opened", "node", "--config", "missing.yaml")
         self.assertEqual(os.listdir(self.folder), ["bad.yaml"])
 

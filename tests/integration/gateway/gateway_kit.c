@@ -140,7 +140,7 @@ static capstan_err_t subscription_receive(capstan_actor_t *self, const capstan_m
         atomic_fetch_add(&kit.seen.subscriptions_ended, 1);
         capstan_actor_exit(self, CAPSTAN_OK);
         break;
-    case MESSAGE_kit_release: /* the test ends the subscription without a word */
+    case MESSAGE_kit_kill:
         capstan_actor_exit(self, CAPSTAN_E_STORE_IO);
         break;
     default:
@@ -157,6 +157,7 @@ static const capstan_behaviour_t subscription_behaviour = {
 typedef struct fake_topics {
     capstan_ref_t partitions[KIT_PARTITIONS];
     capstan_message_t slow; /* the parked request */
+    capstan_ref_t subscription;
 } fake_topics_t;
 
 static capstan_err_t topics_init(capstan_actor_t *self, void *argument)
@@ -225,7 +226,6 @@ static void topics_ensure(capstan_actor_t *self, const capstan_message_t *messag
 static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message_t *message)
 {
     fake_topics_t *state = capstan_actor_state(self);
-    capstan_ref_t ref;
     fake_request_t request;
     switch (message->message) {
     case MESSAGE_topic_resolve:
@@ -241,11 +241,15 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
         cr_assert_eq(capstan_spawn(self, &subscription_behaviour,
                                    &(capstan_spawn_options_t){.name = "subscription",
                                                               .argument = &request},
-                                   &ref),
+                                   &state->subscription),
                      CAPSTAN_OK);
         break;
     case MESSAGE_kit_release:
         topics_route(self, &state->slow, "slow");
+        break;
+    case MESSAGE_kit_kill:
+        cr_assert_eq(capstan_tell(self, state->subscription, MESSAGE_kit_kill, (slice_t){0}),
+                     CAPSTAN_OK);
         break;
     default:
         capstan_reply_error(self, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
@@ -268,6 +272,11 @@ static const capstan_behaviour_t topics_behaviour = {.name = "topics",
 
 void kit_start(void)
 {
+    kit_start_with(slice_text("{\"schema\":1}"));
+}
+
+void kit_start_with(slice_t description)
+{
     if (!kit.settings.endpoint) {
         kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
                                             .sessions_max = 16,
@@ -284,7 +293,7 @@ void kit_start(void)
     kit.arguments = (gateway_arguments_t){.settings = &kit.settings,
                                           .event_bytes_max = 1048576,
                                           .topics = kit.topics,
-                                          .describe = slice_text("{\"schema\":1}")};
+                                          .describe = description};
     capstan_err_t err = capstan_node_spawn(kit.node, &gateway_behaviour,
                                            &(capstan_spawn_options_t){.name = "gateway",
                                                                       .cell = "gateway",

@@ -19,7 +19,8 @@
 enum {
     KIT_PARTITIONS = 4,
     KIT_WAIT_MS = 10000, /* how long anything may take before the test has failed */
-    MESSAGE_kit_release = 0x8000,
+    MESSAGE_kit_release = 0x8000, /* to topics: answer what is parked */
+    MESSAGE_kit_kill,             /* to topics: the newest subscription ends without a word */
 };
 
 /* What the actors saw; written on their cell, read by the test. */
@@ -48,6 +49,7 @@ typedef struct kit {
 extern kit_t kit;
 
 void kit_start(void);
+void kit_start_with(slice_t description);
 void kit_stop(void);
 /* Waits until `*counter` is at least `value`. */
 void kit_wait(const _Atomic uint64_t *counter, uint64_t value);

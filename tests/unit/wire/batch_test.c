@@ -1,6 +1,6 @@
 /* Batches, and the fast path of the envelope against the codec. */
 #include "runtime/wire/batch.h"
-#include "tests/wire_sample.h"
+#include "tests/kit/wire_sample.h"
 
 #include <criterion/criterion.h>
 

@@ -1,6 +1,6 @@
 /* The codec over every row of every table, and the promises of its header one by one. */
 #include "actors/ordering/ordering_messages.h"
-#include "tests/wire_sample.h"
+#include "tests/kit/wire_sample.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

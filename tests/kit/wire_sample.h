@@ -179,7 +179,8 @@ static inline bool sample_field_equal(const wire_field_t *field, const void *a, 
     case WIRE_REF:
         memcpy(&left, a, sizeof left);
         memcpy(&right, b, sizeof right);
-        return capstan_ref_equal(left, right);
+        return capstan_ref_equal(left, right) ||
+               (capstan_ref_is_null(left) && capstan_ref_is_null(right));
     default:
         memcpy(&x, a, sizeof x);
         memcpy(&y, b, sizeof y);
