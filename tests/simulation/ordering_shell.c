@@ -202,6 +202,12 @@ static void tell(sim_shell_t *self, const waiting_t *waiting)
         send(self, waiting->to, MESSAGE_outcomes, waiting->correlation);
         return;
     }
+    if (waiting->kind == WAIT_RESUME) {
+        frontier_t answer = {.offset = waiting->frontier.offset, .lsn = waiting->frontier.lsn};
+        codec_encode(frontier_wire(), &answer, &self->body);
+        send(self, waiting->to, MESSAGE_frontier, waiting->correlation);
+        return;
+    }
     if (waiting->kind == WAIT_FRONTIER) {
         self->frontiers[waiting->fact.who] = waiting->frontier;
         fact_t *fact = world_record(world, FACT_FRONTIER);
@@ -357,13 +363,17 @@ static void on_frontier(sim_shell_t *self, const capstan_message_t *message)
     ENSURE(codec_decode(partition_frontier_wire(), message->body, &request, NULL) == CAPSTAN_OK);
     uint32_t group = world_index(request.group);
     if (request.offset == 0) {
-        frontier_t answer = {.offset = self->frontiers[group].offset,
-                             .lsn = self->frontiers[group].lsn};
-        codec_encode(frontier_wire(), &answer, &self->body);
-        send(self, message->sender, MESSAGE_frontier, message->correlation);
+        /* From now on the group is this consumer's: what an older one still sends is ignored. */
+        self->group_sessions[group] = message->sender.generation;
+        wait_for_disk(self, &(waiting_t){.kind = WAIT_RESUME,
+                                         .to = message->sender,
+                                         .correlation = message->correlation,
+                                         .frontier = self->frontiers_written[group]});
         return;
     }
-    if (request.offset <= self->frontiers_written[group].offset) {
+    uint32_t session = self->group_sessions[group];
+    if (request.offset <= self->frontiers_written[group].offset ||
+        (session != 0 && session != message->sender.generation)) {
         return;
     }
     waiting_t waiting = {.kind = WAIT_FRONTIER,

@@ -151,9 +151,12 @@ static void crash_server(void *context, uint64_t argument)
 
 static void crash_server_at_commit(void *context, uint64_t argument)
 {
-    (void)argument;
     world_t *self = context;
-    self->crash_at_commit = true;
+    if (self->crash_at_commit) {
+        crash_server(self, argument);
+    } else {
+        self->crash_at_commit = true;
+    }
 }
 
 static void restart_producer(void *context, uint64_t argument)
@@ -263,7 +266,7 @@ void world_progress(world_t *self)
 static void plan_fault(world_t *self, simulation_call_fn *call, uint64_t argument)
 {
     ENSURE(self->plan_count < WORLD_FAULTS_MAX);
-    uint64_t at = random_below(&self->dice, WORLD_EVENTS_MIN);
+    uint64_t at = random_below(&self->dice, WORLD_EVENTS_MIN - WORLD_EVENTS_MIN / 4);
     size_t place = self->plan_count++;
     for (; place > 0 && self->plan[place - 1].at_log_size > at; place--) {
         self->plan[place] = self->plan[place - 1];
@@ -276,8 +279,8 @@ static void plan_fault(world_t *self, simulation_call_fn *call, uint64_t argumen
 static void plan_faults(world_t *self)
 {
     random_source_t *dice = &self->dice;
-    uint64_t crashes = CRASHES_MIN + random_below(dice, 3);
-    for (uint64_t i = 0; i < crashes; i++) {
+    self->crashes_planned = CRASHES_MIN + random_below(dice, 3);
+    for (uint64_t i = 0; i < self->crashes_planned; i++) {
         plan_fault(self, random_chance(dice, 400) ? crash_server_at_commit : crash_server, 0);
     }
     for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
@@ -298,6 +301,17 @@ static void plan_faults(world_t *self)
     }
     for (uint64_t i = random_below(dice, 2); i > 0; i--) {
         plan_fault(self, step_clock, 0);
+    }
+}
+
+static void index_source(source_t *source)
+{
+    for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+        source->positions[key] = calloc(source->key_last[key] + 1, sizeof(size_t));
+        ENSURE(source->positions[key]);
+    }
+    for (size_t i = 0; i < source->count; i++) {
+        source->positions[source->list[i].key][source->list[i].sequence] = i;
     }
 }
 
@@ -324,10 +338,15 @@ static void make_source(world_t *self, source_t *source, size_t count)
         source->list[i] = source->list[other];
         source->list[other] = event;
     }
+    index_source(source);
     if (random_chance(dice, 150)) {
-        source_event_t *event = &source->list[random_below(dice, count)];
-        event->dropped = true;
-        source->key_dropped[event->key] = event->sequence;
+        /* Late in its key, so that there is enough left to happen. */
+        uint32_t key = (uint32_t)random_below(dice, self->key_count);
+        uint64_t last = source->key_last[key];
+        if (last > 0) {
+            source->key_dropped[key] = last - random_below(dice, last / 4 + 1);
+            source->list[source->positions[key][source->key_dropped[key]]].dropped = true;
+        }
     }
 }
 
@@ -422,7 +441,8 @@ world_t *world_new(const world_options_t *options)
 static bool is_at_rest(const world_t *self)
 {
     const sim_shell_t *shell = &self->shell;
-    if (self->plan_done < self->plan_count || !shell->core || shell->broken ||
+    if (self->plan_done < self->plan_count || self->figures.crashes < self->crashes_planned ||
+        !shell->core || shell->broken ||
         shell->outstanding > 0 || shell->queue_count > 0) {
         return false;
     }
@@ -475,6 +495,9 @@ void world_destroy(world_t **self_p)
     }
     for (uint32_t i = 0; i < self->source_count; i++) {
         free(self->sources[i].list);
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            free(self->sources[i].positions[key]);
+        }
     }
     disk_fini(&self->disk);
     free(self->history.facts);

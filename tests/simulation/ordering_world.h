@@ -113,6 +113,7 @@ typedef struct source {
     source_event_t *list;
     size_t count;
     uint64_t key_last[WORLD_KEYS_MAX];
+    size_t *positions[WORLD_KEYS_MAX]; /* in the list, by sequence */
     uint64_t key_dropped[WORLD_KEYS_MAX]; /* first sequence that never comes; 0: none */
     uint64_t epoch_issued;
 } source_t;
@@ -137,7 +138,7 @@ typedef struct sim_producer {
     uint8_t *state;  /* send_state_t per source event */
     int64_t *sent_us;
     int64_t *retry_us; /* a rejected event is not sent again before */
-    uint8_t *retries;
+    uint64_t key_next[WORLD_KEYS_MAX]; /* lowest sequence that is not done */
     size_t first;    /* everything before is done */
     size_t under_way;
 } sim_producer_t;
@@ -162,6 +163,7 @@ typedef enum wait_kind {
     WAIT_ANSWER,
     WAIT_EPOCH,
     WAIT_FRONTIER,
+    WAIT_RESUME,
 } wait_kind_t;
 
 /* What is sent once everything before `lsn` is on disk. */
@@ -190,6 +192,7 @@ typedef struct sim_shell {
     bool broken;          /* an append was refused: load again once none is outstanding */
     frontier_state_t frontiers[WORLD_GROUPS];         /* on disk */
     frontier_state_t frontiers_written[WORLD_GROUPS]; /* appended */
+    uint32_t group_sessions[WORLD_GROUPS]; /* generation of the consumer that resumed last */
     uint64_t snapshot_lsn; /* of the running pass; 0: none runs */
     bool chunk_ready;
     bool chunk_sent;
@@ -264,6 +267,7 @@ struct world {
     } plan[WORLD_FAULTS_MAX]; /* faults by progress, so that each of them happens */
     size_t plan_count;
     size_t plan_done;
+    uint64_t crashes_planned;
     bool crash_at_commit;
     uint64_t chunks; /* of snapshots, taken so far */
 };
