@@ -45,11 +45,16 @@ bool mailbox_reserve(mailbox_t *self, uint64_t bytes, bool always)
     bool fits = sent - load(&self->done_messages) < self->messages_max &&
                 sent_bytes - load(&self->done_bytes) + bytes <= self->bytes_max;
     if (!fits) {
-        atomic_fetch_sub_explicit(&self->sent_messages, 1, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&self->sent_bytes, bytes, memory_order_relaxed);
+        mailbox_unreserve(self, bytes);
         atomic_fetch_add_explicit(&self->refused, 1, memory_order_relaxed);
     }
     return fits;
+}
+
+void mailbox_unreserve(mailbox_t *self, uint64_t bytes)
+{
+    atomic_fetch_sub_explicit(&self->sent_messages, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&self->sent_bytes, bytes, memory_order_relaxed);
 }
 
 void mailbox_push(mailbox_t *self, mail_t *mail)
@@ -107,8 +112,19 @@ mailbox_account_t mailbox_account(const mailbox_t *self)
         account.dropped[i] = load(&self->dropped[i]);
         account.dropped_all += account.dropped[i];
     }
-    for (const mail_t *mail = self->head; mail; mail = mail->next) {
-        account.queued++;
-    }
     return account;
+}
+
+bool mailbox_is_settled(const mailbox_t *self)
+{
+    return load(&self->sent_messages) == load(&self->done_messages);
+}
+
+uint64_t mailbox_walk(const mailbox_t *self)
+{
+    uint64_t count = 0;
+    for (const mail_t *mail = self->head; mail; mail = mail->next) {
+        count++;
+    }
+    return count;
 }

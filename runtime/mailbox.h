@@ -63,6 +63,9 @@ void mailbox_init(mailbox_t *self, mailbox_limits_t limits);
  * reply, an acknowledgement, control) it counts the message and never refuses. */
 bool mailbox_reserve(mailbox_t *self, uint64_t bytes, bool always);
 
+/* Any thread. Takes a reservation back: the message was not sent after all. */
+void mailbox_unreserve(mailbox_t *self, uint64_t bytes);
+
 /* Owner. Queues a message that was reserved. */
 void mailbox_push(mailbox_t *self, mail_t *mail);
 
@@ -72,16 +75,21 @@ mail_t *mailbox_take(mailbox_t *self);
 void mailbox_done(mailbox_t *self, uint64_t bytes);
 void mailbox_drop(mailbox_t *self, uint64_t bytes, drop_reason_t reason);
 
-/* The account, for status and for M1. Exact at rest. */
+/* True when everything that was sent is delivered or dropped. Exact at rest. */
+bool mailbox_is_settled(const mailbox_t *self);
+
+/* The account, for status and for M1. Exact at rest. `queued` is counted by mailbox_walk. */
 typedef struct mailbox_account {
     uint64_t sent;
     uint64_t delivered;
     uint64_t dropped[DROP_COUNT];
     uint64_t dropped_all;
     uint64_t refused;
-    uint64_t queued; /* by walking the queue */
 } mailbox_account_t;
 
 mailbox_account_t mailbox_account(const mailbox_t *self);
+
+/* Owner. Counts the queue by walking it, independently of every counter. */
+uint64_t mailbox_walk(const mailbox_t *self);
 
 #endif

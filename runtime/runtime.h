@@ -33,6 +33,9 @@ typedef struct send_options {
 CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
                                             const send_options_t *options, slice_t body);
 
+/* The error that a message of kind ERROR carries; INTERNAL when it cannot be read. */
+capstan_err_t message_failure(const capstan_message_t *message);
+
 /* True when the node is stopping. Any thread. */
 bool node_stopping(const capstan_node_t *self);
 
@@ -41,7 +44,8 @@ typedef struct actor_figures {
     const char *name;
     const char *cell;
     capstan_ref_t ref;
-    mailbox_account_t account; /* `queued` is sent - delivered - dropped here: no walk */
+    mailbox_account_t account;
+    uint64_t in_flight; /* sent - delivered - dropped */
 } actor_figures_t;
 typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);

@@ -145,64 +145,61 @@ void codec_encode(const wire_record_t *record, const void *value, buffer_t *out)
     }
 }
 
-static capstan_err_t fail(codec_fault_t *fault, capstan_err_t err, const walk_t *walk,
-                          const char *field)
-{
-    *fault = (codec_fault_t){.err = err, .position = walk_position(walk), .field = field};
-    return err;
-}
-
 /* A list is stepped over here; its elements are looked at when it is walked. */
-static capstan_err_t walk_list(walk_t *walk, slice_t *ret_list)
+static capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *ret_list)
 {
-    const uint8_t *begin = walk->at;
-    walk_t head = *walk;
+    const uint8_t *begin = *at;
+    const uint8_t *place = begin;
     uint32_t count = 0;
-    capstan_err_t err = walk_array(&head, &count);
-    if (!err) {
-        err = walk_skip(walk);
+    capstan_err_t err = walk_array(&place, end, &count);
+    place = begin;
+    if (err || (err = walk_skip(&place, end))) {
+        return err;
     }
-    if (!err) {
-        *ret_list = slice_of(begin, (size_t)(walk->at - begin));
-    }
+    *ret_list = slice_of(begin, (size_t)(place - begin));
+    *at = place;
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t decode_slice(const uint8_t **at, const uint8_t *end, wire_type_t type,
+                                  uint8_t *place)
+{
+    slice_t slice = {0};
+    capstan_err_t err = type == WIRE_STR   ? walk_str(at, end, &slice)
+                        : type == WIRE_BIN ? walk_bin(at, end, &slice)
+                                           : walk_list(at, end, &slice);
+    memcpy(place, &slice, sizeof slice);
     return err;
 }
 
-static capstan_err_t decode_field(walk_t *walk, const wire_field_t *field, uint8_t *place)
+static inline capstan_err_t decode_field(const uint8_t **at, const uint8_t *end,
+                                         const wire_field_t *field, uint8_t *place)
 {
     capstan_err_t err = CAPSTAN_OK;
-    union {
-        uint64_t number;
-        int64_t signed_number;
-        bool truth;
-        slice_t slice;
-        capstan_ref_t ref;
-    } value;
+    uint64_t number = 0;
+    int64_t signed_number = 0;
+    bool truth = false;
+    capstan_ref_t ref = {0};
     switch (field->type) {
     case WIRE_UINT:
-        err = walk_uint(walk, &value.number);
-        memcpy(place, &value, err ? 0 : sizeof value.number);
-        break;
+        err = walk_uint(at, end, &number);
+        memcpy(place, &number, sizeof number);
+        return err;
     case WIRE_INT:
-        err = walk_int(walk, &value.signed_number);
-        memcpy(place, &value, err ? 0 : sizeof value.signed_number);
-        break;
+        err = walk_int(at, end, &signed_number);
+        memcpy(place, &signed_number, sizeof signed_number);
+        return err;
     case WIRE_BOOL:
-        err = walk_bool(walk, &value.truth);
-        memcpy(place, &value, err ? 0 : sizeof value.truth);
-        break;
+        err = walk_bool(at, end, &truth);
+        memcpy(place, &truth, sizeof truth);
+        return err;
     case WIRE_REF:
-        err = walk_ref(walk, &value.ref);
-        memcpy(place, &value, err ? 0 : sizeof value.ref);
-        break;
+        err = walk_ref(at, end, &ref);
+        memcpy(place, &ref, sizeof ref);
+        return err;
     default:
-        err = field->type == WIRE_STR   ? walk_str(walk, &value.slice)
-              : field->type == WIRE_BIN ? walk_bin(walk, &value.slice)
-                                        : walk_list(walk, &value.slice);
-        memcpy(place, &value, err ? 0 : sizeof value.slice);
-        break;
+        return decode_slice(at, end, field->type, place);
     }
-    return err;
 }
 
 static const char *first_missing(const wire_record_t *record, const walk_keys_t *seen)
@@ -216,29 +213,37 @@ static const char *first_missing(const wire_record_t *record, const walk_keys_t 
     return NULL;
 }
 
-capstan_err_t walk_record(walk_t *self, const wire_record_t *record, void *value,
-                          codec_fault_t *fault)
+capstan_err_t walk_record(const uint8_t **at, slice_t input, const wire_record_t *record,
+                          void *value, codec_fault_t *fault)
 {
+    const uint8_t *end = walk_begin(input) + input.size;
+    const uint8_t *place = *at;
+    const char *name = NULL;
     uint32_t count = 0;
-    capstan_err_t err = walk_map(self, &count);
-    if (err) {
-        return fail(fault, err, self, NULL);
-    }
     walk_keys_t seen = {{0}};
-    for (uint32_t i = 0; i < count; i++) {
+    capstan_err_t err = walk_map(&place, end, &count);
+    for (; !err && count > 0; count--) {
         uint8_t key = 0;
-        if (walk_key(self, &seen, &key)) {
-            return fail(fault, CAPSTAN_E_MALFORMED, self, NULL);
-        }
-        const wire_field_t *field = record->by_key[key];
-        err = field ? decode_field(self, field, (uint8_t *)value + field->offset) : walk_skip(self);
-        if (err) {
-            return fail(fault, err, self, field ? field->name : NULL);
+        name = NULL;
+        err = walk_key(&place, end, &seen, &key);
+        if (!err) {
+            const wire_field_t *field = record->by_key[key];
+            name = field ? field->name : NULL;
+            err = field ? decode_field(&place, end, field, (uint8_t *)value + field->offset)
+                        : walk_skip(&place, end);
         }
     }
-    if ((record->required[0] & ~seen.bits[0]) | (record->required[1] & ~seen.bits[1])) {
-        return fail(fault, CAPSTAN_E_FIELD_MISSING, self, first_missing(record, &seen));
+    if (!err &&
+        ((record->required[0] & ~seen.bits[0]) | (record->required[1] & ~seen.bits[1])) != 0) {
+        err = CAPSTAN_E_FIELD_MISSING;
+        name = first_missing(record, &seen);
     }
+    if (err) {
+        size_t position = (size_t)(place - walk_begin(input));
+        *fault = (codec_fault_t){.err = err, .position = position, .field = name};
+        return err;
+    }
+    *at = place;
     return CAPSTAN_OK;
 }
 
@@ -249,10 +254,12 @@ capstan_err_t codec_decode(const wire_record_t *record, slice_t input, void *ret
     codec_fault_t *fault = ret_fault ? ret_fault : &unwanted;
     codec_space_t space;
     memset(space.bytes, 0, record->size);
-    walk_t walk = walk_begin(input);
-    capstan_err_t err = walk_record(&walk, record, space.bytes, fault);
-    if (!err && walk.at != walk.end) {
-        err = fail(fault, CAPSTAN_E_MALFORMED, &walk, NULL);
+    const uint8_t *at = walk_begin(input);
+    capstan_err_t err = walk_record(&at, input, record, space.bytes, fault);
+    size_t position = (size_t)(at - walk_begin(input));
+    if (!err && position != input.size) {
+        err = CAPSTAN_E_MALFORMED;
+        *fault = (codec_fault_t){.err = err, .position = position};
     }
     if (!err) {
         memcpy(ret_value, space.bytes, record->size);
@@ -261,22 +268,22 @@ capstan_err_t codec_decode(const wire_record_t *record, slice_t input, void *ret
 }
 
 /* Moves to the value of `key` in an encoded map. */
-static bool find_key(walk_t *walk, uint8_t key)
+static bool find_key(const uint8_t **at, const uint8_t *end, uint8_t key)
 {
     uint32_t count = 0;
     walk_keys_t seen = {{0}};
-    if (walk_map(walk, &count)) {
+    if (walk_map(at, end, &count)) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
         uint8_t found = 0;
-        if (walk_key(walk, &seen, &found)) {
+        if (walk_key(at, end, &seen, &found)) {
             return false;
         }
         if (found == key) {
             return true;
         }
-        if (walk_skip(walk)) {
+        if (walk_skip(at, end)) {
             return false;
         }
     }
@@ -285,12 +292,15 @@ static bool find_key(walk_t *walk, uint8_t key)
 
 bool codec_peek_slice(slice_t input, uint8_t key, slice_t *ret_value)
 {
-    walk_t walk = walk_begin(input);
-    return find_key(&walk, key) && (!walk_bin(&walk, ret_value) || !walk_str(&walk, ret_value));
+    const uint8_t *at = walk_begin(input);
+    const uint8_t *end = at + input.size;
+    return find_key(&at, end, key) &&
+           (!walk_bin(&at, end, ret_value) || !walk_str(&at, end, ret_value));
 }
 
 bool codec_peek_uint(slice_t input, uint8_t key, uint64_t *ret_value)
 {
-    walk_t walk = walk_begin(input);
-    return find_key(&walk, key) && !walk_uint(&walk, ret_value);
+    const uint8_t *at = walk_begin(input);
+    const uint8_t *end = at + input.size;
+    return find_key(&at, end, key) && !walk_uint(&at, end, ret_value);
 }

@@ -6,75 +6,66 @@ enum { LIST_HEAD_BYTES = 5 }; /* array with a count of 32 bits, so that it can b
 
 capstan_err_t codec_list_open(const wire_record_t *record, slice_t list, codec_list_t *ret_iterator)
 {
-    walk_t walk = walk_begin(list);
+    const uint8_t *begin = walk_begin(list);
+    const uint8_t *at = begin;
     uint32_t count = 0;
     if (list.size > 0) {
-        capstan_err_t err = walk_array(&walk, &count);
+        capstan_err_t err = walk_array(&at, begin + list.size, &count);
         if (err) {
             return err;
         }
     }
     *ret_iterator = (codec_list_t){
-        .record = record, .input = list, .position = walk_position(&walk), .left = count};
+        .record = record, .input = list, .position = (size_t)(at - begin), .left = count};
     return CAPSTAN_OK;
 }
 
 /* False at the end, where bytes that belong to no element are a fault. */
-static bool has_next(codec_list_t *iterator, walk_t *ret_walk)
+static bool has_next(codec_list_t *iterator)
 {
-    if (iterator->fault.err) {
-        return false;
+    if (iterator->left == 0 && !iterator->fault.err && iterator->position != iterator->input.size) {
+        iterator->fault =
+            (codec_fault_t){.err = CAPSTAN_E_MALFORMED, .position = iterator->position};
     }
-    if (iterator->left == 0) {
-        if (iterator->position != iterator->input.size) {
-            iterator->fault =
-                (codec_fault_t){.err = CAPSTAN_E_MALFORMED, .position = iterator->position};
-        }
-        return false;
-    }
-    *ret_walk = walk_begin(iterator->input);
-    ret_walk->at += iterator->position;
-    return true;
-}
-
-static bool step(codec_list_t *iterator, const walk_t *walk)
-{
-    iterator->position = walk_position(walk);
-    iterator->left--;
-    return true;
+    return iterator->left > 0 && !iterator->fault.err;
 }
 
 bool codec_list_next_raw(codec_list_t *iterator, slice_t *ret_element)
 {
-    walk_t walk;
-    if (!has_next(iterator, &walk)) {
+    if (!has_next(iterator)) {
         return false;
     }
-    walk_t head = walk;
+    const uint8_t *end = walk_begin(iterator->input) + iterator->input.size;
+    const uint8_t *begin = walk_begin(iterator->input) + iterator->position;
+    const uint8_t *at = begin;
     uint32_t count = 0;
-    capstan_err_t err = walk_map(&head, &count);
-    const uint8_t *begin = walk.at;
-    if (err || (err = walk_skip(&walk))) {
+    capstan_err_t err = walk_map(&at, end, &count);
+    at = begin;
+    if (err || (err = walk_skip(&at, end))) {
         iterator->fault = (codec_fault_t){.err = err, .position = iterator->position};
         return false;
     }
-    *ret_element = slice_of(begin, (size_t)(walk.at - begin));
-    return step(iterator, &walk);
+    *ret_element = slice_of(begin, (size_t)(at - begin));
+    iterator->position += ret_element->size;
+    iterator->left--;
+    return true;
 }
 
 bool codec_list_next(codec_list_t *iterator, void *ret_value)
 {
-    walk_t walk;
-    if (!has_next(iterator, &walk)) {
+    if (!has_next(iterator)) {
         return false;
     }
     codec_space_t space;
     memset(space.bytes, 0, iterator->record->size);
-    if (walk_record(&walk, iterator->record, space.bytes, &iterator->fault)) {
+    const uint8_t *at = walk_begin(iterator->input) + iterator->position;
+    if (walk_record(&at, iterator->input, iterator->record, space.bytes, &iterator->fault)) {
         return false;
     }
     memcpy(ret_value, space.bytes, iterator->record->size);
-    return step(iterator, &walk);
+    iterator->position = (size_t)(at - walk_begin(iterator->input));
+    iterator->left--;
+    return true;
 }
 
 codec_list_writer_t codec_list_begin(buffer_t *out)
@@ -104,7 +95,7 @@ void codec_list_end(codec_list_writer_t *self)
 
 uint32_t codec_list_count(slice_t list)
 {
-    walk_t walk = walk_begin(list);
+    const uint8_t *at = walk_begin(list);
     uint32_t count = 0;
-    return walk_array(&walk, &count) ? 0 : count;
+    return walk_array(&at, at + list.size, &count) ? 0 : count;
 }

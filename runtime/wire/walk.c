@@ -1,5 +1,7 @@
 #include "runtime/wire/walk.h"
 
+const uint8_t walk_nothing[1] = {0};
+
 /* Big-endian load; compilers make one swapped load of each constant width. */
 static uint64_t load_be(const uint8_t *from, size_t bytes)
 {
@@ -10,92 +12,92 @@ static uint64_t load_be(const uint8_t *from, size_t bytes)
     return value;
 }
 
-/* Reads the `bytes` behind the type byte. */
-static capstan_err_t load_number(const walk_t *self, size_t bytes, uint64_t *ret_value)
+/* Reads the `bytes` behind the type byte at `at`. */
+static capstan_err_t load_number(const uint8_t *at, const uint8_t *end, size_t bytes,
+                                 uint64_t *ret_value)
 {
-    if (walk_left(self) < 1 + bytes) {
+    if ((size_t)(end - at) < 1 + bytes) {
         return CAPSTAN_E_MALFORMED;
     }
-    *ret_value = load_be(self->at + 1, bytes);
+    *ret_value = load_be(at + 1, bytes);
     return CAPSTAN_OK;
 }
 
-/* Any legal integer as its 64 bits; `ret_negative` tells how to read them. Does not move. */
-static capstan_err_t peek_integer(const walk_t *self, uint64_t *ret_bits, bool *ret_negative,
-                                  size_t *ret_bytes)
+typedef struct integer {
+    uint64_t bits;
+    bool negative; /* the bits are those of an int64_t */
+} integer_t;
+
+static capstan_err_t walk_integer(const uint8_t **at, const uint8_t *end, integer_t *ret_value)
 {
-    if (self->at == self->end) {
+    if (*at == end) {
         return CAPSTAN_E_MALFORMED;
     }
-    uint8_t head = *self->at;
+    uint8_t head = **at;
     if (head < 0x80 || head >= 0xe0) {
-        *ret_bits = (uint64_t)(int64_t)(int8_t)head;
-        *ret_negative = head >= 0xe0;
-        *ret_bytes = 1;
+        *ret_value = (integer_t){(uint64_t)(int64_t)(int8_t)head, head >= 0xe0};
+        *at += 1;
         return CAPSTAN_OK;
     }
     if (head < 0xcc || head > 0xd3) {
         return CAPSTAN_E_FIELD_TYPE;
     }
+    uint64_t bits = 0;
     size_t bytes = (size_t)1 << (head & 3);
-    if (walk_left(self) < 1 + bytes) {
+    if (load_number(*at, end, bytes, &bits)) {
         return CAPSTAN_E_MALFORMED;
     }
-    uint64_t bits = load_be(self->at + 1, bytes);
     bool negative = head >= 0xd0 && bits >> (8 * bytes - 1);
     if (negative && bytes < 8) {
         bits |= ~UINT64_C(0) << (8 * bytes);
     }
-    *ret_bits = bits;
-    *ret_negative = negative;
-    *ret_bytes = 1 + bytes;
+    *ret_value = (integer_t){bits, negative};
+    *at += 1 + bytes;
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_uint_wide(walk_t *self, uint64_t *ret_value)
+capstan_err_t walk_uint_wide(const uint8_t **at, const uint8_t *end, uint64_t *ret_value)
 {
-    uint64_t bits = 0;
-    bool negative = false;
-    size_t bytes = 0;
-    capstan_err_t err = peek_integer(self, &bits, &negative, &bytes);
-    if (err || negative) {
+    integer_t value;
+    const uint8_t *place = *at;
+    capstan_err_t err = walk_integer(&place, end, &value);
+    if (err || value.negative) {
         return err ? err : CAPSTAN_E_FIELD_TYPE;
     }
-    self->at += bytes;
-    *ret_value = bits;
+    *at = place;
+    *ret_value = value.bits;
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_int(walk_t *self, int64_t *ret_value)
+capstan_err_t walk_int(const uint8_t **at, const uint8_t *end, int64_t *ret_value)
 {
-    uint64_t bits = 0;
-    bool negative = false;
-    size_t bytes = 0;
-    capstan_err_t err = peek_integer(self, &bits, &negative, &bytes);
-    if (err || (!negative && bits > INT64_MAX)) {
+    integer_t value;
+    const uint8_t *place = *at;
+    capstan_err_t err = walk_integer(&place, end, &value);
+    if (err || (!value.negative && value.bits > INT64_MAX)) {
         return err ? err : CAPSTAN_E_FIELD_TYPE;
     }
-    self->at += bytes;
-    *ret_value = (int64_t)bits;
+    *at = place;
+    *ret_value = (int64_t)value.bits;
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_bool(walk_t *self, bool *ret_value)
+capstan_err_t walk_bool(const uint8_t **at, const uint8_t *end, bool *ret_value)
 {
-    if (self->at == self->end) {
+    if (*at == end) {
         return CAPSTAN_E_MALFORMED;
     }
-    if (*self->at != 0xc2 && *self->at != 0xc3) {
+    if (**at != 0xc2 && **at != 0xc3) {
         return CAPSTAN_E_FIELD_TYPE;
     }
-    *ret_value = *self->at++ == 0xc3;
+    *ret_value = *(*at)++ == 0xc3;
     return CAPSTAN_OK;
 }
 
-static capstan_err_t walk_u32(walk_t *self, uint32_t *ret_value)
+static capstan_err_t walk_u32(const uint8_t **at, const uint8_t *end, uint32_t *ret_value)
 {
     uint64_t value = 0;
-    capstan_err_t err = walk_uint(self, &value);
+    capstan_err_t err = walk_uint(at, end, &value);
     if (err || value > UINT32_MAX) {
         return err ? err : CAPSTAN_E_FIELD_TYPE;
     }
@@ -103,22 +105,24 @@ static capstan_err_t walk_u32(walk_t *self, uint32_t *ret_value)
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_ref_wide(walk_t *self, capstan_ref_t *ret_value)
+capstan_err_t walk_ref_wide(const uint8_t **at, const uint8_t *end, capstan_ref_t *ret_value)
 {
-    walk_t walk = *self;
+    const uint8_t *place = *at;
     capstan_ref_t ref = {0};
     uint32_t count = 0;
-    capstan_err_t err = walk_array(&walk, &count);
+    capstan_err_t err = walk_array(&place, end, &count);
     if (!err && count != 2 && count != 4) {
         err = CAPSTAN_E_FIELD_TYPE;
     }
-    if (err || (err = walk_u32(&walk, &ref.slot)) || (err = walk_u32(&walk, &ref.generation))) {
+    if (err || (err = walk_u32(&place, end, &ref.slot)) ||
+        (err = walk_u32(&place, end, &ref.generation))) {
         return err;
     }
-    if (count == 4 && ((err = walk_uint(&walk, &ref.node)) || (err = walk_u32(&walk, &ref.boot)))) {
+    if (count == 4 &&
+        ((err = walk_uint(&place, end, &ref.node)) || (err = walk_u32(&place, end, &ref.boot)))) {
         return err;
     }
-    self->at = walk.at;
+    *at = place;
     *ret_value = ref;
     return CAPSTAN_OK;
 }
@@ -166,99 +170,110 @@ static bool is_utf8(const uint8_t *at, size_t size)
     return true;
 }
 
-/* Reads the length behind a type byte of width `bytes`, and the bytes that it claims. */
-static capstan_err_t take_bytes(walk_t *self, size_t bytes, slice_t *ret_value)
+/* Reads the length of width `bytes` behind the type byte, and the bytes that it claims. */
+static capstan_err_t take_bytes(const uint8_t **at, const uint8_t *end, size_t bytes,
+                                slice_t *ret_value)
 {
     uint64_t size = 0;
-    if (load_number(self, bytes, &size) || size > walk_left(self) - 1 - bytes) {
+    if (load_number(*at, end, bytes, &size)) {
         return CAPSTAN_E_MALFORMED;
     }
-    *ret_value = slice_of(self->at + 1 + bytes, (size_t)size);
-    self->at += 1 + bytes + size;
+    const uint8_t *content = *at + 1 + bytes;
+    if (size > (size_t)(end - content)) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    *ret_value = slice_of(content, (size_t)size);
+    *at = content + size;
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_bin(walk_t *self, slice_t *ret_value)
+capstan_err_t walk_bin(const uint8_t **at, const uint8_t *end, slice_t *ret_value)
 {
-    if (self->at == self->end) {
+    if (*at == end) {
         return CAPSTAN_E_MALFORMED;
     }
-    uint8_t head = *self->at;
-    if (head == 0xc4) {
-        return take_bytes(self, 1, ret_value);
+    uint8_t head = **at;
+    if (head < 0xc4 || head > 0xc6) {
+        return CAPSTAN_E_FIELD_TYPE;
     }
-    return head == 0xc5 || head == 0xc6 ? take_bytes(self, head == 0xc5 ? 2 : 4, ret_value)
-                                        : CAPSTAN_E_FIELD_TYPE;
+    return take_bytes(at, end, (size_t)1 << (head - 0xc4), ret_value);
 }
 
-capstan_err_t walk_str(walk_t *self, slice_t *ret_value)
+capstan_err_t walk_str(const uint8_t **at, const uint8_t *end, slice_t *ret_value)
 {
-    walk_t walk = *self;
-    slice_t text = {0};
-    if (walk.at == walk.end) {
+    if (*at == end) {
         return CAPSTAN_E_MALFORMED;
     }
-    uint8_t head = *walk.at;
+    const uint8_t *place = *at;
+    slice_t text = {0};
+    uint8_t head = *place;
     if ((head & 0xe0) == 0xa0) {
-        text = slice_of(walk.at + 1, head & 0x1f);
-        if (text.size >= walk_left(&walk)) {
+        text = slice_of(place + 1, head & 0x1f);
+        if (text.size > (size_t)(end - place - 1)) {
             return CAPSTAN_E_MALFORMED;
         }
-        walk.at += 1 + text.size;
+        place += 1 + text.size;
     } else if (head < 0xd9 || head > 0xdb) {
         return CAPSTAN_E_FIELD_TYPE;
-    } else if (take_bytes(&walk, (size_t)1 << (head - 0xd9), &text)) {
+    } else if (take_bytes(&place, end, (size_t)1 << (head - 0xd9), &text)) {
         return CAPSTAN_E_MALFORMED;
     }
     if (!is_utf8(text.data, text.size)) {
         return CAPSTAN_E_NOT_UTF8;
     }
-    self->at = walk.at;
+    *at = place;
     *ret_value = text;
     return CAPSTAN_OK;
 }
 
-/* A container's count: `fix` is the type byte of the short form, `wide` that of 16 bits. Each
- * element takes at least `element_bytes`, which bounds what can truthfully be claimed. */
-static capstan_err_t walk_count(walk_t *self, uint8_t fix, uint8_t wide, size_t element_bytes,
+typedef struct container {
+    uint8_t fix;           /* type byte of the short form, its count in the low 4 bits */
+    uint8_t wide;          /* type byte of the form with 16 bits; 32 bits follow it */
+    uint8_t element_bytes; /* the least an element takes: it bounds what can truly be claimed */
+} container_t;
+
+static capstan_err_t walk_count(const uint8_t **at, const uint8_t *end, container_t type,
                                 uint32_t *ret_count)
 {
-    if (self->at == self->end) {
+    if (*at == end) {
         return CAPSTAN_E_MALFORMED;
     }
-    uint8_t head = *self->at;
+    uint8_t head = **at;
     uint64_t count = head & 0x0f;
     size_t bytes = 0;
-    if ((head & 0xf0) != fix) {
-        if (head != wide && head != wide + 1) {
+    if ((head & 0xf0) != type.fix) {
+        if (head != type.wide && head != type.wide + 1) {
             return CAPSTAN_E_FIELD_TYPE;
         }
-        bytes = head == wide ? 2 : 4;
-        if (load_number(self, bytes, &count)) {
+        bytes = head == type.wide ? 2 : 4;
+        if (load_number(*at, end, bytes, &count)) {
             return CAPSTAN_E_MALFORMED;
         }
     }
-    if (count > (walk_left(self) - 1 - bytes) / element_bytes) {
+    const uint8_t *content = *at + 1 + bytes;
+    if (count > (size_t)(end - content) / type.element_bytes) {
         return CAPSTAN_E_MALFORMED;
     }
-    self->at += 1 + bytes;
+    *at = content;
     *ret_count = (uint32_t)count;
     return CAPSTAN_OK;
 }
 
-capstan_err_t walk_map(walk_t *self, uint32_t *ret_count)
+capstan_err_t walk_map(const uint8_t **at, const uint8_t *end, uint32_t *ret_count)
 {
-    return walk_count(self, 0x80, 0xde, 2, ret_count);
+    return walk_count(at, end, (container_t){.fix = 0x80, .wide = 0xde, .element_bytes = 2},
+                      ret_count);
 }
 
-capstan_err_t walk_array(walk_t *self, uint32_t *ret_count)
+capstan_err_t walk_array(const uint8_t **at, const uint8_t *end, uint32_t *ret_count)
 {
-    return walk_count(self, 0x90, 0xdc, 1, ret_count);
+    return walk_count(at, end, (container_t){.fix = 0x90, .wide = 0xdc, .element_bytes = 1},
+                      ret_count);
 }
 
 /* The bytes of a value that contains no others, its type byte included; 0 when they are not all
  * there or the type byte has no meaning. */
-static size_t leaf_bytes(const walk_t *self)
+static size_t leaf_bytes(const uint8_t *at, const uint8_t *end)
 {
     /* Type bytes 0xc0 to 0xdb: bytes of a length that follows, and bytes of fixed content. */
     static const struct {
@@ -274,54 +289,62 @@ static size_t leaf_bytes(const walk_t *self)
         {0, 2}, {0, 3}, {0, 5}, {0, 9}, {0, 17}, /* fixext */
         {1, 0}, {2, 0}, {4, 0},                  /* str */
     };
-    uint8_t head = *self->at;
+    uint8_t head = *at;
+    uint64_t size = 0;
     if (head < 0x80 || head >= 0xe0) {
         return 1;
     }
-    uint64_t size = 0;
     if (head < 0xc0) {
         size = 1 + (uint64_t)(head & 0x1f);
-    } else if (head == 0xc1) {
-        return 0;
     } else {
         size_t length = shape[head - 0xc0].length;
-        if (load_number(self, length, &size)) {
+        if (head == 0xc1 || load_number(at, end, length, &size)) {
             return 0;
         }
         size += 1 + length + shape[head - 0xc0].content;
     }
-    return size <= walk_left(self) ? (size_t)size : 0;
+    return size <= (size_t)(end - at) ? (size_t)size : 0;
 }
 
-capstan_err_t walk_skip(walk_t *self)
+static bool is_map(uint8_t head)
 {
-    uint64_t left[WIRE_DEPTH_MAX + 1] = {1}; /* values still to come, per level */
+    return (head & 0xf0) == 0x80 || head == 0xde || head == 0xdf;
+}
+
+static bool is_array(uint8_t head)
+{
+    return (head & 0xf0) == 0x90 || head == 0xdc || head == 0xdd;
+}
+
+capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end)
+{
+    uint64_t left[WIRE_DEPTH_MAX + 1]; /* values still to come, per level; zeroing it costs 10 ns */
     size_t depth = 0;
-    walk_t walk = *self;
+    left[0] = 1;
+    const uint8_t *place = *at;
     for (;;) {
         while (left[depth] == 0) {
             if (depth == 0) {
-                self->at = walk.at;
+                *at = place;
                 return CAPSTAN_OK;
             }
             depth--;
         }
         left[depth]--;
-        if (walk.at == walk.end) {
+        if (place == end) {
             return CAPSTAN_E_MALFORMED;
         }
-        uint8_t head = *walk.at;
-        bool map = (head & 0xf0) == 0x80 || head == 0xde || head == 0xdf;
-        if (!map && (head & 0xf0) != 0x90 && head != 0xdc && head != 0xdd) {
-            size_t bytes = leaf_bytes(&walk);
+        bool map = is_map(*place);
+        if (!map && !is_array(*place)) {
+            size_t bytes = leaf_bytes(place, end);
             if (bytes == 0) {
                 return CAPSTAN_E_MALFORMED;
             }
-            walk.at += bytes;
+            place += bytes;
             continue;
         }
         uint32_t count = 0;
-        if (map ? walk_map(&walk, &count) : walk_array(&walk, &count)) {
+        if (map ? walk_map(&place, end, &count) : walk_array(&place, end, &count)) {
             return CAPSTAN_E_MALFORMED;
         }
         if (depth == WIRE_DEPTH_MAX) {

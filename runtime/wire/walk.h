@@ -1,8 +1,9 @@
 /* Reading and writing single msgpack values, checked byte by byte. Internal to runtime/wire.
  *
- * Readers move `at` behind the value and fill their output; on failure both stay as they are, so
- * that `at` is the offending place. MALFORMED: the bytes end too early or a claim cannot be true;
- * FIELD_TYPE: a legal value of another type. No reader allocates or recurses. */
+ * A reader gets the place and the end of the bytes, moves `at` behind the value and fills its
+ * output; on failure both stay as they are, so that `at` is the offending place. MALFORMED: the
+ * bytes end too early or a claim cannot be true; FIELD_TYPE: a legal value of another type. No
+ * reader allocates or recurses. */
 #ifndef WIRE_WALK_H
 #define WIRE_WALK_H
 
@@ -10,26 +11,12 @@
 
 #include <stddef.h>
 
-typedef struct walk {
-    const uint8_t *at;
-    const uint8_t *end;
-    const uint8_t *begin;
-} walk_t;
-
-static inline walk_t walk_begin(slice_t input)
+/* The first byte of a slice; never NULL, so that sums with it are defined, and for all callers the
+ * same, so that differences are. */
+extern const uint8_t walk_nothing[1];
+static inline const uint8_t *walk_begin(slice_t input)
 {
-    const uint8_t *data = input.data ? input.data : (const uint8_t *)""; /* no sums with NULL */
-    return (walk_t){.at = data, .end = data + input.size, .begin = data};
-}
-
-static inline size_t walk_left(const walk_t *self)
-{
-    return (size_t)(self->end - self->at);
-}
-
-static inline size_t walk_position(const walk_t *self)
-{
-    return (size_t)(self->at - self->begin);
+    return input.data ? input.data : walk_nothing;
 }
 
 /* Where a struct is decoded to before all of it is known to be good. */
@@ -40,18 +27,18 @@ typedef union codec_space {
 } codec_space_t;
 
 /* The general readers, for every legal width. */
-capstan_err_t walk_uint_wide(walk_t *self, uint64_t *ret_value);
-capstan_err_t walk_int(walk_t *self, int64_t *ret_value);
-capstan_err_t walk_bool(walk_t *self, bool *ret_value);
-capstan_err_t walk_ref_wide(walk_t *self, capstan_ref_t *ret_value);
+capstan_err_t walk_uint_wide(const uint8_t **at, const uint8_t *end, uint64_t *ret_value);
+capstan_err_t walk_int(const uint8_t **at, const uint8_t *end, int64_t *ret_value);
+capstan_err_t walk_bool(const uint8_t **at, const uint8_t *end, bool *ret_value);
+capstan_err_t walk_ref_wide(const uint8_t **at, const uint8_t *end, capstan_ref_t *ret_value);
 /* Text is checked to be UTF-8 (NOT_UTF8). */
-capstan_err_t walk_str(walk_t *self, slice_t *ret_value);
-capstan_err_t walk_bin(walk_t *self, slice_t *ret_value);
+capstan_err_t walk_str(const uint8_t **at, const uint8_t *end, slice_t *ret_value);
+capstan_err_t walk_bin(const uint8_t **at, const uint8_t *end, slice_t *ret_value);
 /* Headers: the claimed count is at most what the bytes left can hold. */
-capstan_err_t walk_map(walk_t *self, uint32_t *ret_count);
-capstan_err_t walk_array(walk_t *self, uint32_t *ret_count);
+capstan_err_t walk_map(const uint8_t **at, const uint8_t *end, uint32_t *ret_count);
+capstan_err_t walk_array(const uint8_t **at, const uint8_t *end, uint32_t *ret_count);
 /* Moves behind one value of any type, at most WIRE_DEPTH_MAX deep (TOO_DEEP). */
-capstan_err_t walk_skip(walk_t *self);
+capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end);
 
 /* Loads the 8 bytes at `from`, big-endian. */
 static inline uint64_t walk_load_u64(const uint8_t *from)
@@ -63,54 +50,53 @@ static inline uint64_t walk_load_u64(const uint8_t *from)
 
 /* The fast paths: what our own writers produce, away from the end of the bytes. Whatever they do
  * not recognise goes to the general reader, so that they decide nothing by themselves. It gets a
- * copy of the walk: an address that escapes would keep `at` out of a register for the whole loop,
- * which doubled the time of a message. */
-static inline capstan_err_t walk_uint(walk_t *self, uint64_t *ret_value)
+ * copy of the place: an address that escapes would keep the place out of a register for a whole
+ * message, which doubled its time. */
+static inline capstan_err_t walk_uint(const uint8_t **at, const uint8_t *end, uint64_t *ret_value)
 {
-    const uint8_t *at = self->at;
-    size_t left = walk_left(self);
-    if (__builtin_expect(left > 0 && *at < 0x80, 1)) {
-        *ret_value = *at;
-        self->at = at + 1;
+    const uint8_t *place = *at;
+    if (__builtin_expect(place < end && *place < 0x80, 1)) {
+        *ret_value = *place;
+        *at = place + 1;
         return CAPSTAN_OK;
     }
-    if (__builtin_expect(left > 8 && (*at & 0xfc) == 0xcc, 1)) {
-        unsigned bytes = 1U << (*at & 3);
-        *ret_value = walk_load_u64(at + 1) >> (64 - 8 * bytes);
-        self->at = at + 1 + bytes;
+    if (__builtin_expect(end - place > 8 && (*place & 0xfc) == 0xcc, 1)) {
+        unsigned bytes = 1U << (*place & 3);
+        *ret_value = walk_load_u64(place + 1) >> (64 - 8 * bytes);
+        *at = place + 1 + bytes;
         return CAPSTAN_OK;
     }
-    walk_t walk = *self;
     uint64_t value = 0;
-    capstan_err_t err = walk_uint_wide(&walk, &value);
+    capstan_err_t err = walk_uint_wide(&place, end, &value);
     if (!err) {
         *ret_value = value;
-        self->at = walk.at;
+        *at = place;
     }
     return err;
 }
 
-static inline capstan_err_t walk_ref(walk_t *self, capstan_ref_t *ret_value)
+static inline capstan_err_t walk_ref(const uint8_t **at, const uint8_t *end,
+                                     capstan_ref_t *ret_value)
 {
-    walk_t walk = *self;
-    if (__builtin_expect(walk_left(self) > 0 && *self->at == 0x92, 1)) {
+    const uint8_t *place = *at;
+    if (__builtin_expect(place < end && *place == 0x92, 1)) {
         uint64_t slot = 0;
         uint64_t generation = 0;
-        walk.at++;
-        if (!walk_uint(&walk, &slot) && !walk_uint(&walk, &generation) &&
+        place++;
+        if (!walk_uint(&place, end, &slot) && !walk_uint(&place, end, &generation) &&
             (slot | generation) <= UINT32_MAX) {
-            ret_value->slot = (uint32_t)slot;
-            ret_value->generation = (uint32_t)generation;
-            self->at = walk.at;
+            *ret_value =
+                (capstan_ref_t){.slot = (uint32_t)slot, .generation = (uint32_t)generation};
+            *at = place;
             return CAPSTAN_OK;
         }
     }
-    walk_t general = *self;
+    const uint8_t *general = *at;
     capstan_ref_t ref = {0};
-    capstan_err_t err = walk_ref_wide(&general, &ref);
+    capstan_err_t err = walk_ref_wide(&general, end, &ref);
     if (!err) {
         *ret_value = ref;
-        self->at = general.at;
+        *at = general;
     }
     return err;
 }
@@ -126,22 +112,24 @@ static inline bool walk_seen(const walk_keys_t *keys, uint64_t key)
 }
 
 /* Reads a map's next key, 1 to 127, which must not have been seen before. */
-static inline capstan_err_t walk_key(walk_t *self, walk_keys_t *keys, uint8_t *ret_key)
+static inline capstan_err_t walk_key(const uint8_t **at, const uint8_t *end, walk_keys_t *keys,
+                                     uint8_t *ret_key)
 {
+    const uint8_t *place = *at;
     uint64_t key = 0;
-    walk_t walk = *self;
-    if (walk_uint(&walk, &key) || key == 0 || key > WIRE_KEY_MAX || walk_seen(keys, key)) {
+    if (walk_uint(&place, end, &key) || key == 0 || key > WIRE_KEY_MAX || walk_seen(keys, key)) {
         return CAPSTAN_E_MALFORMED;
     }
-    self->at = walk.at;
+    *at = place;
     keys->bits[key >> 6] |= UINT64_C(1) << (key & 63);
     *ret_key = (uint8_t)key;
     return CAPSTAN_OK;
 }
 
-/* Reads a map of `record` into the struct at `value`, which is zeroed beforehand. */
-capstan_err_t walk_record(walk_t *self, const wire_record_t *record, void *value,
-                          codec_fault_t *fault);
+/* Reads a map of `record` from `*at` into the struct at `value`, which is zeroed beforehand. A
+ * fault's position counts from the beginning of `input`, in which `*at` is. */
+capstan_err_t walk_record(const uint8_t **at, slice_t input, const wire_record_t *record,
+                          void *value, codec_fault_t *fault);
 
 /* Writers return the place behind what they wrote; the room is the caller's concern. */
 enum {

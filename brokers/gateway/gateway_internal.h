@@ -1,0 +1,252 @@
+/* What the gateway's actor, its sessions' actors and its routes share. All of them run on one
+ * cell, so they share plain structs; nothing here is touched by another thread.
+ *
+ *   gateway_t --connections[fd]--> connection_t --session--> link_t <--state-- session actor
+ *       |  ^                                                   |
+ *       |  +-------------------- gateway ----------------------+
+ *       +-- names (peer's name -> link_t), dirty (link_t that have something to send)
+ *       +-- routes (topic -> partition actors)
+ *
+ * A link_t belongs to its session's actor and is freed when that ends. The gateway lets go of it
+ * earlier, in link_end: from then on it is in no list of the gateway. The gateway_t is freed by the
+ * last of its actors to end. */
+#ifndef GATEWAY_GATEWAY_INTERNAL_H
+#define GATEWAY_GATEWAY_INTERNAL_H
+
+#include "actors/ordering/ordering_messages.h"
+#include "brokers/gateway/byte_index.h"
+#include "brokers/gateway/gateway.h"
+#include "brokers/gateway/gateway_events.h"
+#include "brokers/gateway/gateway_messages.h"
+#include "brokers/gateway/session.h"
+#include "runtime/runtime.h"
+#include "runtime/wire/batch.h"
+
+#include <zmq.h>
+
+typedef enum gateway_fault {
+#define FAULT(name, meaning) FAULT_##name,
+#include "brokers/gateway/gateway_faults.def"
+#undef FAULT
+    FAULT_COUNT
+} gateway_fault_t;
+
+typedef enum end_reason {
+#define END_REASON(name, meaning) END_REASON_##name,
+#include "brokers/gateway/gateway_ends.def"
+#undef END_REASON
+    END_REASON_COUNT
+} end_reason_t;
+
+enum {
+    NAME_BYTES_MAX = 128,      /* of peers and topics */
+    KEY_BYTES_MAX = 1024,      /* of events */
+    ROUTING_BYTES_MAX = 255,   /* ZMTP's limit */
+    BATCH_BYTES = 256 * 1024,  /* a batch to a peer is sealed when it holds this much */
+    REQUESTS_MAX = 1024,       /* of one session that wait for an answer */
+    SUBSCRIPTIONS_MAX = 64,    /* of one session */
+    REQUEST_TTL_US = 30000000, /* of a request that names none */
+    PEER_MESSAGES = 0x60,      /* numbers below it can come from a peer */
+};
+
+typedef struct gateway gateway_t;
+typedef struct link link_t;
+typedef struct routes routes_t;
+
+/* Where a message came from. The descriptor finds the connection; a routing id alone would not
+ * tell when its connection ended. */
+typedef struct origin {
+    int fd;
+    uint8_t routing_size;
+    uint8_t routing[ROUTING_BYTES_MAX];
+} origin_t;
+
+typedef struct connection {
+    uint32_t generation; /* grows with each ACCEPTED of the descriptor */
+    bool alive;
+    link_t *session;
+} connection_t;
+
+/* A sealed batch that the socket did not take yet. */
+typedef struct out_batch {
+    struct out_batch *next;
+    size_t size;
+    uint8_t data[];
+} out_batch_t;
+
+/* A deliver body that waits for the peer's credit. */
+typedef struct delivery {
+    struct delivery *next;
+    uint64_t subscription;
+    size_t size;
+    uint8_t body[];
+} delivery_t;
+
+/* A request of the peer that another actor answers. */
+typedef struct pending {
+    uint64_t ask;         /* correlation towards the actor */
+    uint64_t correlation; /* the peer's */
+    uint64_t sequence;    /* its link sequence */
+} pending_t;
+
+typedef struct subscription {
+    uint64_t number;
+    capstan_ref_t actor;
+    uint64_t passed; /* bytes of deliver bodies put into batches */
+    uint64_t told;   /* of them the actor was told */
+} subscription_t;
+
+struct link {
+    byte_entry_t by_name; /* first: found by it */
+    gateway_t *gateway;   /* NULL once the gateway let go of it */
+    gateway_t *shared;    /* the same until the end: what is freed by the last */
+    capstan_actor_t *actor;
+    capstan_ref_t ref;
+    session_t *core;
+    link_t *previous; /* in the gateway's sessions */
+    link_t *next;
+    link_t *next_dirty;
+    bool dirty;
+
+    char name[NAME_BYTES_MAX];
+    uint64_t number; /* of the incarnation */
+    origin_t origin;
+    uint32_t generation; /* of the connection */
+    int64_t opened_us;
+
+    buffer_t out; /* the batch under construction */
+    batch_writer_t writer;
+    uint64_t first_sequence; /* of its first delivery; 0: none */
+    out_batch_t *waiting_head;
+    out_batch_t *waiting_tail;
+    size_t waiting_bytes;
+
+    delivery_t *deliveries_head;
+    delivery_t *deliveries_tail;
+    uint64_t deliveries_bytes;
+
+    pending_t pending[REQUESTS_MAX];
+    size_t pending_count;
+    subscription_t subscriptions[SUBSCRIPTIONS_MAX];
+    size_t subscription_count;
+};
+
+typedef struct gateway_figures {
+    uint64_t batches_in;
+    uint64_t bytes_in;
+    uint64_t messages_in;
+    uint64_t batches_out;
+    uint64_t bytes_out;
+    uint64_t messages_out;
+    uint64_t publishes;
+    uint64_t rejected; /* publishes that went to no partition */
+    uint64_t sessions_opened;
+    uint64_t ends[END_REASON_COUNT];
+    uint64_t faults[FAULT_COUNT];
+} gateway_figures_t;
+
+struct gateway {
+    unsigned holders;       /* actors that have it */
+    capstan_actor_t *actor; /* NULL once it has ended */
+    const gateway_settings_t *settings;
+    uint64_t event_bytes_max;
+    capstan_ref_t topics;
+    capstan_ref_t status;
+    slice_t describe;
+    uint64_t node;
+    uint32_t boot;
+    char endpoint[288];
+
+    void *router;
+    void *monitor;
+    connection_t *connections; /* by descriptor */
+    size_t connection_count;
+
+    byte_index_t names;
+    link_t *sessions;
+    size_t session_count;
+    link_t *dirty;
+    uint64_t heartbeat_timer;
+    uint64_t retry_timer; /* 0: nothing waits for the socket */
+
+    routes_t *routes;
+    buffer_t scratch; /* one body under construction at a time */
+    gateway_figures_t figures;
+    const wire_record_t *rows[PEER_MESSAGES]; /* by message number; NULL: no such row */
+};
+
+/* gateway_socket.c */
+CAPSTAN_MUST_CHECK capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint,
+                                                     char *ret_text, size_t text_size);
+void gateway_socket_close(gateway_t *self);
+/* Takes one message; false when there is none. `ret_batch` is initialised and to be closed.
+ * `ret_frames` is false when it was not [routing id, batch]; the batch is then empty. */
+bool gateway_socket_receive(gateway_t *self, origin_t *ret_origin, zmq_msg_t *ret_batch,
+                            bool *ret_frames);
+/* Sends one batch. MAILBOX_FULL: the peer's pipe is full; GONE: its connection has ended. */
+CAPSTAN_MUST_CHECK capstan_err_t gateway_socket_send(gateway_t *self, const origin_t *to,
+                                                     slice_t batch);
+/* Takes what the monitor knows: descriptors come and go, sessions end with theirs. */
+void gateway_socket_events(gateway_t *self);
+connection_t *gateway_connection(gateway_t *self, int fd);
+
+/* gateway_actor.c */
+void gateway_release(gateway_t *self);
+/* A stranger or a session broke the protocol: counted and logged. */
+void gateway_fault(gateway_t *self, gateway_fault_t fault, const origin_t *origin,
+                   const link_t *session, capstan_err_t err);
+/* Answers where there is no session, or where it has just ended; what is not taken is lost. */
+void gateway_answer(gateway_t *self, const origin_t *to, const envelope_t *envelope, slice_t body);
+void gateway_answer_failure(gateway_t *self, const origin_t *to, uint64_t correlation,
+                            capstan_err_t err, const char *text);
+void gateway_answer_not_greeted(gateway_t *self, const origin_t *to);
+void gateway_mark_dirty(gateway_t *self, link_t *session);
+void gateway_flush(gateway_t *self);
+
+/* gateway_status.c */
+void gateway_status_json(const gateway_t *self, buffer_t *out);
+
+/* gateway_hello.c */
+void gateway_on_hello(gateway_t *self, const origin_t *origin, const envelope_t *envelope,
+                      slice_t body);
+
+/* gateway_routes.c: topic -> partition actors. */
+routes_t *routes_new(gateway_t *gateway);
+void routes_destroy(routes_t **self_p);
+/* Passes a publish on, parks it until its topic is resolved, or rejects it. */
+void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t body);
+/* An answer to topic_resolve; false when it is none of ours. */
+bool routes_on_answer(routes_t *self, const capstan_message_t *message);
+/* A session has ended: what it has parked is dropped. */
+void routes_forget(routes_t *self, const link_t *session);
+
+/* session_actor.c */
+extern const capstan_behaviour_t session_behaviour;
+/* Ends a session: the gateway lets go of it and its actor is told to end. */
+void link_end(link_t *self, end_reason_t why);
+/* Frees a session whose actor could not be started. */
+void session_abandon(link_t *self);
+/* Ends it for an error, which the peer is told first. */
+void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capstan_err_t err,
+                const char *text);
+/* A credited request, or an acknowledgement, of the session's peer. */
+void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence);
+void link_on_acknowledge(link_t *self, slice_t body);
+void link_reject(link_t *self, uint64_t sequence, capstan_err_t err);
+
+/* session_output.c */
+void link_emit(link_t *self, const envelope_t *envelope, slice_t body);
+void link_emit_failure(link_t *self, uint64_t correlation, capstan_err_t err, const char *text);
+/* Sends a delivery as soon as the peer's credit allows. */
+void link_deliver(link_t *self, subscription_t *subscription, slice_t body);
+/* Sends what there is. It may end the session. */
+void link_flush(link_t *self);
+void link_output_fini(link_t *self);
+subscription_t *link_subscription(link_t *self, uint64_t number);
+
+static inline slice_t link_name(const link_t *self)
+{
+    return self->by_name.key;
+}
+
+#endif

@@ -1,0 +1,380 @@
+/* A session's actor: the address of one greeted peer inside the node.
+ *
+ * Accepts  outcomes (partitions), deliver and subscription_ended (subscriptions), answers to what
+ *          it asked for its peer, down (subscriptions), session_end (the gateway)
+ * Sends    publish and acknowledge for its peer, subscription_grant to its subscriptions
+ * Asks     the topics actor (requests 0x40 to 0x5f) and the status actor, bodies unchanged
+ *
+ * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;
+ * subscriptions watch it and end by themselves. Nothing is durable. */
+#include "brokers/gateway/gateway_internal.h"
+#include "runtime/base/ensure.h"
+#include "runtime/runtime_messages.h"
+
+static const char *end_name(end_reason_t why)
+{
+    static const char *const names[] = {
+#define END_REASON(name, meaning) #name,
+#include "brokers/gateway/gateway_ends.def"
+#undef END_REASON
+    };
+    return names[why];
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static capstan_err_t init(capstan_actor_t *actor, void *argument)
+{
+    link_t *self = argument;
+    self->actor = actor;
+    self->ref = capstan_actor_ref(actor);
+    capstan_actor_set_state(actor, self);
+    return CAPSTAN_OK;
+}
+
+/* The gateway lets go: no list of it has the session afterwards, except the dirty list, which is
+ * walked here because that is rarer than walking it doubly linked. */
+static void detach(link_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    self->gateway = NULL;
+    *(self->previous ? &self->previous->next : &gateway->sessions) = self->next;
+    if (self->next) {
+        self->next->previous = self->previous;
+    }
+    gateway->session_count--;
+    byte_index_remove(&gateway->names, &self->by_name);
+    connection_t *connection = gateway_connection(gateway, self->origin.fd);
+    if (connection && connection->session == self) {
+        connection->session = NULL;
+    }
+    for (link_t **at = &gateway->dirty; *at; at = &(*at)->next_dirty) {
+        if (*at == self) {
+            *at = self->next_dirty;
+            break;
+        }
+    }
+    routes_forget(gateway->routes, self);
+}
+
+void link_end(link_t *self, end_reason_t why)
+{
+    gateway_t *gateway = self->gateway;
+    if (!gateway) {
+        return;
+    }
+    detach(self);
+    gateway->figures.ends[why]++;
+    LOG(gateway, session_ended, log_text("peer", link_name(self)),
+        log_string("why", end_name(why)), log_uint("sessions", gateway->session_count));
+    /* The actor ends in a handler of its own. It is alive, and a message that needs no space to an
+     * actor that is alive is always taken. */
+    if (self->actor) {
+        (void)!actor_send(self->actor, self->ref,
+                          &(send_options_t){.message = MESSAGE_session_end,
+                                            .kind = CAPSTAN_KIND_EVENT,
+                                            .always = true},
+                          (slice_t){0});
+    }
+}
+
+static void free_link(link_t *self)
+{
+    gateway_t *shared = self->shared;
+    session_destroy(&self->core);
+    link_output_fini(self);
+    free(self);
+    gateway_release(shared);
+}
+
+void session_abandon(link_t *self)
+{
+    detach(self);
+    free_link(self);
+}
+
+static void destroy(capstan_actor_t *actor)
+{
+    link_t *self = capstan_actor_state(actor);
+    self->actor = NULL;
+    link_end(self, END_REASON_failed);
+    free_link(self);
+}
+
+static void stop(capstan_actor_t *actor)
+{
+    link_t *self = capstan_actor_state(actor);
+    if (self->gateway) {
+        link_flush(self);
+    }
+    link_end(self, END_REASON_stopping);
+    capstan_actor_exit(actor, CAPSTAN_OK);
+}
+
+void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capstan_err_t err,
+                const char *text)
+{
+    gateway_t *gateway = self->gateway;
+    gateway_fault(gateway, fault, &self->origin, self, err);
+    link_flush(self);
+    if (!self->gateway) {
+        return;
+    }
+    link_end(self, END_REASON_protocol_error);
+    gateway_answer_failure(gateway, &self->origin, correlation, err, text);
+    gateway_answer_not_greeted(gateway, &self->origin);
+}
+
+/* --- what the peer asks ---------------------------------------------------------------------- */
+
+void link_reject(link_t *self, uint64_t sequence, capstan_err_t err)
+{
+    self->gateway->figures.rejected++;
+    session_answer(self->core, &(outcome_t){.first = sequence,
+                                            .last = sequence,
+                                            .result = SESSION_REJECTED,
+                                            .error = (uint64_t)err});
+    gateway_mark_dirty(self->gateway, self);
+}
+
+static void refuse_request(link_t *self, const envelope_t *envelope, uint64_t sequence,
+                           capstan_err_t err, const char *text)
+{
+    link_emit_failure(self, envelope->correlation, err, text);
+    session_settle(self->core, sequence);
+}
+
+static void describe(link_t *self, const envelope_t *envelope, uint64_t sequence)
+{
+    gateway_t *gateway = self->gateway;
+    buffer_clear(&gateway->scratch);
+    codec_encode(description_wire(), &(description_t){.json = gateway->describe},
+                 &gateway->scratch);
+    link_emit(self,
+              &(envelope_t){.message = MESSAGE_description,
+                            .kind = CAPSTAN_KIND_REPLY,
+                            .correlation = envelope->correlation},
+              buffer_slice(&gateway->scratch));
+    session_settle(self->core, sequence);
+}
+
+void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
+{
+    if (envelope->message == MESSAGE_describe) {
+        describe(self, envelope, sequence);
+        return;
+    }
+    capstan_ref_t target =
+        envelope->message == MESSAGE_status ? self->gateway->status : self->gateway->topics;
+    if (capstan_ref_is_null(target)) {
+        refuse_request(self, envelope, sequence, CAPSTAN_E_UNSUPPORTED, NULL);
+        return;
+    }
+    if (self->pending_count == REQUESTS_MAX) {
+        refuse_request(self, envelope, sequence, CAPSTAN_E_LIMIT,
+                       "too many requests of this session wait for an answer");
+        return;
+    }
+    bool short_lived = envelope->ttl_us > 0 && envelope->ttl_us < REQUEST_TTL_US;
+    int64_t ttl_us = short_lived ? (int64_t)envelope->ttl_us : REQUEST_TTL_US;
+    uint64_t ask;
+    capstan_err_t err =
+        capstan_ask(self->actor, target, (uint32_t)envelope->message, body, ttl_us, &ask);
+    if (err != CAPSTAN_OK) {
+        refuse_request(self, envelope, sequence,
+                       err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
+        return;
+    }
+    self->pending[self->pending_count++] =
+        (pending_t){.ask = ask, .correlation = envelope->correlation, .sequence = sequence};
+}
+
+subscription_t *link_subscription(link_t *self, uint64_t number)
+{
+    for (size_t i = 0; i < self->subscription_count; i++) {
+        if (self->subscriptions[i].number == number) {
+            return &self->subscriptions[i];
+        }
+    }
+    return NULL;
+}
+
+void link_on_acknowledge(link_t *self, slice_t body)
+{
+    uint64_t number = 0;
+    const subscription_t *subscription = NULL;
+    if (codec_peek_uint(body, 1, &number)) {
+        subscription = link_subscription(self, number);
+    }
+    if (!subscription) {
+        /* It may have ended while the acknowledgement was on its way. */
+        self->gateway->figures.faults[FAULT_unknown_subscription]++;
+        return;
+    }
+    capstan_err_t err = actor_send(
+        self->actor, subscription->actor,
+        &(send_options_t){.message = MESSAGE_acknowledge, .kind = CAPSTAN_KIND_EVENT}, body);
+    if (err == CAPSTAN_E_MAILBOX_FULL) {
+        self->gateway->figures.faults[FAULT_lost_acknowledgement]++;
+    }
+}
+
+/* --- what the node's actors send ------------------------------------------------------------- */
+
+static void add_subscription(link_t *self, const capstan_message_t *message)
+{
+    uint64_t number;
+    if (!codec_peek_uint(message->body, 1, &number) || link_subscription(self, number)) {
+        return;
+    }
+    if (capstan_monitor(self->actor, message->sender) == CAPSTAN_OK) {
+        self->subscriptions[self->subscription_count++] =
+            (subscription_t){.number = number, .actor = message->sender};
+    }
+}
+
+static void on_answer(link_t *self, const capstan_message_t *message)
+{
+    size_t i = 0;
+    while (i < self->pending_count && self->pending[i].ask != message->correlation) {
+        i++;
+    }
+    if (i == self->pending_count) {
+        return;
+    }
+    pending_t pending = self->pending[i];
+    self->pending[i] = self->pending[--self->pending_count];
+    session_settle(self->core, pending.sequence);
+    if (message->message == MESSAGE_subscribed && self->subscription_count == SUBSCRIPTIONS_MAX) {
+        /* The subscription hears of nobody who takes its events, and ends with the session. */
+        link_emit_failure(self, pending.correlation, CAPSTAN_E_LIMIT,
+                          "too many subscriptions in this session");
+        return;
+    }
+    if (message->message == MESSAGE_subscribed) {
+        add_subscription(self, message);
+    }
+    link_emit(self,
+              &(envelope_t){.message = message->message,
+                            .kind = message->kind,
+                            .correlation = pending.correlation},
+              message->body);
+}
+
+static void on_outcomes(link_t *self, const capstan_message_t *message)
+{
+    outcomes_t outcomes;
+    codec_list_t list;
+    if (codec_decode(outcomes_wire(), message->body, &outcomes, NULL) != CAPSTAN_OK ||
+        codec_list_open(outcome_wire(), outcomes.list, &list) != CAPSTAN_OK) {
+        return;
+    }
+    outcome_t outcome;
+    while (codec_list_next(&list, &outcome)) {
+        session_answer(self->core, &outcome);
+    }
+    gateway_mark_dirty(self->gateway, self);
+}
+
+static void remove_subscription(link_t *self, subscription_t *subscription)
+{
+    *subscription = self->subscriptions[--self->subscription_count];
+}
+
+static void on_deliver(link_t *self, const capstan_message_t *message)
+{
+    uint64_t number;
+    subscription_t *subscription =
+        codec_peek_uint(message->body, 1, &number) ? link_subscription(self, number) : NULL;
+    if (subscription && capstan_ref_equal(subscription->actor, message->sender)) {
+        link_deliver(self, subscription, message->body);
+    }
+}
+
+static void on_subscription_ended(link_t *self, const capstan_message_t *message)
+{
+    uint64_t number;
+    subscription_t *subscription =
+        codec_peek_uint(message->body, 1, &number) ? link_subscription(self, number) : NULL;
+    if (!subscription || !capstan_ref_equal(subscription->actor, message->sender)) {
+        return;
+    }
+    remove_subscription(self, subscription);
+    link_emit(self,
+              &(envelope_t){.message = MESSAGE_subscription_ended, .kind = CAPSTAN_KIND_EVENT},
+              message->body);
+}
+
+/* A subscription that ended without a word: the peer is told in its place. */
+static void on_down(link_t *self, const capstan_message_t *message)
+{
+    down_t down;
+    if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    for (size_t i = 0; i < self->subscription_count; i++) {
+        subscription_t *subscription = &self->subscriptions[i];
+        if (capstan_ref_equal(subscription->actor, down.actor)) {
+            uint64_t error = down.reason != 0 ? down.reason : CAPSTAN_E_GONE;
+            buffer_t *body = &self->gateway->scratch;
+            buffer_clear(body);
+            codec_encode(
+                subscription_ended_wire(),
+                &(subscription_ended_t){.subscription = subscription->number, .error = error}, body);
+            remove_subscription(self, subscription);
+            link_emit(self,
+                      &(envelope_t){.message = MESSAGE_subscription_ended,
+                                    .kind = CAPSTAN_KIND_EVENT},
+                      buffer_slice(body));
+            return;
+        }
+    }
+}
+
+static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
+{
+    link_t *self = capstan_actor_state(actor);
+    if (message->message == MESSAGE_session_end || !self->gateway) {
+        capstan_actor_exit(actor, CAPSTAN_OK);
+        return CAPSTAN_OK;
+    }
+    if (message->kind == CAPSTAN_KIND_REPLY || message->kind == CAPSTAN_KIND_ERROR) {
+        on_answer(self, message);
+        return CAPSTAN_OK;
+    }
+    switch (message->message) {
+    case MESSAGE_outcomes:
+        on_outcomes(self, message);
+        break;
+    case MESSAGE_deliver:
+        on_deliver(self, message);
+        break;
+    case MESSAGE_subscription_ended:
+        on_subscription_ended(self, message);
+        break;
+    case MESSAGE_down:
+        on_down(self, message);
+        break;
+    default:
+        capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+        break;
+    }
+    return CAPSTAN_OK;
+}
+
+static void turn_end(capstan_actor_t *actor)
+{
+    const link_t *self = capstan_actor_state(actor);
+    if (self->gateway) {
+        gateway_flush(self->gateway);
+    }
+}
+
+const capstan_behaviour_t session_behaviour = {
+    .name = "session",
+    .init = init,
+    .receive = receive,
+    .turn_end = turn_end,
+    .stop = stop,
+    .destroy = destroy,
+};

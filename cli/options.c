@@ -1,0 +1,243 @@
+#include "cli/options.h"
+
+#include "config/values.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Where the meanings begin in --help. */
+#define HELP_COLUMN 26
+
+static void print_option(const option_t *option)
+{
+    int width = printf("  --%s%s%s", option->name, option->argument ? " " : "",
+                       option->argument ? option->argument : "");
+    /* At least two blanks; a long option stands on a line of its own. */
+    if (width > HELP_COLUMN - 2) {
+        printf("\n");
+        width = 0;
+    }
+    printf("%*s%s", HELP_COLUMN - width, "", option->meaning);
+    if (option->required) {
+        printf(" (required)");
+    } else if (option->initial && *option->initial) {
+        printf(" (default: %s)", option->initial);
+    }
+    if (option->type == OPTION_LIST) {
+        printf(" (may be given several times)");
+    }
+    printf("\n");
+}
+
+static void print_help(const command_line_t *line)
+{
+    static const option_t help = {.name = "help", .meaning = "print this text"};
+    printf("Usage: %s\n\n%s\n\nOptions:\n", line->usage, line->summary);
+    for (size_t i = 0; i < line->count; i++) {
+        print_option(&line->options[i]);
+    }
+    print_option(&help);
+    printf("\nExamples:\n%s", line->examples);
+}
+
+/* "capstan feed" of "capstan feed --topic T ...". */
+static int name_width(const command_line_t *line)
+{
+    const char *blank = strchr(line->usage, ' ');
+    const char *end = blank ? strchr(blank + 1, ' ') : NULL;
+    return (int)(end ? (size_t)(end - line->usage) : strlen(line->usage));
+}
+
+int options_wrong(const command_line_t *line, const char *format, ...)
+{
+    int width = name_width(line);
+    fprintf(stderr, "%.*s: ", width, line->usage);
+    va_list arguments;
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "\nTry `%.*s --help`.\n", width, line->usage);
+    return EXIT_USAGE;
+}
+
+/* The part of `argument` that names an option: behind the dashes, before an equals sign. */
+static bool names_option(const char *argument, const option_t *option)
+{
+    size_t size = strlen(option->name);
+    return strncmp(argument + 2, option->name, size) == 0 &&
+           (argument[2 + size] == '\0' || argument[2 + size] == '=');
+}
+
+static int unknown_option(const command_line_t *line, const char *argument)
+{
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)strcspn(argument, "="), argument);
+    nearest_t nearest = nearest_to(word + strspn(word, "-"));
+    for (size_t i = 0; i < line->count; i++) {
+        nearest_offer(&nearest, line->options[i].name);
+    }
+    nearest_offer(&nearest, "help");
+    if (nearest.best) {
+        return options_wrong(line, "unknown option %s; did you mean --%s?", word, nearest.best);
+    }
+    return options_wrong(line, "unknown option %s", word);
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t size = strlen(value);
+    while (*choices) {
+        size_t length = strcspn(choices, "|");
+        if (length == size && strncmp(choices, value, size) == 0) {
+            return true;
+        }
+        choices += length + (choices[length] == '|');
+    }
+    return false;
+}
+
+static int set_number(const command_line_t *line, const option_t *option, const char *value)
+{
+    uint64_t maximum = option->maximum > 0 ? option->maximum : UINT64_MAX;
+    uint64_t number;
+    if (!value_parse_uint(value, &number)) {
+        return options_wrong(line, "--%s: \"%s\" is no whole number", option->name, value);
+    }
+    if (number < option->minimum || number > maximum) {
+        return options_wrong(line, "--%s: %s is out of range; allowed are %" PRIu64 " to %" PRIu64,
+                             option->name, value, option->minimum, maximum);
+    }
+    *option->target.number = number;
+    return OPTIONS_RUN;
+}
+
+static int set_value(const command_line_t *line, const option_t *option, const char *value)
+{
+    switch (option->type) {
+    case OPTION_FLAG:
+        *option->target.flag = true;
+        return OPTIONS_RUN;
+    case OPTION_UINT:
+        return set_number(line, option, value);
+    case OPTION_SHARE:
+        if (!value_parse_share(value, option->target.share)) {
+            return options_wrong(line, "--%s: \"%s\" is no number from 0 to 1", option->name,
+                                 value);
+        }
+        return OPTIONS_RUN;
+    case OPTION_LIST:
+        if (option->target.list->count == OPTION_LIST_MAX) {
+            return options_wrong(line, "--%s: given more than %d times", option->name,
+                                 OPTION_LIST_MAX);
+        }
+        option->target.list->items[option->target.list->count++] = value;
+        return OPTIONS_RUN;
+    case OPTION_CHOICE:
+        if (!is_choice(option->choices, value)) {
+            return options_wrong(line, "--%s: \"%s\" is none of %s", option->name, value,
+                                 option->choices);
+        }
+        break;
+    case OPTION_TEXT:
+        break;
+    }
+    *option->target.text = value;
+    return OPTIONS_RUN;
+}
+
+/* Handles argv[*at] and, where it takes one, its value; leaves *at on the last one used. */
+static int take_option(const command_line_t *line, int argc, char **argv, int *at, uint64_t *given)
+{
+    const char *argument = argv[*at];
+    for (size_t i = 0; argument[1] == '-' && i < line->count; i++) {
+        const option_t *option = &line->options[i];
+        if (!names_option(argument, option)) {
+            continue;
+        }
+        const char *equals = strchr(argument, '=');
+        const char *value = equals ? equals + 1 : NULL;
+        if (option->type == OPTION_FLAG && value) {
+            return options_wrong(line, "--%s takes no value", option->name);
+        }
+        if ((*given >> i & 1) != 0 && option->type != OPTION_LIST) {
+            return options_wrong(line, "--%s is given twice", option->name);
+        }
+        *given |= UINT64_C(1) << i;
+        if (option->type != OPTION_FLAG && !value) {
+            if (*at + 1 == argc) {
+                return options_wrong(line, "--%s wants a value: %s", option->name,
+                                     option->argument);
+            }
+            value = argv[++*at];
+        }
+        return set_value(line, option, value);
+    }
+    return unknown_option(line, argument);
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int check_result(const command_line_t *line, uint64_t given, const operands_t *operands)
+{
+    for (size_t i = 0; i < line->count; i++) {
+        if (line->options[i].required && (given >> i & 1) == 0) {
+            return options_wrong(line, "--%s %s is missing: %s", line->options[i].name,
+                                 line->options[i].argument, line->options[i].meaning);
+        }
+    }
+    if (operands->count < line->operands_min) {
+        return options_wrong(line, "an argument is missing; usage: %s", line->usage);
+    }
+    if (operands->count > line->operands_max) {
+        return options_wrong(line, "unexpected argument \"%s\"",
+                             operands->items[line->operands_max]);
+    }
+    return OPTIONS_RUN;
+}
+
+int options_parse(const command_line_t *line, int argc, char **argv, operands_t *ret_operands)
+{
+    if (wants_help(argc, argv)) {
+        print_help(line);
+        return EXIT_DONE;
+    }
+    for (size_t i = 0; i < line->count; i++) {
+        if (line->options[i].initial) {
+            int status = set_value(line, &line->options[i], line->options[i].initial);
+            if (status != OPTIONS_RUN) {
+                return status;
+            }
+        }
+    }
+    operands_t operands = {.items = argv + 1};
+    uint64_t given = 0;
+    bool only_operands = false;
+    for (int i = 1; i < argc; i++) {
+        char *argument = argv[i];
+        if (only_operands || argument[0] != '-' || argument[1] == '\0') {
+            operands.items[operands.count++] = argument;
+        } else if (strcmp(argument, "--") == 0) {
+            only_operands = true;
+        } else {
+            int status = take_option(line, argc, argv, &i, &given);
+            if (status != OPTIONS_RUN) {
+                return status;
+            }
+        }
+    }
+    int status = check_result(line, given, &operands);
+    if (status == OPTIONS_RUN && ret_operands) {
+        *ret_operands = operands;
+    }
+    return status;
+}

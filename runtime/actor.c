@@ -1,0 +1,509 @@
+/* Actors of a cell: running their handlers, ending them, and the public functions that handlers
+ * call. Everything here runs on the actor's cell. */
+#include "runtime/cell.h"
+
+#include "runtime/base/ensure.h"
+#include "runtime/runtime_messages.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ASK_NONE UINT32_MAX
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static void forget_watches(capstan_actor_t *self)
+{
+    cell_t *cell = self->cell;
+    size_t kept = 0;
+    for (size_t i = 0; i < cell->watch_count; i++) {
+        if (cell->watches[i].actor != self) {
+            cell->watches[kept] = cell->watches[i];
+            cell->items[kept + 2] = cell->items[i + 2];
+            kept++;
+        }
+    }
+    cell->watch_count = kept;
+}
+
+static void drop_queue(capstan_actor_t *self)
+{
+    mailbox_t *mailbox = &self->slot->mailbox;
+    for (mail_t *mail; (mail = mailbox_take(mailbox));) {
+        cell_mail_t *carrier = (cell_mail_t *)mail;
+        mailbox_drop(mailbox, message_cost(&mail->message), DROP_stopped);
+        route_refuse(self->cell, &mail->message, CAPSTAN_E_GONE, NULL);
+        block_release(carrier->block);
+        mail->next = (mail_t *)self->cell->mail_free;
+        self->cell->mail_free = carrier;
+    }
+}
+
+static void tell_down(capstan_actor_t *self, capstan_ref_t watcher, capstan_ref_t who,
+                      capstan_err_t reason)
+{
+    buffer_t body = {0};
+    codec_encode(down_wire(), &(down_t){.actor = who, .reason = (uint64_t)reason}, &body);
+    (void)!route_send(self->cell,
+                      &(capstan_message_t){.message = MESSAGE_down,
+                                           .kind = CAPSTAN_KIND_EVENT,
+                                           .sender = who,
+                                           .target = watcher,
+                                           .body = buffer_slice(&body)},
+                      true);
+    buffer_fini(&body);
+}
+
+/* Ends an actor between two handlers. From here on its slot has no incarnation: what is on its way
+ * is dropped and counted when it arrives. */
+static void end(capstan_actor_t *self)
+{
+    cell_t *cell = self->cell;
+    ENSURE(!self->running && !self->dead);
+    self->dead = true;
+    atomic_store_explicit(&self->slot->generation, 0, memory_order_release);
+    self->slot->actor = NULL;
+    ask_cancel_all(cell, self);
+    if (self->timer_count > 0) {
+        timers_cancel_owner(&cell->timers, self);
+    }
+    forget_watches(self);
+    drop_queue(self);
+    if (self->behaviour->destroy) {
+        self->behaviour->destroy(self);
+    }
+    for (size_t i = 0; i < self->watcher_count; i++) {
+        tell_down(self, self->watchers[i], self->ref, self->reason);
+    }
+    free(self->watchers);
+    if (self->previous) {
+        self->previous->next = self->next;
+    } else {
+        cell->actors = self->next;
+    }
+    if (self->next) {
+        self->next->previous = self->previous;
+    }
+    self->next_dead = cell->dead;
+    cell->dead = self;
+    node_slot_retire(cell->node, self->slot);
+    self->slot->next = cell->retired;
+    cell->retired = self->slot;
+}
+
+/* Around every handler: an exit that was asked for inside takes effect after it. */
+static void enter(capstan_actor_t *self)
+{
+    ENSURE(!self->running);
+    self->running = true;
+}
+
+static void leave(capstan_actor_t *self)
+{
+    self->running = false;
+    if (self->exiting) {
+        end(self);
+        return;
+    }
+    if (!self->turned && self->behaviour->turn_end) {
+        self->turned = true;
+        self->next_turned = self->cell->turned_head;
+        self->cell->turned_head = self;
+    }
+}
+
+capstan_err_t cell_adopt(cell_t *self, slot_t *slot, const capstan_behaviour_t *behaviour,
+                         void *argument)
+{
+    capstan_actor_t *actor = calloc(1, sizeof *actor);
+    ENSURE(actor);
+    actor->cell = self;
+    actor->slot = slot;
+    actor->behaviour = behaviour;
+    actor->ask_head = ASK_NONE;
+    actor->ref = (capstan_ref_t){.slot = slot->index, .generation = slot->last_generation};
+    actor->next = self->actors;
+    if (actor->next) {
+        actor->next->previous = actor;
+    }
+    self->actors = actor;
+    slot->actor = actor;
+    capstan_err_t err = CAPSTAN_OK;
+    enter(actor);
+    if (behaviour->init) {
+        err = behaviour->init(actor, argument);
+        if (err != CAPSTAN_OK) {
+            capstan_actor_exit(actor, err);
+        }
+    }
+    leave(actor);
+    return err;
+}
+
+void cell_stop_actor(capstan_actor_t *actor)
+{
+    if (actor->dead || actor->stopping) {
+        return;
+    }
+    actor->stopping = true;
+    enter(actor);
+    if (actor->behaviour->stop) {
+        actor->behaviour->stop(actor);
+    } else {
+        capstan_actor_exit(actor, CAPSTAN_OK);
+    }
+    leave(actor);
+}
+
+void cell_bury(cell_t *self)
+{
+    if (!self->dead) {
+        return;
+    }
+    capstan_actor_t **link = &self->ready_head;
+    self->ready_tail = NULL;
+    for (capstan_actor_t *actor; (actor = *link);) {
+        if (actor->dead) {
+            *link = actor->next_ready;
+        } else {
+            self->ready_tail = actor;
+            link = &actor->next_ready;
+        }
+    }
+    for (capstan_actor_t *actor; (actor = self->dead);) {
+        self->dead = actor->next_dead;
+        free(actor);
+    }
+}
+
+/* --- handlers -------------------------------------------------------------------------------- */
+
+static void call_receive(capstan_actor_t *self, const capstan_message_t *message)
+{
+    enter(self);
+    capstan_err_t err = self->behaviour->receive(self, message);
+    if (err != CAPSTAN_OK && !self->exiting) {
+        capstan_actor_exit(self, err);
+    }
+    leave(self);
+}
+
+static void add_watcher(capstan_actor_t *self, capstan_ref_t watcher)
+{
+    self->watchers =
+        realloc(self->watchers, (self->watcher_count + 1) * sizeof *self->watchers);
+    ENSURE(self->watchers);
+    self->watchers[self->watcher_count++] = watcher;
+}
+
+/* An answer is only for the ask that waits for it. False when it comes too late. `ret_waiter` is
+ * the foreign thread that waits, if it is one. */
+static bool take_answer(capstan_actor_t *self, const capstan_message_t *message,
+                        waiter_t **ret_waiter)
+{
+    if (message->kind != CAPSTAN_KIND_REPLY && message->kind != CAPSTAN_KIND_ERROR) {
+        return true;
+    }
+    const ask_t *ask = ask_find(self->cell, message->correlation);
+    if (!ask || ask->actor != self) {
+        return false;
+    }
+    *ret_waiter = ask_end(self->cell, message->correlation)->waiter;
+    return true;
+}
+
+static void answer_waiter(waiter_t *waiter, const capstan_message_t *message)
+{
+    capstan_err_t err =
+        message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
+    waiter_finish(waiter, err, message->body);
+}
+
+static void handle(capstan_actor_t *self, const capstan_message_t *message, waiter_t *waiter)
+{
+    if (waiter) {
+        answer_waiter(waiter, message);
+    } else if (message->message == MESSAGE_monitor_add) {
+        add_watcher(self, message->sender);
+    } else {
+        call_receive(self, message);
+    }
+}
+
+bool actor_run_one(capstan_actor_t *self)
+{
+    cell_t *cell = self->cell;
+    mailbox_t *mailbox = &self->slot->mailbox;
+    mail_t *mail = self->dead ? NULL : mailbox_take(mailbox);
+    if (!mail) {
+        return false;
+    }
+    cell_mail_t *carrier = (cell_mail_t *)mail;
+    const capstan_message_t *message = &mail->message;
+    uint64_t cost = message_cost(message);
+    waiter_t *waiter = NULL;
+    if (message->deadline_us > 0 && message->deadline_us <= cell->now_us) {
+        mailbox_drop(mailbox, cost, DROP_expired);
+    } else if (!take_answer(self, message, &waiter)) {
+        mailbox_drop(mailbox, cost, DROP_cancelled);
+    } else {
+        mailbox_done(mailbox, cost);
+        handle(self, message, waiter);
+    }
+    block_release(carrier->block);
+    mail->next = (mail_t *)cell->mail_free;
+    cell->mail_free = carrier;
+    return true;
+}
+
+void actor_run_answer(capstan_actor_t *self, const capstan_message_t *message)
+{
+    if (!self->dead && self->behaviour->receive) {
+        call_receive(self, message);
+    }
+}
+
+void actor_run_turn_end(capstan_actor_t *self)
+{
+    self->turned = false;
+    if (self->dead) {
+        return;
+    }
+    enter(self);
+    self->behaviour->turn_end(self);
+    self->running = false;
+    if (self->exiting) {
+        end(self);
+    }
+}
+
+void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
+{
+    ENSURE(!self->dead && self->timer_count > 0 && self->behaviour->timer);
+    self->timer_count--;
+    enter(self);
+    self->behaviour->timer(self, timer, cookie);
+    leave(self);
+}
+
+void actor_run_ready(capstan_actor_t *self, void *cookie)
+{
+    enter(self);
+    self->behaviour->ready(self, cookie);
+    leave(self);
+}
+
+/* --- what handlers call ---------------------------------------------------------------------- */
+
+void capstan_actor_exit(capstan_actor_t *self, capstan_err_t reason)
+{
+    ENSURE(self->running);
+    self->exiting = true;
+    self->reason = reason;
+}
+
+capstan_ref_t capstan_actor_ref(const capstan_actor_t *self)
+{
+    return self->ref;
+}
+
+capstan_node_t *capstan_actor_node(const capstan_actor_t *self)
+{
+    return self->cell->node;
+}
+
+void *capstan_actor_state(const capstan_actor_t *self)
+{
+    return self->state;
+}
+
+void capstan_actor_set_state(capstan_actor_t *self, void *state)
+{
+    self->state = state;
+}
+
+int64_t capstan_now_us(const capstan_actor_t *self)
+{
+    return self->cell->now_us;
+}
+
+int64_t capstan_utc_us(const capstan_actor_t *self)
+{
+    return self->cell->utc_us;
+}
+
+capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
+                         const send_options_t *options, slice_t body)
+{
+    return route_send(self->cell,
+                      &(capstan_message_t){.message = options->message,
+                                           .kind = options->kind,
+                                           .flags = options->flags,
+                                           .sender = self->ref,
+                                           .target = target,
+                                           .correlation = options->correlation,
+                                           .owner_epoch = options->owner_epoch,
+                                           .body = body},
+                      options->always);
+}
+
+capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
+                           capstan_slice_t body)
+{
+    return actor_send(self, target,
+                      &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
+}
+
+capstan_err_t capstan_ask(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
+                          capstan_slice_t body, int64_t timeout_us, uint64_t *ret_correlation)
+{
+    ENSURE(timeout_us > 0);
+    cell_t *cell = self->cell;
+    uint64_t correlation = ask_start(cell, self, NULL, timeout_us);
+    capstan_err_t err = route_send(cell,
+                                   &(capstan_message_t){.message = message,
+                                                        .kind = CAPSTAN_KIND_REQUEST,
+                                                        .sender = self->ref,
+                                                        .target = target,
+                                                        .correlation = correlation,
+                                                        .deadline_us = cell->now_us + timeout_us,
+                                                        .body = body},
+                                   false);
+    if (err != CAPSTAN_OK) {
+        ask_end(cell, correlation);
+        return err;
+    }
+    *ret_correlation = correlation;
+    return CAPSTAN_OK;
+}
+
+void capstan_cancel(capstan_actor_t *self, uint64_t correlation)
+{
+    const ask_t *ask = ask_find(self->cell, correlation);
+    if (ask && ask->actor == self) {
+        ask_end(self->cell, correlation);
+    }
+}
+
+void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint32_t message,
+                   capstan_slice_t body)
+{
+    if (request->kind != CAPSTAN_KIND_REQUEST) {
+        return;
+    }
+    /* An asker that has gone needs no answer. */
+    (void)!route_send(self->cell,
+                      &(capstan_message_t){.message = message,
+                                           .kind = CAPSTAN_KIND_REPLY,
+                                           .sender = self->ref,
+                                           .target = request->sender,
+                                           .correlation = request->correlation,
+                                           .body = body},
+                      true);
+}
+
+void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request,
+                         capstan_err_t err, const char *text)
+{
+    route_refuse(self->cell, request, err, text);
+}
+
+uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie)
+{
+    ENSURE(self->behaviour->timer);
+    self->timer_count++;
+    int64_t when_us = self->cell->now_us + (after_us > 0 ? after_us : 0);
+    return timers_start(&self->cell->timers, when_us, self, cookie);
+}
+
+void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
+{
+    if (timers_cancel(&self->cell->timers, timer)) {
+        self->timer_count--;
+    }
+}
+
+capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
+{
+    capstan_err_t err = actor_send(
+        self, target,
+        &(send_options_t){.message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
+        (slice_t){0});
+    if (err == CAPSTAN_E_GONE) {
+        tell_down(self, self->ref, target, CAPSTAN_E_GONE);
+        return CAPSTAN_OK;
+    }
+    return err;
+}
+
+capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
+                            const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
+{
+    static const capstan_spawn_options_t defaults = {0};
+    const capstan_spawn_options_t *use = options ? options : &defaults;
+    cell_t *cell = self->cell;
+    if (node_stopping(cell->node)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = use->cell ? node_cell(cell->node, use->cell, &cell) : CAPSTAN_OK;
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    slot_t *slot;
+    capstan_ref_t ref;
+    err = node_slot_take(cell->node, use, behaviour, cell, false, &slot, &ref);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    if (cell == self->cell) {
+        err = cell_adopt(cell, slot, behaviour, use->argument);
+    } else {
+        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
+                                        .slot = slot,
+                                        .behaviour = behaviour,
+                                        .argument = use->argument});
+    }
+    if (err == CAPSTAN_OK) {
+        *ret_ref = ref;
+    }
+    return err;
+}
+
+/* --- watches --------------------------------------------------------------------------------- */
+
+static capstan_err_t watch(capstan_actor_t *self, zmq_pollitem_t item, void *cookie)
+{
+    cell_t *cell = self->cell;
+    ENSURE(self->behaviour->ready);
+    if (cell->watch_count == CELL_WATCHES_MAX) {
+        return CAPSTAN_E_LIMIT;
+    }
+    cell->items[cell->watch_count + 2] = item;
+    cell->watches[cell->watch_count++] = (watch_t){.actor = self, .cookie = cookie};
+    return CAPSTAN_OK;
+}
+
+capstan_err_t actor_watch_fd(capstan_actor_t *self, int fd, void *cookie)
+{
+    return watch(self, (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN}, cookie);
+}
+
+capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket, void *cookie)
+{
+    return watch(self, (zmq_pollitem_t){.socket = socket, .events = ZMQ_POLLIN}, cookie);
+}
+
+void actor_unwatch(capstan_actor_t *self, void *cookie)
+{
+    cell_t *cell = self->cell;
+    for (size_t i = 0; i < cell->watch_count; i++) {
+        if (cell->watches[i].actor == self && cell->watches[i].cookie == cookie) {
+            cell->watch_count--;
+            for (size_t k = i; k < cell->watch_count; k++) {
+                cell->watches[k] = cell->watches[k + 1];
+                cell->items[k + 2] = cell->items[k + 3];
+            }
+            return;
+        }
+    }
+}

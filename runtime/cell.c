@@ -1,0 +1,467 @@
+/* The thread of a cell: its turn, its sleep, and its commands. See cell.h for the picture. */
+#include "runtime/cell.h"
+
+#include "runtime/base/ensure.h"
+#include "runtime/runtime_messages.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { STACK_BYTES = 1 << 20 };
+
+static int64_t clock_us(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+}
+
+static void read_clocks(cell_t *self)
+{
+    self->now_us = clock_us(CLOCK_MONOTONIC);
+    self->utc_us = clock_us(CLOCK_REALTIME);
+}
+
+/* --- other threads --------------------------------------------------------------------------- */
+
+/* Dekker's pattern: the producer stores its item and then loads `sleeping`; the cell stores
+ * `sleeping` and then looks for items. With both sequentially consistent at least one sees the
+ * other, so a wake-up is never lost. */
+void cell_wake(cell_t *self)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&self->sleeping, memory_order_seq_cst)) {
+        uint64_t one = 1;
+        ssize_t written = write(self->wake_fd, &one, sizeof one);
+        (void)written; /* EAGAIN: the counter is full, so the cell is being woken anyway. */
+    }
+}
+
+void cell_command(cell_t *self, const command_t *command)
+{
+    command_t *copy = malloc(sizeof *copy);
+    ENSURE(copy);
+    *copy = *command;
+    copy->next = NULL;
+    pthread_mutex_lock(&self->control_mutex);
+    if (self->control_tail) {
+        self->control_tail->next = copy;
+    } else {
+        self->control_head = copy;
+    }
+    self->control_tail = copy;
+    atomic_store_explicit(&self->control_waiting, true, memory_order_seq_cst);
+    pthread_mutex_unlock(&self->control_mutex);
+    cell_wake(self);
+}
+
+/* --- commands and foreign messages ----------------------------------------------------------- */
+
+static void stop_all(cell_t *self)
+{
+    /* Newest first: what was started last leans on what was started before. A handler may end
+     * others, so the walk begins anew after each. */
+    for (capstan_actor_t *actor = self->actors; actor;) {
+        if (actor == self->port || actor->stopping) {
+            actor = actor->next;
+            continue;
+        }
+        cell_stop_actor(actor);
+        actor = self->actors;
+    }
+}
+
+static void run_command(cell_t *self, const command_t *command)
+{
+    switch (command->kind) {
+    case COMMAND_SPAWN: {
+        capstan_err_t err =
+            cell_adopt(self, command->slot, command->behaviour, command->argument);
+        if (command->waiter) {
+            waiter_finish(command->waiter, err, (slice_t){0});
+        }
+        break;
+    }
+    case COMMAND_STOP_ACTOR: {
+        capstan_actor_t *actor = command->slot->actor;
+        if (actor && actor->ref.generation == command->generation) {
+            cell_stop_actor(actor);
+        }
+        break;
+    }
+    case COMMAND_STOP_ALL:
+        stop_all(self);
+        break;
+    case COMMAND_END:
+        self->ending = true;
+        break;
+    }
+}
+
+static bool run_commands(cell_t *self)
+{
+    if (!atomic_load_explicit(&self->control_waiting, memory_order_acquire)) {
+        return false;
+    }
+    pthread_mutex_lock(&self->control_mutex);
+    command_t *list = self->control_head;
+    self->control_head = self->control_tail = NULL;
+    atomic_store_explicit(&self->control_waiting, false, memory_order_relaxed);
+    pthread_mutex_unlock(&self->control_mutex);
+    while (list) {
+        command_t *command = list;
+        list = command->next;
+        run_command(self, command);
+        free(command);
+    }
+    return true;
+}
+
+static void take_foreign(cell_t *self, foreign_t *foreign)
+{
+    capstan_message_t message = {
+        .message = foreign->message,
+        .kind = CAPSTAN_KIND_EVENT,
+        .target = foreign->target,
+        .body = slice_of(foreign->body, foreign->size),
+    };
+    if (!foreign->waiter) {
+        /* A tell: its sender has reserved the mailbox. */
+        transport_send_local(self, node_slot(self->node, foreign->target.slot), &message);
+    } else {
+        message.kind = CAPSTAN_KIND_REQUEST;
+        message.sender = self->port->ref;
+        message.deadline_us = self->now_us + foreign->timeout_us;
+        message.correlation =
+            ask_start(self, self->port, foreign->waiter, foreign->timeout_us);
+        capstan_err_t err = route_send(self, &message, false);
+        if (err != CAPSTAN_OK) {
+            ask_end(self, message.correlation);
+            waiter_finish(foreign->waiter, err, (slice_t){0});
+        }
+    }
+    free(foreign);
+}
+
+static bool drain_ring(cell_t *self)
+{
+    bool any = false;
+    for (int i = 0; i < CELL_RING_CAPACITY; i++) {
+        foreign_t *foreign = ring_pop(&self->ring);
+        if (!foreign) {
+            break;
+        }
+        take_foreign(self, foreign);
+        any = true;
+    }
+    return any;
+}
+
+/* --- the turn -------------------------------------------------------------------------------- */
+
+static bool run_timers(cell_t *self)
+{
+    bool any = false;
+    uint64_t timer;
+    void *owner;
+    void *cookie;
+    while (timers_take(&self->timers, self->now_us, &timer, &owner, &cookie)) {
+        any = true;
+        if (owner) {
+            actor_run_timer(owner, timer, cookie);
+        } else {
+            ask_expired(self, (uint64_t)(uintptr_t)cookie);
+        }
+    }
+    return any;
+}
+
+static bool is_watched(const cell_t *self, const watch_t *watch)
+{
+    for (size_t i = 0; i < self->watch_count; i++) {
+        if (self->watches[i].actor == watch->actor && self->watches[i].cookie == watch->cookie) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Polls; with a time-out it is the cell's sleep. Handlers may change the watches, so those that
+ * are ready are noted first. */
+static bool poll_watches(cell_t *self, long timeout_ms)
+{
+    watch_t ready[CELL_WATCHES_MAX];
+    size_t count = 0;
+    int found = zmq_poll(self->items, (int)self->watch_count + 2, timeout_ms);
+    if (found <= 0) {
+        ENSURE(found == 0 || zmq_errno() == EINTR);
+        return false;
+    }
+    for (size_t i = 0; i < self->watch_count; i++) {
+        if (self->items[i + 2].revents) {
+            ready[count++] = self->watches[i];
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (is_watched(self, &ready[i])) {
+            actor_run_ready(ready[i].actor, ready[i].cookie);
+        }
+    }
+    if (self->items[1].revents) {
+        uint64_t wakes;
+        ssize_t got = read(self->wake_fd, &wakes, sizeof wakes);
+        (void)got;
+    }
+    return true;
+}
+
+static bool run_ready(cell_t *self)
+{
+    bool any = false;
+    int budget = CELL_MAIL_BUDGET;
+    while (self->ready_head && budget > 0) {
+        capstan_actor_t *actor = self->ready_head;
+        self->ready_head = actor->next_ready;
+        if (!self->ready_head) {
+            self->ready_tail = NULL;
+        }
+        actor->ready = false;
+        /* All that is queued now; what it sends itself waits for the next round. */
+        for (uint64_t left = actor->dead ? 0 : actor->slot->mailbox.queued;
+             left > 0 && actor_run_one(actor); left--) {
+            any = true;
+            budget--;
+        }
+    }
+    return any;
+}
+
+static void run_turn_ends(cell_t *self)
+{
+    while (self->turned_head) {
+        capstan_actor_t *actor = self->turned_head;
+        self->turned_head = actor->next_turned;
+        actor_run_turn_end(actor);
+    }
+}
+
+static void free_retired(cell_t *self)
+{
+    slot_t **link = &self->retired;
+    for (slot_t *slot; (slot = *link);) {
+        if (mailbox_is_settled(&slot->mailbox)) {
+            *link = slot->next;
+            node_slot_free(self->node, slot);
+        } else {
+            link = &slot->next;
+        }
+    }
+}
+
+bool cell_turn(cell_t *self)
+{
+    read_clocks(self);
+    bool any = run_commands(self);
+    any |= drain_ring(self);
+    for (int i = 0; i < CELL_INBOX_BUDGET && transport_receive(self); i++) {
+        any = true;
+    }
+    any |= run_timers(self);
+    if (self->watch_count > 0) {
+        any |= poll_watches(self, 0);
+    }
+    any |= run_ready(self);
+    run_turn_ends(self);
+    /* What a turn's end sent within the cell is done now rather than a turn later. */
+    if (self->ready_head) {
+        any |= run_ready(self);
+        run_turn_ends(self);
+    }
+    transport_flush(self);
+    cell_bury(self);
+    if (self->retired) {
+        free_retired(self);
+    }
+    return any || self->ready_head;
+}
+
+/* --- the thread ------------------------------------------------------------------------------ */
+
+static bool has_foreign_work(cell_t *self)
+{
+    return !ring_is_empty(&self->ring) ||
+           atomic_load_explicit(&self->control_waiting, memory_order_seq_cst);
+}
+
+static long sleep_ms(const cell_t *self)
+{
+    int64_t next_us = timers_next_us(&self->timers);
+    if (next_us == INT64_MAX) {
+        return -1;
+    }
+    int64_t left_us = next_us - clock_us(CLOCK_MONOTONIC);
+    return left_us <= 0 ? 0 : (long)((left_us + 999) / 1000);
+}
+
+static void sleep_until_work(cell_t *self)
+{
+    atomic_store_explicit(&self->sleeping, true, memory_order_seq_cst);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!has_foreign_work(self)) {
+        read_clocks(self);
+        poll_watches(self, sleep_ms(self));
+    }
+    atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
+}
+
+static void loop(cell_t *self)
+{
+    int64_t spin_us = node_options(self->node)->spin_us;
+    int64_t idle_since_us = 0;
+    while (!self->ending) {
+        if (cell_turn(self)) {
+            idle_since_us = 0;
+        } else if (idle_since_us == 0) {
+            idle_since_us = self->now_us;
+        } else if (self->now_us - idle_since_us >= spin_us) {
+            sleep_until_work(self);
+            idle_since_us = 0;
+        }
+    }
+}
+
+static capstan_err_t ignore_message(capstan_actor_t *self, const capstan_message_t *message)
+{
+    (void)self;
+    (void)message;
+    return CAPSTAN_OK;
+}
+
+static void make_port(cell_t *self)
+{
+    static const capstan_behaviour_t behaviour = {.name = ".port", .receive = ignore_message};
+    slot_t *slot;
+    capstan_ref_t ref;
+    capstan_err_t err = node_slot_take(self->node, &(capstan_spawn_options_t){0}, &behaviour, self,
+                                       false, &slot, &ref);
+    ENSURE(err == CAPSTAN_OK);
+    cell_adopt(self, slot, &behaviour, NULL);
+    self->port = slot->actor;
+}
+
+static void *cell_main(void *argument)
+{
+    cell_t *self = argument;
+    read_clocks(self);
+    make_port(self);
+    loop(self);
+    cell_stop_actor(self->port);
+    transport_flush(self);
+    cell_bury(self);
+    free_retired(self);
+    zmq_close(self->inbox);
+    transport_close(self);
+    return NULL;
+}
+
+static capstan_err_t open_inbox(cell_t *self)
+{
+    char endpoint[32];
+    int none = 0;
+    self->inbox = zmq_socket(node_zmq(self->node), ZMQ_PULL);
+    if (!self->inbox) {
+        return zmq_errno() == EMFILE ? CAPSTAN_E_LIMIT : CAPSTAN_E_SYSTEM;
+    }
+    zmq_setsockopt(self->inbox, ZMQ_RCVHWM, &none, sizeof none);
+    zmq_setsockopt(self->inbox, ZMQ_LINGER, &none, sizeof none);
+    snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", self->index);
+    if (zmq_bind(self->inbox, endpoint) != 0) {
+        zmq_close(self->inbox);
+        return CAPSTAN_E_SYSTEM;
+    }
+    return CAPSTAN_OK;
+}
+
+/* Library threads block all signals; the thread inherits the mask of the one that makes it. */
+static int start_thread(cell_t *self)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&self->thread, &attributes, cell_main, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (rc == 0) {
+        char name[16];
+        snprintf(name, sizeof name, "%.15s", self->name);
+        pthread_setname_np(self->thread, name);
+    }
+    return rc;
+}
+
+capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, cell_t **ret_cell)
+{
+    cell_t *self = aligned_alloc(64, (sizeof *self + 63) / 64 * 64);
+    if (!self) {
+        return CAPSTAN_E_NO_MEMORY;
+    }
+    memset(self, 0, sizeof *self);
+    self->node = node;
+    self->index = index;
+    self->ask_free = UINT32_MAX;
+    snprintf(self->name, sizeof self->name, "%s", name);
+    timers_init(&self->timers);
+    pthread_mutex_init(&self->control_mutex, NULL);
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    capstan_err_t err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : CAPSTAN_OK;
+    if (err == CAPSTAN_OK && !ring_init(&self->ring, CELL_RING_CAPACITY)) {
+        err = CAPSTAN_E_NO_MEMORY;
+    }
+    if (err == CAPSTAN_OK) {
+        err = open_inbox(self);
+    }
+    if (err == CAPSTAN_OK) {
+        self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
+        self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
+        *ret_cell = self;
+        if (start_thread(self) == 0) {
+            return CAPSTAN_OK;
+        }
+        zmq_close(self->inbox);
+        err = CAPSTAN_E_SYSTEM;
+    }
+    cell_destroy(&self);
+    return err;
+}
+
+void cell_destroy(cell_t **self_p)
+{
+    cell_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    for (foreign_t *foreign; self->ring.slots && (foreign = ring_pop(&self->ring));) {
+        if (foreign->waiter) {
+            waiter_finish(foreign->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
+        }
+        free(foreign);
+    }
+    ring_fini(&self->ring);
+    if (self->wake_fd >= 0) {
+        close(self->wake_fd);
+    }
+    pthread_mutex_destroy(&self->control_mutex);
+    timers_fini(&self->timers);
+    free(self->asks);
+    free(self);
+    *self_p = NULL;
+}

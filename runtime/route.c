@@ -1,0 +1,79 @@
+/* From a reference to a mailbox: is the actor alive, is there room, which way does it go. */
+#include "runtime/cell.h"
+
+#include "runtime/wire/wire_messages.h"
+
+enum { MESSAGE_OVERHEAD = 64 }; /* a queued message beside its body, rounded */
+
+uint64_t message_cost(const capstan_message_t *message)
+{
+    return message->body.size + MESSAGE_OVERHEAD;
+}
+
+static bool is_alive(const slot_t *slot, uint32_t generation)
+{
+    return atomic_load_explicit(&slot->generation, memory_order_acquire) == generation;
+}
+
+slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
+{
+    bool here = target.node == 0 ||
+                (target.node == node_id(node) && target.boot == node_boot(node));
+    slot_t *slot = here && target.generation > 0 ? node_slot(node, target.slot) : NULL;
+    return slot && is_alive(slot, target.generation) ? slot : NULL;
+}
+
+/* The actor may end, and its slot be given out again, between the look and the reservation. The
+ * second look settles it: after it, the slot cannot be reused before this message is accounted
+ * for, because then sent is greater than delivered + dropped. */
+capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always)
+{
+    slot_t *slot = route_find(from->node, message->target);
+    if (!slot) {
+        return CAPSTAN_E_GONE;
+    }
+    uint64_t cost = message_cost(message);
+    if (!mailbox_reserve(&slot->mailbox, cost, always || slot->overflow_drops)) {
+        return CAPSTAN_E_MAILBOX_FULL;
+    }
+    if (!is_alive(slot, message->target.generation)) {
+        mailbox_unreserve(&slot->mailbox, cost);
+        return CAPSTAN_E_GONE;
+    }
+    if (slot->cell == from && !node_options(from->node)->strict_wire) {
+        transport_send_local(from, slot, message);
+    } else {
+        transport_send_remote(from, slot, message);
+    }
+    return CAPSTAN_OK;
+}
+
+void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
+                  const char *text)
+{
+    if (request->kind != CAPSTAN_KIND_REQUEST || capstan_ref_is_null(request->sender)) {
+        return;
+    }
+    buffer_t body = {0};
+    codec_encode(failure_wire(),
+                 &(failure_t){.number = (uint64_t)err,
+                              .text = slice_text(text ? text : capstan_err_text(err))},
+                 &body);
+    /* An asker that has gone needs no answer. */
+    (void)!route_send(from,
+                      &(capstan_message_t){.message = MESSAGE_failure,
+                                           .kind = CAPSTAN_KIND_ERROR,
+                                           .sender = request->target,
+                                           .target = request->sender,
+                                           .correlation = request->correlation,
+                                           .body = buffer_slice(&body)},
+                      true);
+    buffer_fini(&body);
+}
+
+capstan_err_t message_failure(const capstan_message_t *message)
+{
+    failure_t failure = {.number = CAPSTAN_E_INTERNAL};
+    (void)!codec_decode(failure_wire(), message->body, &failure, NULL);
+    return failure.number > 0 ? (capstan_err_t)failure.number : CAPSTAN_E_INTERNAL;
+}

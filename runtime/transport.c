@@ -1,0 +1,268 @@
+/* How messages move between cells, and within one: blocks, outboxes, the inbox. */
+#include "runtime/cell.h"
+
+#include "runtime/base/ensure.h"
+#include "runtime/socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COPY_BELOW = 4096 }; /* a smaller batch is copied and its buffer kept */
+
+block_t *block_new(size_t size)
+{
+    block_t *self = malloc(sizeof *self + size);
+    ENSURE(self);
+    self->references = 1;
+    self->received = false;
+    self->used = 0;
+    self->size = size;
+    return self;
+}
+
+void block_release(block_t *self)
+{
+    ENSURE(self->references > 0);
+    if (--self->references > 0) {
+        return;
+    }
+    if (self->received) {
+        zmq_msg_close(&self->batch);
+    }
+    free(self);
+}
+
+static cell_mail_t *mail_new(cell_t *self)
+{
+    cell_mail_t *mail = self->mail_free;
+    if (mail) {
+        self->mail_free = (cell_mail_t *)mail->mail.next;
+    } else {
+        mail = malloc(sizeof *mail);
+        ENSURE(mail);
+    }
+    return mail;
+}
+
+static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
+                 drop_reason_t reason)
+{
+    mailbox_drop(&slot->mailbox, message_cost(message), reason);
+    if (reason == DROP_stopped) {
+        route_refuse(self, message, CAPSTAN_E_GONE, NULL);
+    } else if (reason == DROP_overflow) {
+        route_refuse(self, message, CAPSTAN_E_MAILBOX_FULL, NULL);
+    }
+}
+
+static void make_ready(cell_t *self, capstan_actor_t *actor)
+{
+    if (actor->ready) {
+        return;
+    }
+    actor->ready = true;
+    actor->next_ready = NULL;
+    if (self->ready_tail) {
+        self->ready_tail->next_ready = actor;
+    } else {
+        self->ready_head = actor;
+    }
+    self->ready_tail = actor;
+}
+
+void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block)
+{
+    uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
+    if (live != message->target.generation || !slot->actor) {
+        drop(self, slot, message, DROP_stopped);
+        return;
+    }
+    if (slot->overflow_drops && slot->mailbox.queued >= slot->mailbox.messages_max) {
+        drop(self, slot, message, DROP_overflow);
+        return;
+    }
+    cell_mail_t *mail = mail_new(self);
+    mail->mail.message = *message;
+    mail->block = block;
+    block->references++;
+    mailbox_push(&slot->mailbox, &mail->mail);
+    make_ready(self, slot->actor);
+}
+
+/* A body within the cell is copied once, into a block that many bodies share. */
+void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *message)
+{
+    capstan_message_t copy = *message;
+    size_t size = message->body.size;
+    block_t *block = self->block;
+    bool own = size > CELL_BLOCK_BYTES / 4;
+    if (own) {
+        block = block_new(size);
+    } else if (!block || block->size - block->used < size) {
+        if (block) {
+            block_release(block);
+        }
+        block = self->block = block_new(CELL_BLOCK_BYTES);
+    }
+    if (size > 0) {
+        memcpy(block->data + block->used, message->body.data, size);
+        copy.body.data = block->data + block->used;
+        block->used += size;
+    }
+    cell_deliver(self, slot, &copy, block);
+    if (own) {
+        block_release(block);
+    }
+}
+
+static void *outbox_socket(cell_t *self, const cell_t *to)
+{
+    outbox_t *outbox = &self->outboxes[to->index];
+    if (!outbox->socket) {
+        char endpoint[32];
+        int none = 0;
+        outbox->socket = zmq_socket(node_zmq(self->node), ZMQ_PUSH);
+        ENSURE(outbox->socket);
+        /* No high-water mark: what is under way is bounded by the receivers' mailboxes. */
+        zmq_setsockopt(outbox->socket, ZMQ_SNDHWM, &none, sizeof none);
+        zmq_setsockopt(outbox->socket, ZMQ_LINGER, &none, sizeof none);
+        snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", to->index);
+        ENSURE(zmq_connect(outbox->socket, endpoint) == 0);
+    }
+    return outbox->socket;
+}
+
+static void free_batch(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+static void flush_to(cell_t *self, cell_t *to)
+{
+    outbox_t *outbox = &self->outboxes[to->index];
+    if (outbox->buffer.size == 0) {
+        return;
+    }
+    zmq_msg_t batch;
+    size_t size = outbox->buffer.size;
+    batch_seal(&outbox->writer, &(link_header_t){.version = WIRE_VERSION});
+    if (size < COPY_BELOW) {
+        ENSURE(zmq_msg_init_size(&batch, size) == 0);
+        memcpy(zmq_msg_data(&batch), outbox->buffer.data, size);
+        buffer_clear(&outbox->buffer);
+    } else {
+        ENSURE(zmq_msg_init_data(&batch, buffer_take(&outbox->buffer), size, free_batch, NULL) ==
+               0);
+    }
+    int rc = socket_send(outbox_socket(self, to), &batch, to);
+    ENSURE(rc >= 0);
+}
+
+void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message)
+{
+    cell_t *to = slot->cell;
+    outbox_t *outbox = &self->outboxes[to->index];
+    if (outbox->buffer.size == 0) {
+        if (outbox->buffer.capacity == 0) {
+            buffer_reserve(&outbox->buffer, COPY_BELOW);
+        }
+        outbox->writer = batch_begin(&outbox->buffer);
+        self->dirty[self->dirty_count++] = to->index;
+    }
+    envelope_t envelope = {
+        .message = message->message,
+        .kind = message->kind,
+        .correlation = message->correlation,
+        .sender = message->sender,
+        .target = message->target,
+        .flags = message->flags,
+        .owner_epoch = message->owner_epoch,
+    };
+    if (message->deadline_us > 0) {
+        int64_t left = message->deadline_us - self->now_us;
+        envelope.ttl_us = left > 0 ? (uint64_t)left : 1;
+    }
+    batch_add(&outbox->writer, &envelope, message->body);
+    if (outbox->buffer.size >= CELL_BATCH_BYTES) {
+        flush_to(self, to);
+        for (size_t i = 0; i < self->dirty_count; i++) {
+            if (self->dirty[i] == to->index) {
+                self->dirty[i] = self->dirty[--self->dirty_count];
+                break;
+            }
+        }
+    }
+}
+
+void transport_flush(cell_t *self)
+{
+    while (self->dirty_count > 0) {
+        flush_to(self, node_cell_at(self->node, self->dirty[--self->dirty_count]));
+    }
+}
+
+static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, block_t *block)
+{
+    slot_t *slot = node_slot(self->node, envelope->target.slot);
+    ENSURE(slot && slot->cell == self);
+    capstan_message_t message = {
+        .message = (uint32_t)envelope->message,
+        .kind = (uint32_t)envelope->kind,
+        .flags = (uint32_t)envelope->flags,
+        .sender = envelope->sender,
+        .target = envelope->target,
+        .correlation = envelope->correlation,
+        .owner_epoch = envelope->owner_epoch,
+        .deadline_us = envelope->ttl_us > 0 ? self->now_us + (int64_t)envelope->ttl_us : 0,
+        .body = body,
+    };
+    cell_deliver(self, slot, &message, block);
+}
+
+/* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
+bool transport_receive(cell_t *self)
+{
+    block_t *block = block_new(0);
+    zmq_msg_init(&block->batch);
+    block->received = true;
+    if (socket_receive(self->inbox, &block->batch, self) < 0) {
+        ENSURE(zmq_errno() == EAGAIN);
+        block_release(block);
+        return false;
+    }
+    batch_reader_t reader;
+    slice_t input = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
+    capstan_err_t err = batch_open(input, &reader);
+    ENSURE(err == CAPSTAN_OK);
+    envelope_t envelope;
+    slice_t body;
+    while (batch_next(&reader, &envelope, &body)) {
+        receive_one(self, &envelope, body, block);
+    }
+    ENSURE(reader.fault.err == CAPSTAN_OK);
+    block_release(block);
+    return true;
+}
+
+void transport_close(cell_t *self)
+{
+    for (size_t i = 0; i < CELLS_MAX; i++) {
+        outbox_t *outbox = &self->outboxes[i];
+        if (outbox->socket) {
+            zmq_close(outbox->socket);
+            outbox->socket = NULL;
+        }
+        buffer_fini(&outbox->buffer);
+    }
+    if (self->block) {
+        block_release(self->block);
+        self->block = NULL;
+    }
+    while (self->mail_free) {
+        cell_mail_t *mail = self->mail_free;
+        self->mail_free = (cell_mail_t *)mail->mail.next;
+        free(mail);
+    }
+}
