@@ -14,6 +14,7 @@ partition_t *partition_new(const partition_limits_t *limits)
     partition_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->limits = *limits;
+    self->found = *limits;
     self->offset_next = 1;
     self->row = (row_t){.kind = ROW_PARTITION};
     return self;

@@ -142,8 +142,8 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
         settle(self, at);
     } else if (outcome->error == CAPSTAN_E_FENCED) {
         /* A zombie is not quick to believe it. */
-        self->fenced = self->fenced ||
-                       random_chance(simulation_random(self->world->simulation), 50);
+        self->fenced =
+            self->fenced || random_chance(simulation_random(self->world->simulation), 50);
     } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
         const source_event_t *event = &source->list[at];
         uint64_t dropped = source->key_dropped[event->key];

@@ -72,8 +72,8 @@ static void on_delivered(void *context, uint32_t from, uint32_t to, uint64_t ord
     if (history->passage_count == history->passage_capacity) {
         history->passage_capacity =
             history->passage_capacity > 0 ? history->passage_capacity * 2 : 4096;
-        history->passages = realloc(history->passages,
-                                    history->passage_capacity * sizeof *history->passages);
+        history->passages =
+            realloc(history->passages, history->passage_capacity * sizeof *history->passages);
         ENSURE(history->passages);
     }
     history->passages[history->passage_count++] =
@@ -103,7 +103,8 @@ uint32_t world_index(slice_t name)
 
 size_t world_payload(uint32_t producer, uint32_t key, uint64_t sequence, uint8_t ret_bytes[256])
 {
-    random_source_t random = {.state = ((uint64_t)producer << 56) ^ ((uint64_t)key << 48) ^ sequence};
+    random_source_t random = {.state =
+                                  ((uint64_t)producer << 56) ^ ((uint64_t)key << 48) ^ sequence};
     size_t size = random_chance(&random, 50) ? 200 : random_below(&random, 40);
     for (size_t i = 0; i < size; i++) {
         ret_bytes[i] = (uint8_t)random_next(&random);
@@ -251,8 +252,8 @@ void world_progress(world_t *self)
 {
     while (self->plan_done < self->plan_count &&
            self->plan[self->plan_done].at_log_size <= self->disk.count) {
-        simulation_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call,
-                      self, self->plan[self->plan_done].argument);
+        simulation_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call, self,
+                      self->plan[self->plan_done].argument);
         self->plan_done++;
     }
     if (self->crash_at_commit) {
@@ -284,8 +285,7 @@ static void plan_faults(world_t *self)
         plan_fault(self, random_chance(dice, 400) ? crash_server_at_commit : crash_server, 0);
     }
     for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
-        plan_fault(self, cut_host,
-                   1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS));
+        plan_fault(self, cut_host, 1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS));
     }
     for (uint64_t i = random_below(dice, 4); i > 0; i--) {
         plan_fault(self, crash_producer, random_below(dice, self->source_count * 2));
@@ -389,16 +389,16 @@ static void add_actors(world_t *self)
         producer->world = self;
         producer->source = i % self->source_count;
         producer->host = simulation_add_host(simulation);
-        producer->slot = simulation_add_actor(simulation, producer->host, &producer_behaviour,
-                                              producer, wide);
+        producer->slot =
+            simulation_add_actor(simulation, producer->host, &producer_behaviour, producer, wide);
     }
     for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
         sim_consumer_t *consumer = &self->consumers[i];
         consumer->world = self;
         consumer->group = i;
         consumer->host = simulation_add_host(simulation);
-        consumer->slot = simulation_add_actor(simulation, consumer->host, &consumer_behaviour,
-                                              consumer, wide);
+        consumer->slot =
+            simulation_add_actor(simulation, consumer->host, &consumer_behaviour, consumer, wide);
     }
 }
 
@@ -442,8 +442,7 @@ static bool is_at_rest(const world_t *self)
 {
     const sim_shell_t *shell = &self->shell;
     if (self->plan_done < self->plan_count || self->figures.crashes < self->crashes_planned ||
-        !shell->core || shell->broken ||
-        shell->outstanding > 0 || shell->queue_count > 0) {
+        !shell->core || shell->broken || shell->outstanding > 0 || shell->queue_count > 0) {
         return false;
     }
     for (uint32_t i = 0; i < self->source_count * 2; i++) {
