@@ -313,6 +313,17 @@ static size_t read_batch(peer_t *self, slice_t bytes)
     return count;
 }
 
+/* Told before anything is sent again: whoever counts answers knows which may be second ones. */
+static void tell_reconnected(peer_t *self)
+{
+    if (self->reconnected) {
+        self->reconnected = false;
+        if (self->handlers.reconnected) {
+            self->handlers.reconnected(self->handlers.context);
+        }
+    }
+}
+
 static size_t receive_all(peer_t *self)
 {
     size_t count = 0;
@@ -320,6 +331,7 @@ static size_t receive_all(peer_t *self)
     for (int i = 0; i < BATCHES_PER_ROUND && peer_socket_receive(&self->socket, &batch); i++) {
         count += read_batch(self, slice_of(zmq_msg_data(&batch), zmq_msg_size(&batch)));
         zmq_msg_close(&batch);
+        tell_reconnected(self);
         /* Credit and acknowledgements go back while more is read. */
         peer_flush(self);
     }
@@ -354,11 +366,5 @@ size_t peer_serve(peer_t *self)
     size_t count = receive_all(self);
     keep_alive(self);
     peer_flush(self);
-    if (self->reconnected) {
-        self->reconnected = false;
-        if (self->handlers.reconnected) {
-            self->handlers.reconnected(self->handlers.context);
-        }
-    }
     return count;
 }
