@@ -93,7 +93,7 @@ class Feed(unittest.TestCase):
                 identity = (event["key"], event["sequence"])
                 new = identity not in stored
                 stored.add(identity)
-                if len(node.published) in (300, 700, 1200):
+                if len(node.published) in (300, 500, 700):
                     node.forget()
                 return "stored" if new else "duplicate"
 
