@@ -65,7 +65,7 @@ static int unknown_command(const char *name)
 
 static int run_help(int argc, char **argv)
 {
-    if (argc < 2) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         print_usage(stdout);
         return EXIT_DONE;
     }

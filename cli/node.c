@@ -5,6 +5,7 @@
  * their default action: they end the process at once, which loses nothing that was acknowledged.
  * In between they are blocked and read from a signalfd. */
 #include "cli/cli.h"
+#include "cli/failed.h"
 #include "cli/options.h"
 #include "node/assembly.h"
 #include "node/descriptors.h"
@@ -30,13 +31,6 @@ typedef struct node_arguments {
     const char *config;
     option_list_t assignments;
 } node_arguments_t;
-
-static int fail(capstan_err_t err, const char *text)
-{
-    fprintf(stderr, "capstan node: %s\n%s: %s. %s\n", text, capstan_err_name(err),
-            capstan_err_text(err), capstan_err_remedy(err));
-    return EXIT_FAILED;
-}
 
 static int parse(int argc, char **argv, node_arguments_t *ret_arguments)
 {
@@ -148,7 +142,7 @@ static int stop_node(assembly_t *assembly)
         /* Threads are still at work in what exit() would take down under them; the log has named
          * them. */
         log_flush();
-        fail(err, "stopped without waiting any longer");
+        cli_failed("node", err, "stopped without waiting any longer");
         _exit(EXIT_FAILED);
     }
     LOG(node, stopped);
@@ -158,19 +152,22 @@ static int stop_node(assembly_t *assembly)
 
 static int run_node(const assembly_settings_t *settings)
 {
-    /* A reader of stdout or stderr that goes away must not end the node. */
+    /* A reader of stdout or stderr that goes away must not end the node. A shell starts what it
+     * puts in the background with SIGINT ignored. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     assembly_t *assembly;
     char text[1024] = "";
     capstan_err_t err = assembly_start(settings, &assembly, text, sizeof text);
     if (err != CAPSTAN_OK) {
         log_flush();
-        return fail(err, text);
+        return cli_failed("node", err, text);
     }
     sigset_t signals;
     int descriptor = take_signals(&signals);
     if (descriptor < 0) {
-        fail(CAPSTAN_E_SYSTEM, strerror(errno));
+        cli_failed("node", CAPSTAN_E_SYSTEM, strerror(errno));
         stop_node(assembly);
         return EXIT_FAILED;
     }

@@ -8,6 +8,7 @@
  *     object                     -> a heading and its lines
  *     array of objects           -> a heading and a table; arrays within a row follow it */
 #include "cli/cli.h"
+#include "cli/failed.h"
 #include "cli/options.h"
 #include "cli/table.h"
 
@@ -56,6 +57,12 @@ static bool ends_in_us(const char *key)
 {
     size_t size = strlen(key);
     return size > 3 && strcmp(key + size - 3, "_us") == 0;
+}
+
+/* A member's name as a person reads it: the unit is with the value. */
+static slice_t label_of(const char *key)
+{
+    return slice_of(key, strlen(key) - (ends_in_us(key) ? strlen("_us") : 0));
 }
 
 static bool is_single(const json_t *value)
@@ -119,7 +126,7 @@ static void print_rows(const json_t *rows, int indent)
     const char *columns[COLUMNS_MAX];
     table_t table = {.columns = gather_columns(rows, columns)};
     for (size_t i = 0; i < table.columns; i++) {
-        table_cell(&table, slice_text(columns[i]));
+        table_cell(&table, label_of(columns[i]));
     }
     size_t index;
     const json_t *row;
@@ -206,16 +213,35 @@ static void print_nested(const char *path, const json_t *value, int depth)
     }
 }
 
+/* Counters of which none has counted yet: one line says as much as a screen of zeros. */
+static bool is_all_zero(const json_t *object)
+{
+    const char *key;
+    const json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (!json_is_integer(value) || json_integer_value(value) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* The lines of the members with one value, then what is nested. */
 static void print_object(const char *path, const json_t *object, int depth)
 {
+    if (depth > 1 && is_all_zero(object)) {
+        print_heading(path);
+        printf("  all 0\n");
+        return;
+    }
     table_t table = {.columns = 2};
     const char *key;
     const json_t *value;
     json_object_foreach((json_t *)object, key, value)
     {
         if (is_single(value)) {
-            table_cell(&table, slice_text(key));
+            table_cell(&table, label_of(key));
             cell(&table, key, value);
         }
     }
@@ -232,20 +258,13 @@ static void print_object(const char *path, const json_t *object, int depth)
     }
 }
 
-static int fail(capstan_err_t err, const char *text)
-{
-    fprintf(stderr, "capstan status: %s\n%s: %s. %s\n", text, capstan_err_name(err),
-            capstan_err_text(err), capstan_err_remedy(err));
-    return EXIT_FAILED;
-}
-
 static int print_report(slice_t report, bool as_json)
 {
     json_error_t error;
     json_t *root = json_loadb(report.data, report.size, 0, &error);
     if (!json_is_object(root)) {
         json_decref(root);
-        return fail(CAPSTAN_E_MALFORMED, "the node's answer is no JSON object");
+        return cli_failed("status", CAPSTAN_E_MALFORMED, "the node's answer is no JSON object");
     }
     if (as_json) {
         printf("%.*s\n", (int)report.size, (const char *)report.data);
@@ -266,9 +285,10 @@ static int show_status(peer_t *peer, bool as_json)
     status_report_t report;
     if (err == CAPSTAN_OK) {
         err = codec_decode(status_report_wire(), body, &report, NULL);
-        snprintf(text, sizeof text, "the node's answer cannot be read");
+        snprintf(text, sizeof text,
+                 "the node's answer cannot be read; use the program's version that the node has");
     }
-    return err == CAPSTAN_OK ? print_report(report.json, as_json) : fail(err, text);
+    return err == CAPSTAN_OK ? print_report(report.json, as_json) : cli_failed("status", err, text);
 }
 
 int cli_status(int argc, char **argv)
@@ -301,7 +321,7 @@ int cli_status(int argc, char **argv)
         peer_connect(&(peer_options_t){.endpoint = to, .connect_timeout_us = CONNECT_TIMEOUT_US},
                      &(peer_handlers_t){.context = NULL}, &peer, text, sizeof text);
     if (err != CAPSTAN_OK) {
-        return fail(err, text);
+        return cli_failed("status", err, text);
     }
     status = show_status(peer, as_json);
     peer_close(&peer, 0);

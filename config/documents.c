@@ -74,8 +74,9 @@ void settings_print_sample(const settings_section_t *const *sections, size_t cou
         fprintf(out, "\n%s:\n", sections[i]->rows[0].section);
         for (size_t j = 0; j < sections[i]->count; j++) {
             const setting_t *row = &sections[i]->rows[j];
-            fprintf(out, "  # %s; ", row->meaning);
+            fprintf(out, "  # %s\n  # (", row->meaning);
             print_range(row, out);
+            fprintf(out, ")");
             fprintf(out, "\n  #%s: %s\n", row->name, row->initial);
         }
     }

@@ -13,9 +13,11 @@
 /* Of a value, in a message. */
 #define SHOWN_BYTES_MAX 64
 
-/* Variables with our prefix that are no settings: the tests read them. */
-static const char *const other_variables[] = {"CAPSTAN_LOANS", "CAPSTAN_FULL", "CAPSTAN_SEED",
-                                              "CAPSTAN_SOURCE_DIR"};
+/* Variables with our prefix that are no settings: the tests set them, and nodes inherit them. */
+static const char *const other_variables[] = {
+    "CAPSTAN_LOANS",     "CAPSTAN_FULL",    "CAPSTAN_SEED",         "CAPSTAN_SOURCE_DIR",
+    "CAPSTAN_BUILD_DIR", "CAPSTAN_PROGRAM", "CAPSTAN_FUZZ_SECONDS", "CAPSTAN_REGENERATE",
+};
 
 /* One row and where its value is. */
 typedef struct slot {

@@ -214,12 +214,8 @@ static bool take_answer(capstan_actor_t *self, const capstan_message_t *message,
 
 static void answer_waiter(waiter_t *waiter, const capstan_message_t *message)
 {
-    capstan_err_t err = CAPSTAN_OK;
-    failure_t failure = {.number = CAPSTAN_E_INTERNAL};
-    if (message->kind == CAPSTAN_KIND_ERROR) {
-        (void)!codec_decode(failure_wire(), message->body, &failure, NULL);
-        err = (capstan_err_t)failure.number;
-    }
+    capstan_err_t err =
+        message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
     waiter_finish(waiter, err, message->body);
 }
 

@@ -33,6 +33,9 @@ typedef struct send_options {
 CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
                                             const send_options_t *options, slice_t body);
 
+/* The error that a message of kind ERROR carries; INTERNAL when it cannot be read. */
+capstan_err_t message_failure(const capstan_message_t *message);
+
 /* True when the node is stopping. Any thread. */
 bool node_stopping(const capstan_node_t *self);
 

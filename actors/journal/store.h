@@ -17,9 +17,10 @@ typedef struct store store_t;
 
 typedef struct store_options {
     const char *path;
-    const char *vfs;     /* SQLite VFS by name; NULL: the default. Tests inject faults with it. */
+    const char *vfs;      /* SQLite VFS by name; NULL: the default. Tests inject faults with it. */
     bool synchronous_off; /* tests only: shows that the power-loss suite can fail */
     bool read_only;       /* reader handle: no lock, no migration; the store must exist */
+    uint64_t checkpoint_bytes; /* size of the write-ahead log at which it is copied; 0: 4 MiB */
 } store_options_t;
 
 /* Opens or makes the store, takes the lock beside it, migrates. `ret_text` (when not NULL) gets
@@ -38,8 +39,8 @@ typedef struct store_identity {
 CAPSTAN_MUST_CHECK capstan_err_t store_claim(store_t *self, uint64_t random, slice_t node_name,
                                              store_identity_t *ret_identity);
 
-CAPSTAN_MUST_CHECK capstan_err_t store_stream_open(store_t *self, slice_t concern,
-                                                   slice_t instance, stream_opened_t *ret_stream);
+CAPSTAN_MUST_CHECK capstan_err_t store_stream_open(store_t *self, slice_t concern, slice_t instance,
+                                                   stream_opened_t *ret_stream);
 
 /* One group commit: begin, any number of the four writes, commit. After a failed commit the store
  * is rolled back and usable. */
@@ -50,6 +51,9 @@ CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_write(store_t *self, const snaps
 CAPSTAN_MUST_CHECK capstan_err_t store_truncate(store_t *self, const journal_truncate_t *truncate);
 CAPSTAN_MUST_CHECK capstan_err_t store_commit(store_t *self);
 void store_rollback(store_t *self);
+
+/* How the last checkpoint ended. A failed one loses nothing, but the write-ahead log grows. */
+capstan_err_t store_checkpoint_result(const store_t *self);
 
 /* Reads; results are encoded lists appended to `out`, whose slices are put into the reply. The
  * transaction is short: it ends before the function returns. */

@@ -122,7 +122,7 @@ void codec_list_add(codec_list_writer_t *self, const wire_record_t *record, cons
 void codec_list_add_raw(codec_list_writer_t *self, slice_t element);
 void codec_list_end(codec_list_writer_t *self);
 
-/* The number of elements an encoded list claims; 0 for the empty slice or bytes that are no list. */
+/* The number of elements a list claims; 0 for the empty slice or bytes that are no list. */
 uint32_t codec_list_count(slice_t list);
 
 /* Finds one STR, BIN or UINT field of an encoded map without decoding the rest; used by the

@@ -1,5 +1,7 @@
 #include "runtime/wire/walk.h"
 
+const uint8_t walk_nothing[1] = {0};
+
 /* Big-endian load; compilers make one swapped load of each constant width. */
 static uint64_t load_be(const uint8_t *from, size_t bytes)
 {

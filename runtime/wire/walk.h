@@ -11,10 +11,12 @@
 
 #include <stddef.h>
 
-/* The first byte of a slice; never NULL, so that sums with it are defined. */
+/* The first byte of a slice; never NULL, so that sums with it are defined, and for all callers the
+ * same, so that differences are. */
+extern const uint8_t walk_nothing[1];
 static inline const uint8_t *walk_begin(slice_t input)
 {
-    return input.data ? input.data : (const uint8_t *)"";
+    return input.data ? input.data : walk_nothing;
 }
 
 /* Where a struct is decoded to before all of it is known to be good. */

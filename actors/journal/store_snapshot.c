@@ -1,0 +1,120 @@
+/* Snapshots of the store: the newest state of each key of a stream. */
+#include "actors/journal/store_internal.h"
+#include "runtime/base/ensure.h"
+
+#include <xxhash.h>
+
+uint64_t snapshot_checksum(slice_t key, slice_t value)
+{
+    return XXH64(value.data, value.size, XXH64(key.data, key.size, 0));
+}
+
+/* A chunk is looked through before its first row is written: one that is refused leaves nothing. */
+static capstan_err_t check_rows(slice_t rows)
+{
+    codec_list_t list;
+    capstan_err_t err = codec_list_open(snapshot_row_wire(), rows, &list);
+    if (err) {
+        return err;
+    }
+    snapshot_row_t row;
+    while (codec_list_next(&list, &row)) {
+        if (row.key.size == 0) { /* "after no key" is where a read begins */
+            return CAPSTAN_E_INVALID;
+        }
+    }
+    return list.fault.err;
+}
+
+static capstan_err_t check_chunk(const position_t *position, const snapshot_write_t *chunk)
+{
+    if (chunk->epoch != position->epoch) {
+        return CAPSTAN_E_STALE_EPOCH;
+    }
+    /* A snapshot never moves back: what it covered may be truncated already. */
+    if (chunk->lsn > position->lsn_next || chunk->lsn_next > position->lsn_next ||
+        chunk->lsn < position->snapshot_lsn || chunk->lsn < position->lsn_first) {
+        return CAPSTAN_E_LSN_MISMATCH;
+    }
+    return check_rows(chunk->rows);
+}
+
+static capstan_err_t write_row(store_t *self, uint64_t stream, const snapshot_row_t *row)
+{
+    store_sql_t sql = row->value.size > 0 ? SQL_snapshot_put : SQL_snapshot_delete;
+    bind_number(self->sql[sql], 1, stream);
+    bind_bytes(self->sql[sql], 2, row->key);
+    if (sql == SQL_snapshot_put) {
+        bind_number(self->sql[sql], 3, snapshot_checksum(row->key, row->value));
+        bind_bytes(self->sql[sql], 4, row->value);
+    }
+    return store_run(self, sql);
+}
+
+capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk)
+{
+    ENSURE(self->in_transaction);
+    if (self->failed) {
+        return self->failed;
+    }
+    position_t *position = NULL;
+    capstan_err_t err = store_position(self, chunk->stream, &position);
+    if (!err) {
+        err = check_chunk(position, chunk);
+    }
+    codec_list_t list;
+    if (!err) {
+        err = codec_list_open(snapshot_row_wire(), chunk->rows, &list);
+    }
+    for (snapshot_row_t row; !err && codec_list_next(&list, &row);) {
+        err = write_row(self, chunk->stream, &row);
+    }
+    if (err || !chunk->last) {
+        return err;
+    }
+    bind_number(self->sql[SQL_snapshot_move], 1, chunk->stream);
+    bind_number(self->sql[SQL_snapshot_move], 2, chunk->lsn);
+    err = store_run(self, SQL_snapshot_move);
+    if (!err) {
+        position->snapshot_lsn = chunk->lsn;
+    }
+    return err;
+}
+
+/* Copies the row at hand to the list. */
+static capstan_err_t add_row(sqlite3_stmt *statement, codec_list_writer_t *writer)
+{
+    snapshot_row_t row = {.key = column_bytes(statement, 0), .value = column_bytes(statement, 2)};
+    if (snapshot_checksum(row.key, row.value) != column_number(statement, 1)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    codec_list_add(writer, snapshot_row_wire(), &row);
+    return CAPSTAN_OK;
+}
+
+capstan_err_t store_snapshot_read(store_t *self, const snapshot_read_t *request, buffer_t *out,
+                                  snapshot_rows_t *ret_reply)
+{
+    size_t begin = out->size;
+    codec_list_writer_t writer = codec_list_begin(out);
+    sqlite3_stmt *statement = self->sql[SQL_snapshot_read];
+    bind_number(statement, 1, request->stream);
+    bind_bytes(statement, 2, request->after);
+    capstan_err_t fault = CAPSTAN_OK;
+    int step = SQLITE_ROW;
+    while (!fault && (writer.count == 0 || out->size - begin < request->bytes_max) &&
+           (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        fault = add_row(statement, &writer);
+    }
+    bool end = step == SQLITE_DONE;
+    capstan_err_t err = store_finish(self, SQL_snapshot_read, step);
+    if (err || fault) {
+        out->size = begin;
+        return err ? err : fault;
+    }
+    codec_list_end(&writer);
+    *ret_reply = (snapshot_rows_t){.stream = request->stream,
+                                   .end = end,
+                                   .rows = slice_of(out->data + begin, out->size - begin)};
+    return CAPSTAN_OK;
+}

@@ -1,0 +1,414 @@
+/* One partition of a topic.
+ *
+ * Accepts   publish (from sessions), partition_read, partition_frontier, partition_epoch,
+ *           partition_status; answers of the journal and its reader.
+ * Replies   partition_events, frontier, done, partition_report.
+ * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
+ *           stream_open, journal_read, snapshot_read.
+ *
+ * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
+ * was told of it, so producers send it again.
+ *
+ * What the core wants appended is gathered and sent as one append per turn, with at most two under
+ * way. The core is ahead of the disk by that much. When an append is refused, the core knows things
+ * that the store does not: it is thrown away with every answer that waits, and rebuilt from the
+ * store. That is one code path for a full disk, a lost epoch and a commit in doubt. */
+#include "actors/ordering/partition_actor.h"
+
+#include "actors/ordering/ordering_events.h"
+#include "runtime/base/ensure.h"
+#include "runtime/runtime.h"
+#include "runtime/telemetry/log.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static capstan_err_t init(capstan_actor_t *actor, void *argument)
+{
+    const partition_arguments_t *arguments = argument;
+    partition_actor_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    capstan_actor_set_state(actor, self);
+    self->self = actor;
+    ENSURE(strlen(arguments->topic) <= PARTITION_TOPIC_MAX);
+    memcpy(self->topic, arguments->topic, strlen(arguments->topic) + 1);
+    self->index = arguments->index;
+    self->settings = arguments->settings;
+    self->topics = arguments->topics;
+    self->journal = arguments->journal;
+    self->reader = arguments->reader;
+    self->limits = (partition_limits_t){
+        .mode = arguments->mode,
+        .held_items_max = self->settings->held_items_max,
+        .held_bytes_max = self->settings->held_bytes_max,
+        .key_held_items_max = self->settings->key_held_items_max,
+        .hold_us_max = (int64_t)self->settings->hold_ms_max * 1000,
+    };
+    randombytes_buf(self->limits.hash_seed, sizeof self->limits.hash_seed);
+    recovery_start(self);
+    return CAPSTAN_OK;
+}
+
+static void destroy(capstan_actor_t *actor)
+{
+    partition_actor_t *self = capstan_actor_state(actor);
+    if (!self) {
+        return;
+    }
+    partition_destroy(&self->core);
+    partition_effects_fini(&self->effects);
+    buffer_fini(&self->row_after);
+    buffer_fini(&self->gathered);
+    answers_fini(&self->answers);
+    outcome_groups_fini(&self->outcomes);
+    tail_fini(&self->tail);
+    reads_fini(self);
+    free(self->frontiers);
+    free(self);
+}
+
+/* --- gathering and appending ----------------------------------------------------------------- */
+
+uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data)
+{
+    if (self->gathered.size == 0) {
+        self->gather = codec_list_begin(&self->gathered);
+    }
+    codec_list_add(&self->gather, journal_record_wire(),
+                   &(journal_record_t){.kind = record, .data = data});
+    self->records_since_snapshot++;
+    return ++self->lsn_next;
+}
+
+static void send_append(partition_actor_t *self)
+{
+    codec_list_end(&self->gather);
+    buffer_t body = {0};
+    codec_encode(journal_append_wire(),
+                 &(journal_append_t){.stream = self->stream,
+                                     .epoch = self->epoch,
+                                     .lsn = self->lsn_sent,
+                                     .records = buffer_slice(&self->gathered)},
+                 &body);
+    size_t place = self->append_asks[0] ? 1 : 0;
+    capstan_err_t err = capstan_ask(self->self, self->journal, MESSAGE_journal_append,
+                                    buffer_slice(&body), PARTITION_ASK_US,
+                                    &self->append_asks[place]);
+    buffer_fini(&body);
+    if (err != CAPSTAN_OK) {
+        /* The journal is behind by a whole mailbox: the answers to what is under way come first,
+         * and each of them ends in a turn that tries again. */
+        ENSURE(err == CAPSTAN_E_MAILBOX_FULL || err == CAPSTAN_E_GONE);
+        self->append_asks[place] = 0;
+        if (self->appends == 0) {
+            capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
+        }
+        return;
+    }
+    self->appends++;
+    tail_seal(&self->tail, self->lsn_sent, self->lsn_next);
+    self->lsn_sent = self->lsn_next;
+    buffer_clear(&self->gathered);
+}
+
+static void reply_frontier(partition_actor_t *self, const capstan_message_t *request,
+                           const frontier_t *frontier)
+{
+    buffer_t body = {0};
+    codec_encode(frontier_wire(), frontier, &body);
+    capstan_reply(self->self, request, MESSAGE_frontier, buffer_slice(&body));
+    buffer_fini(&body);
+}
+
+static capstan_message_t request_of(const answer_t *answer)
+{
+    return (capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
+                               .sender = answer->to,
+                               .correlation = answer->correlation};
+}
+
+static void reply_request(partition_actor_t *self, const answer_t *answer)
+{
+    capstan_message_t request = request_of(answer);
+    if (answer->reply == MESSAGE_frontier) {
+        reply_frontier(self, &request,
+                       &(frontier_t){.partition = self->index, .offset = answer->value});
+    } else {
+        capstan_reply(self->self, &request, answer->reply, (slice_t){0});
+    }
+}
+
+static void release_answers(partition_actor_t *self)
+{
+    answer_t answer;
+    while (answers_take(&self->answers, self->lsn_committed, &answer)) {
+        if (answer.result > 0) {
+            outcome_groups_add(&self->outcomes, &answer);
+        } else {
+            reply_request(self, &answer);
+        }
+    }
+}
+
+/* --- a refused append ------------------------------------------------------------------------ */
+
+static void refuse_answers(partition_actor_t *self, capstan_err_t err)
+{
+    answer_t answer;
+    while (answers_take(&self->answers, UINT64_MAX, &answer)) {
+        if (answer.result > 0) {
+            answer.result = EVENT_REJECTED;
+            answer.err = err;
+            outcome_groups_add(&self->outcomes, &answer);
+        } else {
+            capstan_message_t request = request_of(&answer);
+            capstan_reply_error(self->self, &request, err, NULL);
+        }
+    }
+}
+
+/* Retryable to the producers, whatever it is to us: the event may well be taken after the rebuild. */
+static capstan_err_t outward(capstan_err_t err)
+{
+    return err == CAPSTAN_E_STORE_FULL ? err : CAPSTAN_E_UNAVAILABLE;
+}
+
+static void break_down(partition_actor_t *self, capstan_err_t err)
+{
+    LOG(ordering, append_refused, log_string("topic", self->topic),
+        log_uint("partition", self->index), log_error(err));
+    for (size_t i = 0; i < PARTITION_APPENDS_MAX; i++) {
+        capstan_cancel(self->self, self->append_asks[i]);
+        self->append_asks[i] = 0;
+    }
+    self->appends = 0;
+    self->broken = outward(err);
+    self->phase = PARTITION_BROKEN;
+    refuse_answers(self, self->broken);
+    buffer_clear(&self->gathered);
+    snapshot_forget(self);
+    partition_destroy(&self->core);
+    tail_fini(&self->tail);
+    capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
+}
+
+static bool append_answer(partition_actor_t *self, const capstan_message_t *message)
+{
+    size_t place = 0;
+    while (place < PARTITION_APPENDS_MAX && self->append_asks[place] != message->correlation) {
+        place++;
+    }
+    if (place == PARTITION_APPENDS_MAX) {
+        return false;
+    }
+    self->append_asks[place] = 0;
+    self->appends--;
+    journal_appended_t appended = {0};
+    if (message->message == MESSAGE_journal_appended &&
+        codec_decode(journal_appended_wire(), message->body, &appended, NULL) == CAPSTAN_OK) {
+        self->lsn_committed = appended.lsn_next;
+        tail_commit(&self->tail, self->lsn_committed);
+        release_answers(self);
+        reads_wake(self);
+    } else {
+        break_down(self, message_failure(message));
+    }
+    return true;
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+static void take_effects(partition_actor_t *self, const capstan_message_t *message)
+{
+    for (size_t i = 0; i < self->effects.count; i++) {
+        const partition_effect_t *effect = &self->effects.list[i];
+        if (effect->kind == PARTITION_APPEND) {
+            slice_t data =
+                slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
+            partition_gather(self, effect->record, data);
+            if (effect->offset > 0) {
+                tail_add(&self->tail, effect->offset, data);
+            }
+        } else {
+            answers_add(&self->answers, &(answer_t){.to = message->sender,
+                                                    .correlation = message->correlation,
+                                                    .lsn = self->lsn_next,
+                                                    .result = effect->result,
+                                                    .err = effect->err});
+        }
+    }
+    partition_effects_clear(&self->effects);
+}
+
+static void on_publish(partition_actor_t *self, const capstan_message_t *message)
+{
+    publish_t publish;
+    answer_t refusal = {.to = message->sender,
+                        .correlation = message->correlation,
+                        .lsn = self->lsn_next,
+                        .result = EVENT_REJECTED};
+    if (self->phase != PARTITION_READY) {
+        refusal.err = self->phase == PARTITION_BROKEN ? self->broken : CAPSTAN_E_UNAVAILABLE;
+        outcome_groups_add(&self->outcomes, &refusal);
+        return;
+    }
+    refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
+    if (refusal.err != CAPSTAN_OK) {
+        answers_add(&self->answers, &refusal);
+        return;
+    }
+    partition_publish(self->core, capstan_utc_us(self->self), 0, &publish, &self->effects);
+    take_effects(self, message);
+}
+
+static void on_frontier(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_frontier_t request;
+    capstan_err_t err = codec_decode(partition_frontier_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK || request.group.size > PARTITION_GROUP_MAX) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_TOO_LARGE, NULL);
+        return;
+    }
+    const group_frontier_t *known = partition_find_frontier(self, request.group);
+    if (request.offset == 0) {
+        frontier_t frontier = {.partition = self->index};
+        if (known) {
+            frontier.offset = known->offset;
+            frontier.lsn = known->lsn;
+        } else if (request.latest) {
+            frontier.offset = self->tail.offset_committed;
+            frontier.lsn = self->lsn_committed;
+        }
+        reply_frontier(self, message, &frontier);
+        return;
+    }
+    if (!known || request.offset > known->offset) {
+        frontier_mark_t mark = {
+            .group = request.group, .offset = request.offset, .lsn = request.lsn};
+        buffer_t data = {0};
+        codec_encode(frontier_mark_wire(), &mark, &data);
+        partition_set_frontier(self, &mark);
+        partition_gather(self, RECORD_frontier_mark, buffer_slice(&data));
+        buffer_fini(&data);
+    }
+    answers_add(&self->answers, &(answer_t){.to = message->sender,
+                                            .correlation = message->correlation,
+                                            .lsn = self->lsn_next,
+                                            .reply = MESSAGE_frontier,
+                                            .value = request.offset});
+}
+
+static void on_epoch(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_epoch_t request;
+    capstan_err_t err = codec_decode(partition_epoch_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    partition_fence(self->core, request.producer, request.producer_epoch, &self->effects);
+    take_effects(self, message);
+    answers_add(&self->answers, &(answer_t){.to = message->sender,
+                                            .correlation = message->correlation,
+                                            .lsn = self->lsn_next,
+                                            .reply = MESSAGE_done});
+}
+
+static void on_status(partition_actor_t *self, const capstan_message_t *message)
+{
+    enum { GAPS = 16 };
+    gap_t gaps[GAPS];
+    partition_figures_t figures = partition_figures(self->core);
+    size_t count = partition_gaps(self->core, gaps, GAPS);
+    buffer_t list_bytes = {0};
+    codec_list_writer_t list = codec_list_begin(&list_bytes);
+    for (size_t i = 0; i < count; i++) {
+        codec_list_add(&list, gap_wire(), &gaps[i]);
+    }
+    codec_list_end(&list);
+    buffer_t body = {0};
+    codec_encode(partition_report_wire(),
+                 &(partition_report_t){
+                     .partition = self->index,
+                     .offset_next = figures.offset_next,
+                     .keys = figures.keys,
+                     .held_items = figures.held_items,
+                     .held_bytes = figures.held_bytes,
+                     .gaps = figures.gaps,
+                     .oldest_gap_us = figures.oldest_gap_us,
+                     .accepted = figures.accepted,
+                     .duplicates = figures.duplicates,
+                     .rejected = figures.rejected,
+                     .gap_list = buffer_slice(&list_bytes),
+                 },
+                 &body);
+    capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));
+    buffer_fini(&list_bytes);
+    buffer_fini(&body);
+}
+
+static void on_request(partition_actor_t *self, const capstan_message_t *message)
+{
+    if (message->message == MESSAGE_partition_read) {
+        reads_add(self, message);
+    } else if (self->phase != PARTITION_READY) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+    } else if (message->message == MESSAGE_partition_frontier) {
+        on_frontier(self, message);
+    } else if (message->message == MESSAGE_partition_epoch) {
+        on_epoch(self, message);
+    } else if (message->message == MESSAGE_partition_status) {
+        on_status(self, message);
+    } else {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+    }
+}
+
+static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
+{
+    partition_actor_t *self = capstan_actor_state(actor);
+    if (message->message == MESSAGE_publish) {
+        on_publish(self, message);
+    } else if (message->kind == CAPSTAN_KIND_REQUEST) {
+        on_request(self, message);
+    } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
+               !reads_answer(self, message)) {
+        (void)snapshot_answer(self, message);
+    }
+    return CAPSTAN_OK;
+}
+
+static void turn_end(capstan_actor_t *actor)
+{
+    partition_actor_t *self = capstan_actor_state(actor);
+    if (self->phase == PARTITION_READY) {
+        release_answers(self); /* duplicates of what is on disk need no append */
+        if (self->gathered.size > 0 && self->appends < PARTITION_APPENDS_MAX) {
+            send_append(self);
+        }
+        snapshot_continue(self);
+    }
+    outcome_groups_send(&self->outcomes, actor);
+}
+
+static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
+{
+    (void)number;
+    (void)cookie;
+    partition_actor_t *self = capstan_actor_state(actor);
+    if (self->phase == PARTITION_BROKEN) {
+        LOG(ordering, partition_reloading, log_string("topic", self->topic),
+            log_uint("partition", self->index));
+        recovery_start(self);
+    }
+}
+
+const capstan_behaviour_t partition_behaviour = {
+    .name = "partition",
+    .init = init,
+    .receive = receive,
+    .timer = timer,
+    .turn_end = turn_end,
+    .destroy = destroy,
+};

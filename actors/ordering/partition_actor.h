@@ -1,0 +1,122 @@
+/* The shell of a partition: an actor that owns one partition core. Internal to ordering/. */
+#ifndef ORDERING_PARTITION_ACTOR_H
+#define ORDERING_PARTITION_ACTOR_H
+
+#include "actors/journal/journal_messages.h"
+#include "actors/ordering/answers.h"
+#include "actors/ordering/ordering_settings.h"
+#include "actors/ordering/partition.h"
+#include "actors/ordering/tail.h"
+
+#include <capstan/actor.h>
+
+/* Passed to init, which copies it. */
+typedef struct partition_arguments {
+    const char *topic;
+    uint64_t index;
+    sequence_mode_t mode;
+    const ordering_settings_t *settings;
+    capstan_ref_t topics; /* hears partition_ready */
+    capstan_ref_t journal;
+    capstan_ref_t reader;
+} partition_arguments_t;
+
+extern const capstan_behaviour_t partition_behaviour;
+
+enum {
+    PARTITION_TOPIC_MAX = 128,
+    PARTITION_GROUP_MAX = 128,
+    PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
+    PARTITION_ASK_US = 60000000,
+    PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
+    PARTITION_READ_BYTES = 1 << 20,
+    PARTITION_SNAPSHOT_BYTES = 256 << 10,
+};
+
+typedef enum partition_phase {
+    PARTITION_OPENING,  /* waits for stream_opened */
+    PARTITION_SNAPSHOT, /* reads the rows of the snapshot */
+    PARTITION_LOG,      /* reads the log behind the snapshot */
+    PARTITION_READY,
+    PARTITION_BROKEN, /* an append was refused: waits, then opens again */
+} partition_phase_t;
+
+/* A partition_read that waits for events: from the consumer, or for the reader's answer. */
+typedef struct parked_read {
+    struct parked_read *next;
+    capstan_message_t request; /* without its body */
+    partition_read_t read;
+    tail_cursor_t cursor;
+    uint64_t journal_ask; /* correlation of the journal_read under way; 0: waits for a commit */
+} parked_read_t;
+
+typedef struct group_frontier {
+    char group[PARTITION_GROUP_MAX + 1];
+    uint64_t offset;
+    uint64_t lsn;
+} group_frontier_t;
+
+typedef struct partition_actor {
+    capstan_actor_t *self;
+    char topic[PARTITION_TOPIC_MAX + 1];
+    uint64_t index;
+    const ordering_settings_t *settings;
+    capstan_ref_t topics;
+    capstan_ref_t journal;
+    capstan_ref_t reader;
+    partition_limits_t limits;
+
+    partition_phase_t phase;
+    capstan_err_t broken; /* why the last append was refused */
+    uint64_t ask;         /* of recovery */
+    partition_t *core;
+    partition_effects_t effects;
+    uint64_t stream;
+    uint64_t epoch;
+    uint64_t lsn_next;      /* of the next record that is gathered */
+    uint64_t lsn_sent;      /* everything below it has been sent to the journal */
+    uint64_t lsn_committed; /* everything below it is on disk */
+    buffer_t row_after;     /* snapshot: key of the last row read */
+
+    buffer_t gathered; /* records for the next append, a LIST */
+    codec_list_writer_t gather;
+    uint64_t append_asks[PARTITION_APPENDS_MAX]; /* correlations; 0: free */
+    size_t appends;
+
+    answers_t answers;
+    outcome_groups_t outcomes;
+    tail_t tail;
+    parked_read_t *parked;
+    group_frontier_t *frontiers;
+    size_t frontier_count;
+
+    uint64_t records_since_snapshot;
+    bool saving;            /* a snapshot pass is under way */
+    uint64_t snapshot_lsn;  /* that it will name */
+    uint64_t snapshot_ask;  /* chunk under way */
+} partition_actor_t;
+
+/* Gathers a record for the next append; returns the lsn behind it. */
+uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data);
+
+/* partition_recovery.c: from the store to a core that is ready. */
+void recovery_start(partition_actor_t *self);
+/* True when the message was an answer that recovery waited for. */
+bool recovery_answer(partition_actor_t *self, const capstan_message_t *message);
+group_frontier_t *partition_find_frontier(partition_actor_t *self, slice_t group);
+void partition_set_frontier(partition_actor_t *self, const frontier_mark_t *mark);
+
+/* partition_reads.c: serving consumers. */
+void reads_add(partition_actor_t *self, const capstan_message_t *message);
+/* A commit or a recovery: whoever can be served is. */
+void reads_wake(partition_actor_t *self);
+bool reads_answer(partition_actor_t *self, const capstan_message_t *message);
+void reads_fini(partition_actor_t *self);
+
+/* partition_snapshot.c. */
+void snapshot_continue(partition_actor_t *self);
+bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The core was replaced: a pass under way names rows of the old one. */
+void snapshot_forget(partition_actor_t *self);
+
+#endif

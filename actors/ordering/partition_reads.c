@@ -1,0 +1,174 @@
+/* Serving consumers: a read is answered from the tail in memory, or, further back, from the
+ * journal; at the end of the partition it waits for the next commit. */
+#include "actors/ordering/partition_actor.h"
+
+#include "runtime/base/ensure.h"
+
+#include <stdlib.h>
+
+static void unlink_read(partition_actor_t *self, parked_read_t *read)
+{
+    parked_read_t **link = &self->parked;
+    while (*link != read) {
+        link = &(*link)->next;
+    }
+    *link = read->next;
+    free(read);
+}
+
+static void answer(partition_actor_t *self, parked_read_t *read, slice_t events)
+{
+    buffer_t deliver = {0};
+    codec_encode(deliver_wire(),
+                 &(deliver_t){.subscription = read->read.subscription,
+                              .partition = self->index,
+                              .events = events},
+                 &deliver);
+    buffer_t body = {0};
+    codec_encode(partition_events_wire(),
+                 &(partition_events_t){.partition = self->index,
+                                       .lsn_next = read->cursor.lsn,
+                                       .offset_last = read->cursor.offset,
+                                       .deliver = buffer_slice(&deliver)},
+                 &body);
+    capstan_reply(self->self, &read->request, MESSAGE_partition_events, buffer_slice(&body));
+    buffer_fini(&deliver);
+    buffer_fini(&body);
+    unlink_read(self, read);
+}
+
+static void refuse(partition_actor_t *self, parked_read_t *read, capstan_err_t err)
+{
+    capstan_reply_error(self->self, &read->request, err, NULL);
+    unlink_read(self, read);
+}
+
+static void ask_journal(partition_actor_t *self, parked_read_t *read)
+{
+    buffer_t body = {0};
+    codec_encode(journal_read_wire(),
+                 &(journal_read_t){.stream = self->stream,
+                                   .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,
+                                   .bytes_max = read->read.bytes_max},
+                 &body);
+    capstan_err_t err = capstan_ask(self->self, self->reader, MESSAGE_journal_read,
+                                    buffer_slice(&body), PARTITION_ASK_US, &read->journal_ask);
+    buffer_fini(&body);
+    if (err != CAPSTAN_OK) {
+        refuse(self, read, err);
+    }
+}
+
+static void serve(partition_actor_t *self, parked_read_t *read)
+{
+    if (self->phase != PARTITION_READY || read->journal_ask > 0 ||
+        read->cursor.offset >= self->tail.offset_committed) {
+        return;
+    }
+    if (!tail_covers(&self->tail, read->cursor.offset)) {
+        ask_journal(self, read);
+        return;
+    }
+    buffer_t events = {0};
+    codec_list_writer_t list = codec_list_begin(&events);
+    uint64_t count =
+        tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list);
+    codec_list_end(&list);
+    ENSURE(count > 0);
+    answer(self, read, buffer_slice(&events));
+    buffer_fini(&events);
+}
+
+void reads_add(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_read_t request;
+    capstan_err_t err = codec_decode(partition_read_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    /* One read per subscription: a newer one replaces one whose asker gave up waiting. */
+    for (parked_read_t *old = self->parked, *next; old; old = next) {
+        next = old->next;
+        if (capstan_ref_equal(old->request.sender, message->sender)) {
+            unlink_read(self, old);
+        }
+    }
+    parked_read_t *read = calloc(1, sizeof *read);
+    ENSURE(read);
+    read->request = *message;
+    read->request.body = (slice_t){0};
+    read->read = request;
+    read->cursor = (tail_cursor_t){.lsn = request.lsn, .offset = request.offset};
+    read->next = self->parked;
+    self->parked = read;
+    serve(self, read);
+}
+
+void reads_wake(partition_actor_t *self)
+{
+    for (parked_read_t *read = self->parked, *next; read; read = next) {
+        next = read->next;
+        serve(self, read);
+    }
+}
+
+/* The records of a stretch of the log hold other things than accepted events too; a stretch without
+ * any moves the cursor and asks on. */
+static void on_records(partition_actor_t *self, parked_read_t *read,
+                       const capstan_message_t *message)
+{
+    journal_records_t records;
+    codec_list_t iterator;
+    journal_record_t record;
+    capstan_err_t err = codec_decode(journal_records_wire(), message->body, &records, NULL);
+    err = err ? err : codec_list_open(journal_record_wire(), records.records, &iterator);
+    if (err != CAPSTAN_OK || records.lsn_next <= records.lsn) {
+        refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
+        return;
+    }
+    buffer_t events = {0};
+    codec_list_writer_t list = codec_list_begin(&events);
+    while (codec_list_next(&iterator, &record)) {
+        uint64_t offset;
+        if (record.kind == RECORD_event && codec_peek_uint(record.data, 1, &offset) &&
+            offset > read->cursor.offset) {
+            codec_list_add_raw(&list, record.data);
+            read->cursor.offset = offset;
+        }
+    }
+    read->cursor.lsn = records.lsn_next;
+    codec_list_end(&list);
+    if (iterator.fault.err != CAPSTAN_OK) {
+        refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
+    } else if (list.count > 0) {
+        answer(self, read, buffer_slice(&events));
+    } else {
+        serve(self, read);
+    }
+    buffer_fini(&events);
+}
+
+bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
+{
+    for (parked_read_t *read = self->parked; read; read = read->next) {
+        if (read->journal_ask == 0 || read->journal_ask != message->correlation) {
+            continue;
+        }
+        read->journal_ask = 0;
+        if (message->message == MESSAGE_journal_records) {
+            on_records(self, read, message);
+        } else {
+            refuse(self, read, CAPSTAN_E_UNAVAILABLE);
+        }
+        return true;
+    }
+    return false;
+}
+
+void reads_fini(partition_actor_t *self)
+{
+    while (self->parked) {
+        unlink_read(self, self->parked);
+    }
+}

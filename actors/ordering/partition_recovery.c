@@ -1,0 +1,241 @@
+/* Recovery of a partition: open the stream, read the rows of its snapshot, apply the log behind
+ * it. Each step is one question to the journal or its reader, and continues with the answer. */
+#include "actors/ordering/partition_actor.h"
+
+#include "actors/ordering/ordering_events.h"
+#include "runtime/base/ensure.h"
+#include "runtime/runtime.h"
+#include "runtime/telemetry/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ROW_KEY_FRONTIER = 'f' };
+
+static void fail(partition_actor_t *self, capstan_err_t err);
+
+static void ask(partition_actor_t *self, capstan_ref_t target, const wire_record_t *message,
+                const void *body)
+{
+    buffer_t bytes = {0};
+    codec_encode(message, body, &bytes);
+    capstan_err_t err = capstan_ask(self->self, target, message->id, buffer_slice(&bytes),
+                                    PARTITION_ASK_US, &self->ask);
+    buffer_fini(&bytes);
+    if (err != CAPSTAN_OK) {
+        fail(self, err);
+    }
+}
+
+static void tell_topics(partition_actor_t *self, capstan_err_t err)
+{
+    buffer_t body = {0};
+    codec_encode(partition_ready_wire(),
+                 &(partition_ready_t){.partition = self->index, .error = (uint64_t)err}, &body);
+    (void)!capstan_tell(self->self, self->topics, MESSAGE_partition_ready, buffer_slice(&body));
+    buffer_fini(&body);
+}
+
+/* A store that is damaged stays so until someone repairs it; anything else is tried again. */
+static void fail(partition_actor_t *self, capstan_err_t err)
+{
+    LOG(ordering, recovery_failed, log_string("topic", self->topic),
+        log_uint("partition", self->index), log_error(err));
+    self->ask = 0;
+    self->phase = PARTITION_BROKEN;
+    self->broken = err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE;
+    if (err == CAPSTAN_E_STORE_CORRUPT) {
+        tell_topics(self, err);
+    } else {
+        capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
+    }
+}
+
+void recovery_start(partition_actor_t *self)
+{
+    char instance[PARTITION_TOPIC_MAX + 16];
+    snprintf(instance, sizeof instance, "%s/%lu", self->topic, (unsigned long)self->index);
+    self->phase = PARTITION_OPENING;
+    partition_destroy(&self->core);
+    self->core = partition_new(&self->limits);
+    ENSURE(self->core);
+    self->frontier_count = 0;
+    buffer_clear(&self->row_after);
+    ask(self, self->journal, stream_open_wire(),
+        &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text(instance)});
+}
+
+/* --- frontiers ------------------------------------------------------------------------------- */
+
+group_frontier_t *partition_find_frontier(partition_actor_t *self, slice_t group)
+{
+    for (size_t i = 0; i < self->frontier_count; i++) {
+        if (slice_equal(slice_text(self->frontiers[i].group), group)) {
+            return &self->frontiers[i];
+        }
+    }
+    return NULL;
+}
+
+void partition_set_frontier(partition_actor_t *self, const frontier_mark_t *mark)
+{
+    group_frontier_t *frontier = partition_find_frontier(self, mark->group);
+    if (!frontier) {
+        ENSURE(mark->group.size <= PARTITION_GROUP_MAX);
+        self->frontiers =
+            realloc(self->frontiers, (self->frontier_count + 1) * sizeof *self->frontiers);
+        ENSURE(self->frontiers);
+        frontier = &self->frontiers[self->frontier_count++];
+        *frontier = (group_frontier_t){0};
+        memcpy(frontier->group, mark->group.data, mark->group.size);
+    }
+    if (mark->offset > frontier->offset) {
+        frontier->offset = mark->offset;
+        frontier->lsn = mark->lsn;
+    }
+}
+
+static capstan_err_t load_frontier(partition_actor_t *self, slice_t value)
+{
+    frontier_mark_t mark;
+    capstan_err_t err = codec_decode(frontier_mark_wire(), value, &mark, NULL);
+    if (err != CAPSTAN_OK || mark.group.size > PARTITION_GROUP_MAX) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    partition_set_frontier(self, &mark);
+    return CAPSTAN_OK;
+}
+
+/* --- steps ----------------------------------------------------------------------------------- */
+
+static void read_rows(partition_actor_t *self)
+{
+    self->phase = PARTITION_SNAPSHOT;
+    ask(self, self->reader, snapshot_read_wire(),
+        &(snapshot_read_t){.stream = self->stream,
+                           .after = buffer_slice(&self->row_after),
+                           .bytes_max = PARTITION_READ_BYTES});
+}
+
+static void become_ready(partition_actor_t *self)
+{
+    partition_figures_t figures = partition_figures(self->core);
+    const char *broken = partition_check(self->core);
+    ENSURE(!broken);
+    self->phase = PARTITION_READY;
+    self->lsn_committed = self->lsn_sent = self->lsn_next;
+    tail_init(&self->tail, figures.offset_next, self->settings->tail_bytes);
+    LOG(ordering, partition_recovered, log_string("topic", self->topic),
+        log_uint("partition", self->index), log_uint("events", figures.offset_next - 1),
+        log_uint("held", figures.held_items));
+    tell_topics(self, CAPSTAN_OK);
+    reads_wake(self);
+}
+
+/* `self->lsn_committed` is how far the log has been applied, `self->lsn_next` where it ends. */
+static void read_log(partition_actor_t *self)
+{
+    self->phase = PARTITION_LOG;
+    if (self->lsn_committed >= self->lsn_next) {
+        become_ready(self);
+        return;
+    }
+    ask(self, self->reader, journal_read_wire(),
+        &(journal_read_t){.stream = self->stream,
+                          .lsn = self->lsn_committed,
+                          .bytes_max = PARTITION_READ_BYTES});
+}
+
+static capstan_err_t on_opened(partition_actor_t *self, const capstan_message_t *message)
+{
+    stream_opened_t opened;
+    capstan_err_t err = codec_decode(stream_opened_wire(), message->body, &opened, NULL);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    self->stream = opened.stream;
+    self->epoch = opened.epoch;
+    self->lsn_next = opened.lsn_next;
+    self->lsn_committed = opened.snapshot_lsn > 0 ? opened.snapshot_lsn : opened.lsn_first;
+    self->records_since_snapshot = opened.lsn_next - self->lsn_committed;
+    if (opened.snapshot_lsn > 0) {
+        read_rows(self);
+    } else {
+        read_log(self);
+    }
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t on_rows(partition_actor_t *self, const capstan_message_t *message)
+{
+    snapshot_rows_t rows;
+    codec_list_t list;
+    snapshot_row_t row;
+    capstan_err_t err = codec_decode(snapshot_rows_wire(), message->body, &rows, NULL);
+    err = err ? err : codec_list_open(snapshot_row_wire(), rows.rows, &list);
+    while (err == CAPSTAN_OK && codec_list_next(&list, &row)) {
+        bool frontier = row.key.size > 0 && *(const char *)row.key.data == ROW_KEY_FRONTIER;
+        err = frontier ? load_frontier(self, row.value)
+                       : partition_load_row(self->core, row.key, row.value);
+        buffer_clear(&self->row_after);
+        buffer_append(&self->row_after, row.key.data, row.key.size);
+    }
+    err = err ? err : list.fault.err;
+    if (err != CAPSTAN_OK) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    if (rows.end) {
+        read_log(self);
+    } else {
+        read_rows(self);
+    }
+    return CAPSTAN_OK;
+}
+
+static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t *message)
+{
+    journal_records_t records;
+    codec_list_t list;
+    journal_record_t record;
+    capstan_err_t err = codec_decode(journal_records_wire(), message->body, &records, NULL);
+    err = err ? err : codec_list_open(journal_record_wire(), records.records, &list);
+    if (err != CAPSTAN_OK || records.lsn != self->lsn_committed ||
+        records.lsn_next <= records.lsn) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    while (err == CAPSTAN_OK && codec_list_next(&list, &record)) {
+        err = record.kind == RECORD_frontier_mark
+                  ? load_frontier(self, record.data)
+                  : partition_load_record(self->core, (uint32_t)record.kind, record.data);
+    }
+    err = err ? err : list.fault.err;
+    if (err != CAPSTAN_OK) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    self->lsn_committed = records.lsn_next;
+    read_log(self);
+    return CAPSTAN_OK;
+}
+
+bool recovery_answer(partition_actor_t *self, const capstan_message_t *message)
+{
+    if (self->ask == 0 || message->correlation != self->ask) {
+        return false;
+    }
+    self->ask = 0;
+    capstan_err_t err = CAPSTAN_E_INTERNAL;
+    if (message->kind == CAPSTAN_KIND_ERROR) {
+        err = message_failure(message);
+    } else if (message->message == MESSAGE_stream_opened) {
+        err = on_opened(self, message);
+    } else if (message->message == MESSAGE_snapshot_rows) {
+        err = on_rows(self, message);
+    } else if (message->message == MESSAGE_journal_records) {
+        err = on_records(self, message);
+    }
+    if (err != CAPSTAN_OK) {
+        fail(self, err);
+    }
+    return true;
+}

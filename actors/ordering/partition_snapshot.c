@@ -1,0 +1,99 @@
+/* Snapshots of a partition: after a number of records, the rows that changed are written in chunks
+ * while events go on. A chunk names how much of the log its rows know, and the journal refuses it
+ * when the log has not got there: rows are never ahead of the log. */
+#include "actors/ordering/partition_actor.h"
+
+#include "runtime/base/ensure.h"
+
+static void add_row(void *context, slice_t key, slice_t value)
+{
+    codec_list_add(context, snapshot_row_wire(), &(snapshot_row_t){.key = key, .value = value});
+}
+
+/* Few and small: all of them go into the last chunk. */
+static void add_frontiers(partition_actor_t *self, codec_list_writer_t *list)
+{
+    buffer_t key = {0};
+    buffer_t value = {0};
+    for (size_t i = 0; i < self->frontier_count; i++) {
+        const group_frontier_t *frontier = &self->frontiers[i];
+        slice_t group = slice_text(frontier->group);
+        buffer_clear(&key);
+        buffer_clear(&value);
+        buffer_append(&key, "f", 1);
+        buffer_append(&key, group.data, group.size);
+        codec_encode(
+            frontier_mark_wire(),
+            &(frontier_mark_t){.group = group, .offset = frontier->offset, .lsn = frontier->lsn},
+            &value);
+        add_row(list, buffer_slice(&key), buffer_slice(&value));
+    }
+    buffer_fini(&key);
+    buffer_fini(&value);
+}
+
+static void send_chunk(partition_actor_t *self)
+{
+    buffer_t rows = {0};
+    buffer_t body = {0};
+    codec_list_writer_t list = codec_list_begin(&rows);
+    bool last = partition_save(self->core, PARTITION_SNAPSHOT_BYTES, add_row, &list);
+    if (last) {
+        add_frontiers(self, &list);
+        self->saving = false;
+        self->records_since_snapshot = self->lsn_next - self->snapshot_lsn;
+    }
+    codec_list_end(&list);
+    codec_encode(snapshot_write_wire(),
+                 &(snapshot_write_t){.stream = self->stream,
+                                     .epoch = self->epoch,
+                                     .lsn = self->snapshot_lsn,
+                                     .last = last,
+                                     .rows = buffer_slice(&rows),
+                                     .lsn_next = self->lsn_next},
+                 &body);
+    capstan_err_t err = capstan_ask(self->self, self->journal, MESSAGE_snapshot_write,
+                                    buffer_slice(&body), PARTITION_ASK_US, &self->snapshot_ask);
+    if (err != CAPSTAN_OK) {
+        self->snapshot_ask = 0;
+        self->saving = false;
+        partition_touch_all(self->core);
+    }
+    buffer_fini(&rows);
+    buffer_fini(&body);
+}
+
+void snapshot_continue(partition_actor_t *self)
+{
+    if (!self->saving && self->snapshot_ask == 0 &&
+        self->records_since_snapshot >= self->settings->snapshot_records) {
+        self->saving = true;
+        self->snapshot_lsn = self->lsn_next;
+    }
+    /* With nothing gathered, all that the core knows is on its way to the journal, ahead of the
+     * chunk. */
+    if (self->saving && self->snapshot_ask == 0 && self->gathered.size == 0) {
+        send_chunk(self);
+    }
+}
+
+bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
+{
+    if (self->snapshot_ask == 0 || message->correlation != self->snapshot_ask) {
+        return false;
+    }
+    self->snapshot_ask = 0;
+    if (message->message != MESSAGE_snapshot_written && self->core) {
+        self->saving = false;
+        self->records_since_snapshot = 0; /* the next try comes after as many records again */
+        partition_touch_all(self->core);
+    }
+    return true;
+}
+
+void snapshot_forget(partition_actor_t *self)
+{
+    capstan_cancel(self->self, self->snapshot_ask);
+    self->snapshot_ask = 0;
+    self->saving = false;
+}

@@ -1,0 +1,133 @@
+#include "actors/ordering/tail.h"
+
+#include "runtime/base/ensure.h"
+
+#include <stdlib.h>
+
+void tail_init(tail_t *self, uint64_t offset_next, size_t bytes_max)
+{
+    *self = (tail_t){.offset_first = offset_next,
+                     .offset_next = offset_next,
+                     .offset_committed = offset_next - 1,
+                     .bytes_max = bytes_max};
+}
+
+static void free_oldest(tail_t *self)
+{
+    tail_segment_t *segment = self->head;
+    self->head = segment->next;
+    if (!self->head) {
+        self->last = NULL;
+    }
+    self->bytes -= segment->bytes.size;
+    self->offset_first = segment->offset_first + segment->count;
+    buffer_fini(&segment->bytes);
+    free(segment->positions);
+    free(segment);
+}
+
+void tail_fini(tail_t *self)
+{
+    while (self->head) {
+        free_oldest(self);
+    }
+    self->open = NULL;
+}
+
+static void open_segment(tail_t *self, uint64_t offset)
+{
+    tail_segment_t *segment = calloc(1, sizeof *segment);
+    ENSURE(segment);
+    segment->offset_first = offset;
+    if (self->last) {
+        self->last->next = segment;
+    } else {
+        self->head = segment;
+        self->offset_first = offset;
+    }
+    self->last = self->open = segment;
+}
+
+void tail_add(tail_t *self, uint64_t offset, slice_t event)
+{
+    ENSURE(offset == self->offset_next);
+    if (!self->open) {
+        open_segment(self, offset);
+    }
+    tail_segment_t *segment = self->open;
+    if (segment->count == segment->position_capacity) {
+        segment->position_capacity = segment->count ? segment->count * 2 : 64;
+        segment->positions = realloc(segment->positions, segment->position_capacity *
+                                                             sizeof *segment->positions);
+        ENSURE(segment->positions);
+    }
+    ENSURE(segment->bytes.size <= UINT32_MAX);
+    segment->positions[segment->count++] = (uint32_t)segment->bytes.size;
+    buffer_append(&segment->bytes, event.data, event.size);
+    self->bytes += event.size;
+    self->offset_next++;
+}
+
+void tail_seal(tail_t *self, uint64_t lsn_first, uint64_t lsn_next)
+{
+    if (self->open) {
+        self->open->lsn_first = lsn_first;
+        self->open->lsn_next = lsn_next;
+        self->open = NULL;
+    }
+}
+
+void tail_commit(tail_t *self, uint64_t lsn_next)
+{
+    for (const tail_segment_t *segment = self->head; segment && segment != self->open;
+         segment = segment->next) {
+        if (segment->lsn_next > lsn_next) {
+            break;
+        }
+        self->offset_committed = segment->offset_first + segment->count - 1;
+    }
+    while (self->bytes > self->bytes_max && self->head != self->open &&
+           self->head->offset_first + self->head->count - 1 <= self->offset_committed) {
+        free_oldest(self);
+    }
+}
+
+bool tail_covers(const tail_t *self, uint64_t offset)
+{
+    return offset + 1 >= self->offset_first;
+}
+
+static slice_t event_at(const tail_segment_t *segment, uint64_t index)
+{
+    size_t begin = segment->positions[index];
+    size_t end = index + 1 < segment->count ? segment->positions[index + 1] : segment->bytes.size;
+    return slice_of(segment->bytes.data + begin, end - begin);
+}
+
+uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
+                   codec_list_writer_t *list)
+{
+    uint64_t count = 0;
+    size_t bytes = 0;
+    for (const tail_segment_t *segment = self->head; segment; segment = segment->next) {
+        uint64_t end = segment->offset_first + segment->count;
+        if (end <= cursor->offset + 1) {
+            continue;
+        }
+        if (end - 1 > self->offset_committed) {
+            break;
+        }
+        for (uint64_t offset = cursor->offset + 1; offset < end; offset++) {
+            slice_t event = event_at(segment, offset - segment->offset_first);
+            if (count > 0 && bytes + event.size > bytes_max) {
+                return count;
+            }
+            codec_list_add_raw(list, event);
+            bytes += event.size;
+            count++;
+            cursor->offset = offset;
+            cursor->lsn = offset + 1 == end ? segment->lsn_next : segment->lsn_first;
+        }
+    }
+    return count;
+}

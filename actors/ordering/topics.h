@@ -1,0 +1,128 @@
+/* The topics of a node, as the actor `topics` keeps them. Internal to ordering/. */
+#ifndef ORDERING_TOPICS_H
+#define ORDERING_TOPICS_H
+
+#include "actors/journal/journal_messages.h"
+#include "actors/ordering/ordering.h"
+#include "actors/ordering/partition_actor.h"
+#include "runtime/base/json_writer.h"
+#include "runtime/base/map.h"
+
+enum {
+    TOPIC_NAME_MAX = 128,
+    TOPICS_ASK_US = 60000000,
+    TOPICS_RETRY_US = 500000,
+    PRODUCER_NAME_MAX = 128,
+    TOPIC_WAITERS_MAX = 1024,
+};
+
+/* A request that waits for its topic to be ready. */
+typedef struct topic_waiter {
+    capstan_message_t request; /* without its body */
+    uint64_t partitions;       /* topic_ensure: what was asked for; 0: anything */
+    uint64_t sequence;
+    bool created; /* this request made the topic */
+} topic_waiter_t;
+
+typedef struct producer_epoch {
+    uint64_t epoch;
+    size_t size;
+    char name[];
+} producer_epoch_t;
+
+typedef enum topic_phase {
+    TOPIC_MARKING,  /* its mark is on its way to the disk */
+    TOPIC_STARTING, /* its partitions recover */
+    TOPIC_READY,
+    TOPIC_FAILED, /* a partition cannot recover */
+} topic_phase_t;
+
+typedef struct topic {
+    char name[TOPIC_NAME_MAX + 1];
+    uint64_t partitions;
+    uint64_t sequence;
+    topic_phase_t phase;
+    capstan_err_t failed;
+    capstan_ref_t *refs;
+    bool *ready;
+    topic_waiter_t *waiters;
+    size_t waiter_count;
+    map_t producers; /* of producer_epoch_t */
+} topic_t;
+
+/* A mark to be appended to the topics' own stream; one is under way at a time. */
+typedef struct topic_mark_job {
+    struct topic_mark_job *next;
+    topic_t *topic;
+    producer_epoch_t *producer; /* NULL: the topic itself */
+    uint64_t epoch;
+    capstan_message_t request; /* producer_open, without its body */
+} topic_mark_job_t;
+
+/* producer_open: waits until every partition has stored the new epoch. */
+typedef struct fence_job {
+    struct fence_job *next;
+    capstan_message_t request;
+    uint64_t epoch;
+    size_t left;
+    uint64_t asks[256];
+} fence_job_t;
+
+/* ordering_status: gathers the partitions' reports. */
+typedef struct status_job {
+    struct status_job *next;
+    capstan_message_t request;
+    size_t left;
+    size_t count;
+    struct status_part {
+        const topic_t *topic;
+        uint64_t ask;
+        buffer_t report; /* body of partition_report; empty when it did not answer */
+    } *parts;
+} status_job_t;
+
+typedef struct topics {
+    capstan_actor_t *self;
+    const ordering_settings_t *settings;
+    capstan_ref_t journal;
+    capstan_ref_t reader;
+    uint8_t seed[16];
+
+    bool loaded;
+    uint64_t ask; /* of loading, and of the append under way */
+    uint64_t stream;
+    uint64_t epoch;
+    uint64_t lsn_next;
+    uint64_t lsn_read;
+
+    topic_t **list;
+    size_t count;
+    topic_mark_job_t *job_head; /* the first one is under way when `ask` is set */
+    topic_mark_job_t *job_tail;
+    fence_job_t *fences;
+    status_job_t *statuses;
+    capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
+    uint64_t subscription_last;
+    struct group_owner {
+        const topic_t *topic;
+        char group[PARTITION_GROUP_MAX + 1];
+        capstan_ref_t subscription;
+    } *owners;
+    size_t owner_count;
+} topics_t;
+
+/* topics_list.c: finding, making and starting topics. */
+topic_t *topics_find(const topics_t *self, slice_t name);
+bool topic_name_is_valid(slice_t name);
+topic_t *topics_add(topics_t *self, slice_t name, uint64_t partitions, uint64_t sequence);
+void topics_remove(topics_t *self, topic_t *topic);
+void topics_fini(topics_t *self);
+capstan_err_t topic_start(topics_t *self, topic_t *topic);
+producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name);
+
+/* topics_status.c. */
+void status_start(topics_t *self, const capstan_message_t *message);
+bool status_answer(topics_t *self, const capstan_message_t *message);
+void status_fini(topics_t *self);
+
+#endif

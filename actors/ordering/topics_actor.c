@@ -1,0 +1,691 @@
+/* The topics of a node.
+ *
+ * Accepts   topic_ensure, producer_open, subscribe (for peers), topic_resolve, ordering_status,
+ *           topics_settle, partition_ready, down; answers of the journal, its reader and the partitions.
+ * Replies   topic_info, producer_opened, topic_route, ordering_report, done; `subscribed` is replied
+ *           by the subscription that it starts.
+ *
+ * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
+ * commit. A crash loses nothing that was answered.
+ *
+ * A request for a topic whose partitions are recovering waits in the topic. Marks are appended one
+ * at a time: topics are made rarely, and one place to fail is enough. */
+#include "actors/ordering/topics.h"
+
+#include "actors/ordering/ordering_events.h"
+#include "actors/ordering/subscription_actor.h"
+#include "runtime/base/ensure.h"
+#include "runtime/runtime.h"
+#include "runtime/runtime_messages.h"
+#include "runtime/telemetry/log.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void run_job(topics_t *self);
+
+static void ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
+                const void *body)
+{
+    buffer_t bytes = {0};
+    codec_encode(message, body, &bytes);
+    capstan_err_t err = capstan_ask(self->self, target, message->id, buffer_slice(&bytes),
+                                    TOPICS_ASK_US, &self->ask);
+    buffer_fini(&bytes);
+    if (err != CAPSTAN_OK) {
+        self->ask = 0;
+        capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
+    }
+}
+
+static void reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
+                  const void *body)
+{
+    buffer_t bytes = {0};
+    codec_encode(message, body, &bytes);
+    capstan_reply(self->self, request, message->id, buffer_slice(&bytes));
+    buffer_fini(&bytes);
+}
+
+/* --- answering those who wait for a topic ---------------------------------------------------- */
+
+static void reply_route(topics_t *self, const topic_t *topic, const capstan_message_t *request)
+{
+    buffer_t refs = {0};
+    codec_list_writer_t list = codec_list_begin(&refs);
+    for (uint64_t i = 0; i < topic->partitions; i++) {
+        codec_list_add(&list, partition_ref_wire(), &(partition_ref_t){.actor = topic->refs[i]});
+    }
+    codec_list_end(&list);
+    reply(self, request, topic_route_wire(),
+          &(topic_route_t){.topic = slice_text(topic->name), .partitions = buffer_slice(&refs)});
+    buffer_fini(&refs);
+}
+
+static void serve_waiter(topics_t *self, const topic_t *topic, const topic_waiter_t *waiter)
+{
+    if (topic->phase == TOPIC_FAILED) {
+        capstan_reply_error(self->self, &waiter->request, topic->failed, NULL);
+    } else if (waiter->request.message == MESSAGE_topic_resolve) {
+        reply_route(self, topic, &waiter->request);
+    } else if ((waiter->partitions > 0 && waiter->partitions != topic->partitions) ||
+               (waiter->sequence > 0 && waiter->sequence != topic->sequence)) {
+        capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_TOPIC_DIFFERS, NULL);
+    } else {
+        reply(self, &waiter->request, topic_info_wire(),
+              &(topic_info_t){.topic = slice_text(topic->name),
+                              .partitions = topic->partitions,
+                              .sequence = topic->sequence,
+                              .created = waiter->created});
+    }
+}
+
+static void serve_waiters(topics_t *self, topic_t *topic)
+{
+    for (size_t i = 0; i < topic->waiter_count; i++) {
+        serve_waiter(self, topic, &topic->waiters[i]);
+    }
+    topic->waiter_count = 0;
+}
+
+static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waiter)
+{
+    if (topic->phase == TOPIC_READY || topic->phase == TOPIC_FAILED) {
+        serve_waiter(self, topic, waiter);
+        return;
+    }
+    if (topic->waiter_count == TOPIC_WAITERS_MAX) {
+        capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_UNAVAILABLE, NULL);
+        return;
+    }
+    topic->waiters =
+        realloc(topic->waiters, (topic->waiter_count + 1) * sizeof *topic->waiters);
+    ENSURE(topic->waiters);
+    topic->waiters[topic->waiter_count] = *waiter;
+    topic->waiters[topic->waiter_count++].request.body = (slice_t){0};
+}
+
+static void serve_settler(topics_t *self)
+{
+    if (self->settler.kind == 0 || !self->loaded) {
+        return;
+    }
+    capstan_err_t failed = CAPSTAN_OK;
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->list[i]->phase == TOPIC_FAILED) {
+            failed = self->list[i]->failed;
+        } else if (self->list[i]->phase != TOPIC_READY) {
+            return;
+        }
+    }
+    if (failed != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &self->settler, failed, NULL);
+    } else {
+        capstan_reply(self->self, &self->settler, MESSAGE_done, (slice_t){0});
+    }
+    self->settler.kind = 0;
+}
+
+static void start(topics_t *self, topic_t *topic)
+{
+    capstan_err_t err = topic_start(self, topic);
+    if (err != CAPSTAN_OK) {
+        topic->phase = TOPIC_FAILED;
+        topic->failed = err;
+        serve_waiters(self, topic);
+    }
+}
+
+static void on_ready(topics_t *self, const capstan_message_t *message)
+{
+    partition_ready_t ready;
+    if (codec_decode(partition_ready_wire(), message->body, &ready, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        topic_t *topic = self->list[i];
+        if (ready.partition >= topic->partitions ||
+            !capstan_ref_equal(topic->refs[ready.partition], message->sender)) {
+            continue;
+        }
+        topic->ready[ready.partition] = ready.error == 0;
+        bool all = true;
+        for (uint64_t k = 0; k < topic->partitions; k++) {
+            all = all && topic->ready[k];
+        }
+        if (ready.error > 0) {
+            topic->phase = TOPIC_FAILED;
+            topic->failed = (capstan_err_t)ready.error;
+        } else if (all) {
+            topic->phase = TOPIC_READY;
+        }
+        if (all || ready.error > 0) {
+            serve_waiters(self, topic);
+            serve_settler(self);
+        }
+        return;
+    }
+}
+
+/* --- marks ----------------------------------------------------------------------------------- */
+
+static void add_job(topics_t *self, const topic_mark_job_t *job)
+{
+    topic_mark_job_t *copy = malloc(sizeof *copy);
+    ENSURE(copy);
+    *copy = *job;
+    copy->next = NULL;
+    if (self->job_tail) {
+        self->job_tail->next = copy;
+    } else {
+        self->job_head = copy;
+    }
+    self->job_tail = copy;
+    if (self->ask == 0) {
+        run_job(self);
+    }
+}
+
+static void run_job(topics_t *self)
+{
+    const topic_mark_job_t *job = self->job_head;
+    if (!job || !self->loaded) {
+        return;
+    }
+    const topic_t *topic = job->topic;
+    buffer_t data = {0};
+    uint64_t kind = RECORD_topic_mark;
+    if (job->producer) {
+        kind = RECORD_epoch_mark;
+        codec_encode(
+            epoch_mark_wire(),
+            &(epoch_mark_t){.topic = slice_text(topic->name),
+                            .producer = slice_of(job->producer->name, job->producer->size),
+                            .producer_epoch = job->epoch},
+            &data);
+    } else {
+        codec_encode(topic_mark_wire(),
+                     &(topic_mark_t){.topic = slice_text(topic->name),
+                                     .partitions = topic->partitions,
+                                     .sequence = topic->sequence},
+                     &data);
+    }
+    buffer_t records = {0};
+    codec_list_writer_t list = codec_list_begin(&records);
+    codec_list_add(&list, journal_record_wire(),
+                   &(journal_record_t){.kind = kind, .data = buffer_slice(&data)});
+    codec_list_end(&list);
+    ask(self, self->journal, journal_append_wire(),
+        &(journal_append_t){.stream = self->stream,
+                            .epoch = self->epoch,
+                            .lsn = self->lsn_next,
+                            .records = buffer_slice(&records)});
+    buffer_fini(&records);
+    buffer_fini(&data);
+}
+
+static void fence_partitions(topics_t *self, const topic_mark_job_t *job)
+{
+    fence_job_t *fence = calloc(1, sizeof *fence);
+    ENSURE(fence);
+    fence->request = job->request;
+    fence->epoch = job->epoch;
+    buffer_t body = {0};
+    codec_encode(
+        partition_epoch_wire(),
+        &(partition_epoch_t){.producer = slice_of(job->producer->name, job->producer->size),
+                             .producer_epoch = job->epoch},
+        &body);
+    for (uint64_t i = 0; i < job->topic->partitions; i++) {
+        if (capstan_ask(self->self, job->topic->refs[i], MESSAGE_partition_epoch,
+                        buffer_slice(&body), TOPICS_ASK_US, &fence->asks[i]) == CAPSTAN_OK) {
+            fence->left++;
+        }
+    }
+    buffer_fini(&body);
+    if (fence->left < job->topic->partitions) {
+        capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
+        free(fence);
+        return;
+    }
+    fence->next = self->fences;
+    self->fences = fence;
+}
+
+static bool fence_answer(topics_t *self, const capstan_message_t *message)
+{
+    for (fence_job_t **link = &self->fences, *fence; (fence = *link); link = &fence->next) {
+        size_t i = 0;
+        while (i < 256 && fence->asks[i] != message->correlation) {
+            i++;
+        }
+        if (i == 256) {
+            continue;
+        }
+        fence->asks[i] = 0;
+        bool refused = message->kind == CAPSTAN_KIND_ERROR;
+        if (refused) {
+            capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
+        } else if (--fence->left == 0) {
+            reply(self, &fence->request, producer_opened_wire(),
+                  &(producer_opened_t){.producer_epoch = fence->epoch});
+        }
+        if (refused || fence->left == 0) {
+            *link = fence->next;
+            free(fence);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void finish_job(topics_t *self, capstan_err_t err)
+{
+    topic_mark_job_t *job = self->job_head;
+    self->job_head = job->next;
+    if (!self->job_head) {
+        self->job_tail = NULL;
+    }
+    if (err == CAPSTAN_OK && job->producer) {
+        job->producer->epoch = job->epoch;
+        fence_partitions(self, job);
+    } else if (err == CAPSTAN_OK) {
+        start(self, job->topic);
+    } else if (job->producer) {
+        capstan_reply_error(self->self, &job->request, err, NULL);
+    } else {
+        job->topic->phase = TOPIC_FAILED;
+        job->topic->failed = err;
+        serve_waiters(self, job->topic);
+        topics_remove(self, job->topic);
+    }
+    free(job);
+}
+
+/* --- loading --------------------------------------------------------------------------------- */
+
+static void open_stream(topics_t *self)
+{
+    ask(self, self->journal, stream_open_wire(),
+        &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text("topics")});
+}
+
+static capstan_err_t load_record(topics_t *self, const journal_record_t *record)
+{
+    topic_mark_t mark;
+    epoch_mark_t epoch;
+    if (record->kind == RECORD_topic_mark &&
+        codec_decode(topic_mark_wire(), record->data, &mark, NULL) == CAPSTAN_OK &&
+        topic_name_is_valid(mark.topic) && mark.partitions >= 1 &&
+        mark.partitions <= SUBSCRIPTION_PARTITIONS_MAX) {
+        if (!topics_find(self, mark.topic)) {
+            topics_add(self, mark.topic, mark.partitions, mark.sequence);
+        }
+        return CAPSTAN_OK;
+    }
+    if (record->kind == RECORD_epoch_mark &&
+        codec_decode(epoch_mark_wire(), record->data, &epoch, NULL) == CAPSTAN_OK) {
+        topic_t *topic = topics_find(self, epoch.topic);
+        if (topic) {
+            topic_producer(self, topic, epoch.producer)->epoch = epoch.producer_epoch;
+            return CAPSTAN_OK;
+        }
+    }
+    return CAPSTAN_E_STORE_CORRUPT;
+}
+
+static void read_on(topics_t *self)
+{
+    if (self->lsn_read < self->lsn_next) {
+        ask(self, self->reader, journal_read_wire(),
+            &(journal_read_t){.stream = self->stream,
+                              .lsn = self->lsn_read,
+                              .bytes_max = PARTITION_READ_BYTES});
+        return;
+    }
+    self->loaded = true;
+    for (size_t i = 0; i < self->count; i++) {
+        start(self, self->list[i]);
+    }
+    serve_settler(self);
+    run_job(self);
+}
+
+static capstan_err_t on_records(topics_t *self, const capstan_message_t *message)
+{
+    journal_records_t records;
+    codec_list_t list;
+    journal_record_t record;
+    capstan_err_t err = codec_decode(journal_records_wire(), message->body, &records, NULL);
+    err = err ? err : codec_list_open(journal_record_wire(), records.records, &list);
+    while (err == CAPSTAN_OK && codec_list_next(&list, &record)) {
+        err = load_record(self, &record);
+    }
+    if (err != CAPSTAN_OK || list.fault.err != CAPSTAN_OK || records.lsn_next <= records.lsn) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    self->lsn_read = records.lsn_next;
+    read_on(self);
+    return CAPSTAN_OK;
+}
+
+/* Also after a refused append: where the stream stands is asked anew. */
+static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
+{
+    stream_opened_t opened;
+    capstan_err_t err = codec_decode(stream_opened_wire(), message->body, &opened, NULL);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    self->stream = opened.stream;
+    self->epoch = opened.epoch;
+    self->lsn_next = opened.lsn_next;
+    if (self->loaded) {
+        run_job(self);
+    } else {
+        self->lsn_read = self->lsn_read ? self->lsn_read : opened.lsn_first;
+        read_on(self);
+    }
+    return CAPSTAN_OK;
+}
+
+static void on_own_answer(topics_t *self, const capstan_message_t *message)
+{
+    journal_appended_t appended;
+    capstan_err_t err = CAPSTAN_E_INTERNAL;
+    self->ask = 0;
+    if (message->kind == CAPSTAN_KIND_ERROR) {
+        err = message_failure(message);
+    } else if (message->message == MESSAGE_stream_opened) {
+        err = on_opened(self, message);
+    } else if (message->message == MESSAGE_journal_records) {
+        err = on_records(self, message);
+    } else if (message->message == MESSAGE_journal_appended) {
+        err = codec_decode(journal_appended_wire(), message->body, &appended, NULL);
+        self->lsn_next = err == CAPSTAN_OK ? appended.lsn_next : self->lsn_next;
+    }
+    if (self->loaded && self->job_head && message->message != MESSAGE_stream_opened &&
+        message->message != MESSAGE_journal_records) {
+        finish_job(self, err);
+    }
+    if (err == CAPSTAN_E_STORE_CORRUPT) {
+        LOG(ordering, topics_damaged, log_error(err));
+        capstan_actor_exit(self->self, err);
+    } else if (err != CAPSTAN_OK) {
+        open_stream(self);
+    } else if (self->ask == 0) {
+        run_job(self);
+    }
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+static void on_ensure(topics_t *self, const capstan_message_t *message)
+{
+    topic_ensure_t request;
+    capstan_err_t err = codec_decode(topic_ensure_wire(), message->body, &request, NULL);
+    const char *text = NULL;
+    if (err == CAPSTAN_OK && !topic_name_is_valid(request.topic)) {
+        err = CAPSTAN_E_INVALID;
+        text = "topic: 1 to 128 letters, digits, dots, dashes and underscores";
+    } else if (err == CAPSTAN_OK && request.partitions > SUBSCRIPTION_PARTITIONS_MAX) {
+        err = CAPSTAN_E_INVALID;
+        text = "partitions: 1 to 256";
+    } else if (err == CAPSTAN_OK && request.sequence > SEQUENCE_ARRIVAL) {
+        err = CAPSTAN_E_INVALID;
+        text = "sequence: 1 (producer) or 2 (arrival)";
+    }
+    topic_t *topic = err == CAPSTAN_OK ? topics_find(self, request.topic) : NULL;
+    if (err == CAPSTAN_OK && !topic && self->count >= self->settings->topics_max) {
+        err = CAPSTAN_E_LIMIT;
+        text = "ordering.topics_max topics exist: raise it, or use an existing topic";
+    }
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, text);
+        return;
+    }
+    topic_waiter_t waiter = {.request = *message,
+                             .partitions = request.partitions,
+                             .sequence = request.sequence,
+                             .created = !topic};
+    if (topic) {
+        wait_for(self, topic, &waiter);
+        return;
+    }
+    topic = topics_add(self, request.topic,
+                       request.partitions ? request.partitions : self->settings->partitions,
+                       request.sequence ? request.sequence : SEQUENCE_ARRIVAL);
+    wait_for(self, topic, &waiter);
+    add_job(self, &(topic_mark_job_t){.topic = topic});
+}
+
+static topic_t *existing(topics_t *self, const capstan_message_t *message, slice_t name)
+{
+    topic_t *topic = topics_find(self, name);
+    if (!topic) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+    }
+    return topic;
+}
+
+static void on_resolve(topics_t *self, const capstan_message_t *message)
+{
+    topic_resolve_t request;
+    if (codec_decode(topic_resolve_wire(), message->body, &request, NULL) != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_MALFORMED, NULL);
+        return;
+    }
+    topic_t *topic = existing(self, message, request.topic);
+    if (topic) {
+        wait_for(self, topic, &(topic_waiter_t){.request = *message});
+    }
+}
+
+static topic_t *ready_topic(topics_t *self, const capstan_message_t *message, slice_t name)
+{
+    topic_t *topic = existing(self, message, name);
+    if (topic && topic->phase != TOPIC_READY) {
+        capstan_err_t err =
+            topic->phase == TOPIC_FAILED ? topic->failed : CAPSTAN_E_UNAVAILABLE;
+        capstan_reply_error(self->self, message, err, NULL);
+        return NULL;
+    }
+    return topic;
+}
+
+static void on_producer_open(topics_t *self, const capstan_message_t *message)
+{
+    producer_open_t request;
+    capstan_err_t err = codec_decode(producer_open_wire(), message->body, &request, NULL);
+    if (err == CAPSTAN_OK && (request.producer.size == 0 ||
+                              request.producer.size > PRODUCER_NAME_MAX)) {
+        err = CAPSTAN_E_INVALID;
+    }
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, "producer: 1 to 128 bytes of UTF-8");
+        return;
+    }
+    topic_t *topic = ready_topic(self, message, request.topic);
+    if (!topic) {
+        return;
+    }
+    producer_epoch_t *producer = topic_producer(self, topic, request.producer);
+    if (producer->epoch > 0 && !request.take_over) {
+        reply(self, message, producer_opened_wire(),
+              &(producer_opened_t){.producer_epoch = producer->epoch});
+        return;
+    }
+    uint64_t epoch = producer->epoch + 1;
+    for (const topic_mark_job_t *job = self->job_head; job; job = job->next) {
+        epoch = job->producer == producer && job->epoch >= epoch ? job->epoch + 1 : epoch;
+    }
+    topic_mark_job_t job = {
+        .topic = topic, .producer = producer, .epoch = epoch, .request = *message};
+    job.request.body = (slice_t){0};
+    add_job(self, &job);
+}
+
+static void on_subscribe(topics_t *self, const capstan_message_t *message)
+{
+    subscribe_t request;
+    capstan_err_t err = codec_decode(subscribe_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK || request.group.size > PARTITION_GROUP_MAX) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
+                            "group: at most 128 bytes of UTF-8");
+        return;
+    }
+    const topic_t *topic = ready_topic(self, message, request.topic);
+    if (!topic) {
+        return;
+    }
+    for (size_t i = 0; i < self->owner_count && request.group.size > 0; i++) {
+        if (self->owners[i].topic == topic &&
+            slice_equal(slice_text(self->owners[i].group), request.group)) {
+            capstan_reply_error(self->self, message, CAPSTAN_E_GROUP_BUSY, NULL);
+            return;
+        }
+    }
+    capstan_ref_t ref;
+    err = capstan_spawn(
+        self->self, &subscription_behaviour,
+        &(capstan_spawn_options_t){
+            .argument = &(subscription_arguments_t){.number = ++self->subscription_last,
+                                                    .subscribe = &request,
+                                                    .request = message,
+                                                    .partitions = topic->refs,
+                                                    .partition_count = topic->partitions}},
+        &ref);
+    err = err ? err : capstan_monitor(self->self, ref);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    if (request.group.size > 0) {
+        self->owners =
+            realloc(self->owners, (self->owner_count + 1) * sizeof *self->owners);
+        ENSURE(self->owners);
+        struct group_owner *owner = &self->owners[self->owner_count++];
+        *owner = (struct group_owner){.topic = topic, .subscription = ref};
+        memcpy(owner->group, request.group.data, request.group.size);
+    }
+}
+
+/* A subscription has ended, or a partition has failed: a failed partition is started again, and
+ * rebuilds itself from the store. */
+static void on_down(topics_t *self, const capstan_message_t *message)
+{
+    down_t down;
+    if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    for (size_t i = 0; i < self->owner_count; i++) {
+        if (capstan_ref_equal(self->owners[i].subscription, down.actor)) {
+            self->owners[i] = self->owners[--self->owner_count];
+            return;
+        }
+    }
+    for (size_t i = 0; i < self->count; i++) {
+        topic_t *topic = self->list[i];
+        for (uint64_t k = 0; k < topic->partitions; k++) {
+            if (capstan_ref_equal(topic->refs[k], down.actor)) {
+                topic->refs[k] = (capstan_ref_t){0};
+                topic->ready[k] = false;
+                start(self, topic);
+                return;
+            }
+        }
+    }
+}
+
+/* --- the actor ------------------------------------------------------------------------------- */
+
+static void on_request(topics_t *self, const capstan_message_t *message)
+{
+    if (message->message == MESSAGE_topics_settle) {
+        self->settler = *message;
+        self->settler.body = (slice_t){0};
+        serve_settler(self);
+    } else if (!self->loaded) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+    } else if (message->message == MESSAGE_topic_ensure) {
+        on_ensure(self, message);
+    } else if (message->message == MESSAGE_topic_resolve) {
+        on_resolve(self, message);
+    } else if (message->message == MESSAGE_producer_open) {
+        on_producer_open(self, message);
+    } else if (message->message == MESSAGE_subscribe) {
+        on_subscribe(self, message);
+    } else if (message->message == MESSAGE_ordering_status) {
+        status_start(self, message);
+    } else {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+    }
+}
+
+static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
+{
+    topics_t *self = capstan_actor_state(actor);
+    if (message->kind == CAPSTAN_KIND_REQUEST) {
+        on_request(self, message);
+    } else if (message->message == MESSAGE_partition_ready) {
+        on_ready(self, message);
+    } else if (message->message == MESSAGE_down) {
+        on_down(self, message);
+    } else if (self->ask > 0 && message->correlation == self->ask) {
+        on_own_answer(self, message);
+    } else if (!fence_answer(self, message)) {
+        (void)status_answer(self, message);
+    }
+    return CAPSTAN_OK;
+}
+
+static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
+{
+    (void)number;
+    (void)cookie;
+    topics_t *self = capstan_actor_state(actor);
+    if (self->ask == 0) {
+        open_stream(self);
+    }
+}
+
+static capstan_err_t init(capstan_actor_t *actor, void *argument)
+{
+    const topics_arguments_t *arguments = argument;
+    topics_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    capstan_actor_set_state(actor, self);
+    self->self = actor;
+    self->settings = arguments->settings;
+    self->journal = arguments->journal;
+    self->reader = arguments->reader;
+    randombytes_buf(self->seed, sizeof self->seed);
+    open_stream(self);
+    return CAPSTAN_OK;
+}
+
+static void destroy(capstan_actor_t *actor)
+{
+    topics_t *self = capstan_actor_state(actor);
+    if (!self) {
+        return;
+    }
+    while (self->job_head) {
+        topic_mark_job_t *job = self->job_head;
+        self->job_head = job->next;
+        free(job);
+    }
+    while (self->fences) {
+        fence_job_t *fence = self->fences;
+        self->fences = fence->next;
+        free(fence);
+    }
+    status_fini(self);
+    topics_fini(self);
+    free(self->owners);
+    free(self);
+}
+
+const capstan_behaviour_t topics_behaviour = {
+    .name = "topics", .init = init, .receive = receive, .timer = timer, .destroy = destroy};

@@ -1,0 +1,124 @@
+/* The list of topics, their partitions' actors, and the producers' epochs. */
+#include "actors/ordering/topics.h"
+
+#include "runtime/base/ensure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+topic_t *topics_find(const topics_t *self, slice_t name)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (slice_equal(slice_text(self->list[i]->name), name)) {
+            return self->list[i];
+        }
+    }
+    return NULL;
+}
+
+bool topic_name_is_valid(slice_t name)
+{
+    const char *text = name.data;
+    for (size_t i = 0; i < name.size; i++) {
+        bool letter = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z');
+        bool digit = text[i] >= '0' && text[i] <= '9';
+        if (!letter && !digit && !strchr("._-", text[i])) {
+            return false;
+        }
+    }
+    return name.size > 0 && name.size <= TOPIC_NAME_MAX;
+}
+
+topic_t *topics_add(topics_t *self, slice_t name, uint64_t partitions, uint64_t sequence)
+{
+    topic_t *topic = calloc(1, sizeof *topic);
+    ENSURE(topic && name.size <= TOPIC_NAME_MAX);
+    memcpy(topic->name, name.data, name.size);
+    topic->partitions = partitions;
+    topic->sequence = sequence;
+    topic->refs = calloc(partitions, sizeof *topic->refs);
+    topic->ready = calloc(partitions, sizeof *topic->ready);
+    self->list = realloc(self->list, (self->count + 1) * sizeof(topic_t *));
+    ENSURE(topic->refs && topic->ready && self->list);
+    self->list[self->count++] = topic;
+    return topic;
+}
+
+static void free_topic(topic_t *topic)
+{
+    size_t position = 0;
+    for (void *producer; (producer = map_next(&topic->producers, &position));) {
+        free(producer);
+    }
+    map_fini(&topic->producers);
+    free(topic->refs);
+    free(topic->ready);
+    free(topic->waiters);
+    free(topic);
+}
+
+void topics_remove(topics_t *self, topic_t *topic)
+{
+    size_t place = 0;
+    while (self->list[place] != topic) {
+        place++;
+    }
+    self->list[place] = self->list[--self->count];
+    free_topic(topic);
+}
+
+void topics_fini(topics_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        free_topic(self->list[i]);
+    }
+    free(self->list);
+}
+
+capstan_err_t topic_start(topics_t *self, topic_t *topic)
+{
+    topic->phase = TOPIC_STARTING;
+    for (uint64_t i = 0; i < topic->partitions; i++) {
+        if (!capstan_ref_is_null(topic->refs[i])) {
+            continue;
+        }
+        capstan_err_t err =
+            capstan_spawn(self->self, &partition_behaviour,
+                          &(capstan_spawn_options_t){
+                              .argument = &(partition_arguments_t){
+                                  .topic = topic->name,
+                                  .index = i,
+                                  .mode = (sequence_mode_t)topic->sequence,
+                                  .settings = self->settings,
+                                  .topics = capstan_actor_ref(self->self),
+                                  .journal = self->journal,
+                                  .reader = self->reader,
+                              }},
+                          &topic->refs[i]);
+        err = err ? err : capstan_monitor(self->self, topic->refs[i]);
+        if (err != CAPSTAN_OK) {
+            return err;
+        }
+    }
+    return CAPSTAN_OK;
+}
+
+static bool has_name(const void *value, const void *wanted)
+{
+    const producer_epoch_t *producer = value;
+    return slice_equal(slice_of(producer->name, producer->size), *(const slice_t *)wanted);
+}
+
+producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name)
+{
+    uint64_t hash = siphash13(self->seed, 0, name);
+    producer_epoch_t *producer = map_find(&topic->producers, hash, has_name, &name);
+    if (!producer) {
+        producer = calloc(1, sizeof *producer + name.size);
+        ENSURE(producer);
+        producer->size = name.size;
+        memcpy(producer->name, name.data, name.size);
+        map_add(&topic->producers, hash, producer);
+    }
+    return producer;
+}

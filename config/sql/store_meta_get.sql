@@ -1,0 +1,1 @@
+SELECT format, node, boot FROM meta WHERE id = 1

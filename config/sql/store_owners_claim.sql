@@ -1,0 +1,1 @@
+UPDATE owners SET node = ?1, epoch = epoch + 1

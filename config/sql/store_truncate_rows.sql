@@ -1,0 +1,5 @@
+DELETE FROM log WHERE id IN (
+    SELECT log.id
+    FROM span CROSS JOIN log ON log.segment = span.segment AND log.stream = span.stream
+    WHERE span.stream = ?1 AND span.lsn < ?2 AND log.lsn + log.count <= ?2
+)

@@ -1,0 +1,214 @@
+#include "node/assembly.h"
+
+#include "actors/journal/journal.h"
+#include "actors/ordering/ordering.h"
+#include "actors/ordering/ordering_messages.h"
+#include "brokers/gateway/gateway.h"
+#include "node/node_events.h"
+#include "node/status_actor.h"
+#include "node/tables.h"
+#include "runtime/base/ensure.h"
+#include "runtime/telemetry/log.h"
+#include "runtime/wire/schema.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RECOVERY_US = 600 * 1000000 };
+
+struct assembly {
+    assembly_settings_t settings;
+    capstan_node_t *node;
+    store_t *store; /* until the journal takes it over */
+    store_t *reader_store;
+    store_identity_t identity;
+    buffer_t schema; /* the answer to `describe` */
+    capstan_ref_t journal;
+    capstan_ref_t reader;
+    capstan_ref_t topics;
+    capstan_ref_t status;
+    capstan_ref_t gateway;
+    gateway_arguments_t gateway_arguments;
+};
+
+static capstan_err_t explain(capstan_err_t err, const char *what, char *ret_text, size_t text_size)
+{
+    if (err != CAPSTAN_OK && ret_text) {
+        snprintf(ret_text, text_size, "%s: %s. %s", what, capstan_err_text(err),
+                 capstan_err_remedy(err));
+    }
+    return err;
+}
+
+static capstan_err_t open_store(assembly_t *self, char *ret_text, size_t text_size)
+{
+    const journal_settings_t *settings = self->settings.journal;
+    store_options_t options = {.path = settings->path,
+                               .checkpoint_bytes = settings->checkpoint_bytes};
+    capstan_err_t err = store_open(&options, &self->store, ret_text, text_size);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    uint64_t random;
+    randombytes_buf(&random, sizeof random);
+    err = store_claim(self->store, random, slice_text(self->settings.node->name), &self->identity);
+    if (err != CAPSTAN_OK) {
+        return explain(err, settings->path, ret_text, text_size);
+    }
+    options.read_only = true;
+    return store_open(&options, &self->reader_store, ret_text, text_size);
+}
+
+static capstan_err_t start_node(assembly_t *self)
+{
+    const runtime_settings_t *settings = self->settings.runtime;
+    return capstan_node_new(
+        &(capstan_node_options_t){
+            .id = self->identity.node,
+            .boot = self->identity.boot,
+            .mailbox_messages = (uint32_t)settings->mailbox_messages,
+            .mailbox_bytes = settings->mailbox_bytes,
+            .spin_us = (uint32_t)settings->spin_us,
+            .strict_wire = settings->strict_wire,
+        },
+        &self->node);
+}
+
+static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviour,
+                           const char *cell, void *argument, capstan_ref_t *ret_ref)
+{
+    return capstan_node_spawn(self->node, behaviour,
+                              &(capstan_spawn_options_t){.cell = cell, .argument = argument},
+                              ret_ref);
+}
+
+static capstan_err_t start_journal(assembly_t *self)
+{
+    journal_arguments_t writer = {.store = self->store,
+                                  .commit_bytes_max = self->settings.journal->commit_bytes_max};
+    journal_reader_arguments_t reader = {.store = self->reader_store};
+    capstan_err_t err = spawn(self, &journal_behaviour, "journal", &writer, &self->journal);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    self->store = NULL;
+    err = spawn(self, &journal_reader_behaviour, "journal-reader", &reader, &self->reader);
+    if (err == CAPSTAN_OK) {
+        self->reader_store = NULL;
+    }
+    return err;
+}
+
+static capstan_err_t start_ordering(assembly_t *self)
+{
+    topics_arguments_t arguments = {
+        .settings = self->settings.ordering, .journal = self->journal, .reader = self->reader};
+    capstan_err_t err = spawn(self, &topics_behaviour, "ordering", &arguments, &self->topics);
+    void *body;
+    size_t size;
+    if (err == CAPSTAN_OK) {
+        err = capstan_node_ask(self->node, self->topics, MESSAGE_topics_settle, (slice_t){0},
+                               RECOVERY_US, &body, &size);
+    }
+    if (err == CAPSTAN_OK) {
+        free(body);
+    }
+    return err;
+}
+
+static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text_size)
+{
+    size_t count;
+    const wire_table_t *const *tables = node_tables(&count);
+    schema_print(tables, count, SCHEMA_JSON, &self->schema);
+    status_arguments_t status = {.name = self->settings.node->name,
+                                 .topics = self->topics,
+                                 .journal = self->journal,
+                                 .gateway = &self->gateway};
+    capstan_err_t err = spawn(self, &status_behaviour, "gateway", &status, &self->status);
+    if (err != CAPSTAN_OK) {
+        return explain(err, "status", ret_text, text_size);
+    }
+    self->gateway_arguments = (gateway_arguments_t){
+        .settings = self->settings.gateway,
+        .event_bytes_max = self->settings.ordering->event_bytes_max,
+        .topics = self->topics,
+        .status = self->status,
+        .describe = buffer_slice(&self->schema),
+    };
+    err = spawn(self, &gateway_behaviour, "gateway", &self->gateway_arguments, &self->gateway);
+    if (err != CAPSTAN_OK && ret_text) {
+        snprintf(ret_text, text_size, "%s", self->gateway_arguments.error_text);
+    }
+    return err;
+}
+
+static void free_assembly(assembly_t *self)
+{
+    store_close(&self->reader_store);
+    store_close(&self->store);
+    buffer_fini(&self->schema);
+    free(self);
+}
+
+capstan_err_t assembly_start(const assembly_settings_t *settings, assembly_t **ret_assembly,
+                             char *ret_text, size_t text_size)
+{
+    if (sodium_init() < 0) {
+        return explain(CAPSTAN_E_SYSTEM, "libsodium", ret_text, text_size);
+    }
+    assembly_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    self->settings = *settings;
+    capstan_err_t err = open_store(self, ret_text, text_size);
+    if (err == CAPSTAN_OK) {
+        err = explain(start_node(self), "runtime", ret_text, text_size);
+    }
+    if (err == CAPSTAN_OK) {
+        err = explain(start_journal(self), settings->journal->path, ret_text, text_size);
+    }
+    if (err == CAPSTAN_OK) {
+        err = explain(start_ordering(self), settings->journal->path, ret_text, text_size);
+    }
+    if (err == CAPSTAN_OK) {
+        err = start_gateway(self, ret_text, text_size);
+    }
+    if (err != CAPSTAN_OK) {
+        (void)!assembly_stop(&self);
+        return err;
+    }
+    *ret_assembly = self;
+    return CAPSTAN_OK;
+}
+
+const char *assembly_endpoint(const assembly_t *self)
+{
+    return self->gateway_arguments.endpoint;
+}
+
+capstan_node_t *assembly_node(const assembly_t *self)
+{
+    return self->node;
+}
+
+static void log_late(void *context, const char *name)
+{
+    (void)context;
+    LOG(node, stop_late, log_string("name", name));
+}
+
+capstan_err_t assembly_stop(assembly_t **self_p)
+{
+    assembly_t *self = *self_p;
+    if (!self) {
+        return CAPSTAN_OK;
+    }
+    int64_t timeout_us = (int64_t)self->settings.node->stop_timeout_ms * 1000;
+    capstan_err_t err = capstan_node_stop(&self->node, timeout_us, log_late, NULL);
+    if (err == CAPSTAN_OK) {
+        free_assembly(self);
+        *self_p = NULL;
+    }
+    return err;
+}

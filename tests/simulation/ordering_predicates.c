@@ -1,0 +1,525 @@
+#include "tests/simulation/ordering_predicates.h"
+
+typedef unsigned long long ull;
+
+/* ---- the log, decoded ---- */
+
+typedef struct record {
+    uint32_t kind;
+    uint32_t producer;
+    uint32_t key;
+    uint64_t sequence;
+    uint64_t epoch;
+    uint64_t offset; /* 0: held */
+    int64_t taken_us;
+    uint64_t hash;
+    size_t size;
+    bool intact; /* the payload is what the identity says */
+} record_t;
+
+/* What the log says about one identity; lsn 0: nothing. */
+typedef struct identity {
+    uint64_t lsn_first;
+    uint64_t lsn_accepted;
+    int64_t taken_us;
+    size_t size;
+} identity_t;
+
+typedef struct model {
+    const world_t *world;
+    record_t *records; /* record of lsn n is records[n - 1] */
+    size_t count;
+    identity_t *identities;
+    size_t base[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX];
+    uint64_t accepted[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX];
+} model_t;
+
+static identity_t *find(const model_t *model, uint32_t producer, uint32_t key, uint64_t sequence)
+{
+    ENSURE(sequence <= model->world->sources[producer].key_last[key]);
+    return &model->identities[model->base[producer][key] + sequence];
+}
+
+static record_t decode(const disk_record_t *from)
+{
+    record_t record = {.kind = from->kind, .size = from->size};
+    slice_t data = slice_of(from->data, from->size);
+    if (from->kind == RECORD_event) {
+        event_t event;
+        ENSURE(codec_decode(event_wire(), data, &event, NULL) == CAPSTAN_OK);
+        record.producer = world_index(event.producer);
+        record.key = world_index(event.key);
+        record.sequence = event.sequence;
+        record.epoch = event.producer_epoch;
+        record.offset = event.offset;
+        record.taken_us = event.accepted_us;
+        record.hash = world_hash(data);
+        uint8_t payload[256];
+        size_t size = world_payload(record.producer, record.key, record.sequence, payload);
+        record.intact = slice_equal(event.payload, slice_of(payload, size)) &&
+                        event.time_us == (int64_t)event.sequence;
+    } else if (from->kind == RECORD_producer_mark) {
+        producer_mark_t mark;
+        ENSURE(codec_decode(producer_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
+        record.producer = world_index(mark.producer);
+        record.epoch = mark.producer_epoch;
+    }
+    return record;
+}
+
+static void model_init(model_t *model, const world_t *world)
+{
+    const disk_t *disk = &world->disk;
+    *model = (model_t){.world = world, .count = disk->count};
+    size_t size = 0;
+    for (uint32_t producer = 0; producer < world->source_count; producer++) {
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            model->base[producer][key] = size;
+            size += world->sources[producer].key_last[key] + 1;
+        }
+    }
+    model->identities = calloc(size, sizeof *model->identities);
+    model->records = calloc(disk->count + 1, sizeof *model->records);
+    ENSURE(model->identities && model->records);
+    for (size_t i = 0; i < disk->count; i++) {
+        record_t record = decode(&disk->log[i]);
+        model->records[i] = record;
+        if (record.kind != RECORD_event) {
+            continue;
+        }
+        identity_t *identity = find(model, record.producer, record.key, record.sequence);
+        if (identity->lsn_first == 0) {
+            identity->lsn_first = i + 1;
+            identity->taken_us = record.taken_us;
+            identity->size = record.size;
+        }
+        if (record.offset > 0 && identity->lsn_accepted == 0) {
+            identity->lsn_accepted = i + 1;
+        }
+    }
+    for (uint32_t producer = 0; producer < world->source_count; producer++) {
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            uint64_t *accepted = &model->accepted[producer][key];
+            while (*accepted < world->sources[producer].key_last[key] &&
+                   find(model, producer, key, *accepted + 1)->lsn_accepted > 0) {
+                ++*accepted;
+            }
+        }
+    }
+}
+
+static void model_fini(model_t *model)
+{
+    free(model->records);
+    free(model->identities);
+}
+
+/* ---- messages ---- */
+
+/* sent = delivered + dropped + in flight, in flight found by walking the queues. */
+static void predicate_M1(world_t *world)
+{
+    for (uint32_t slot = 0; slot < simulation_actor_count(world->simulation); slot++) {
+        mailbox_account_t account = simulation_account(world->simulation, slot);
+        uint64_t in_flight = account.queued + simulation_in_transport(world->simulation, slot);
+        if (account.sent != account.delivered + account.dropped_all + in_flight) {
+            world_fail(world, "M1", "actor %u: sent %llu, delivered %llu, dropped %llu, in flight %llu",
+                       slot, (ull)account.sent, (ull)account.delivered, (ull)account.dropped_all,
+                       (ull)in_flight);
+        }
+    }
+}
+
+/* From one sender to one receiver in the order sent, or not at all. */
+static void predicate_M3(world_t *world)
+{
+    enum { SLOTS = 64 };
+    uint64_t last[SLOTS][SLOTS] = {{0}};
+    for (size_t i = 0; i < world->history.passage_count; i++) {
+        const passage_t *passage = &world->history.passages[i];
+        if (passage->ordinal <= last[passage->from][passage->to]) {
+            world_fail(world, "M3", "actor %u heard from %u message %llu after %llu", passage->to,
+                       passage->from, (ull)passage->ordinal,
+                       (ull)last[passage->from][passage->to]);
+        }
+        last[passage->from][passage->to] = passage->ordinal;
+    }
+}
+
+/* ---- deliveries ---- */
+
+/* Per key, first deliveries strictly increase by one; only what was not acknowledged is delivered
+ * again, before its successors. */
+static void predicate_O1(world_t *world)
+{
+    uint64_t last[WORLD_GROUPS][WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX] = {{{0}}};
+    uint64_t offset_last[WORLD_GROUPS] = {0};
+    uint64_t acknowledged[WORLD_GROUPS] = {0};
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind == FACT_FRONTIER) {
+            acknowledged[fact->who] = fact->offset;
+        }
+        if (fact->kind != FACT_DELIVERY) {
+            continue;
+        }
+        uint64_t *sequence = &last[fact->who][fact->producer][fact->key];
+        bool first = fact->offset > offset_last[fact->who];
+        if (first ? fact->sequence != *sequence + 1 : fact->sequence > *sequence) {
+            world_fail(world, "O1", "group %u got p%u k%u %llu after %llu", fact->who,
+                       fact->producer, fact->key, (ull)fact->sequence, (ull)*sequence);
+        }
+        if (first) {
+            *sequence = fact->sequence;
+            offset_last[fact->who] = fact->offset;
+        } else if (fact->offset <= acknowledged[fact->who]) {
+            world_fail(world, "O1", "group %u got acknowledged offset %llu again", fact->who,
+                       (ull)fact->offset);
+        }
+    }
+}
+
+/* Everything up to the frontier is processed, it never goes back, and a consumer resumes right
+ * behind it. */
+static void predicate_O2(world_t *world)
+{
+    uint64_t frontier[WORLD_GROUPS] = {0};
+    uint64_t processed[WORLD_GROUPS] = {0};
+    uint64_t expected[WORLD_GROUPS] = {0};
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        uint32_t group = fact->who;
+        switch (fact->kind) {
+        case FACT_FRONTIER:
+            if (fact->offset <= frontier[group] || fact->offset > processed[group]) {
+                world_fail(world, "O2", "group %u: frontier %llu after %llu, processed %llu", group,
+                           (ull)fact->offset, (ull)frontier[group], (ull)processed[group]);
+            }
+            frontier[group] = fact->offset;
+            break;
+        case FACT_RESUME:
+            /* A frontier whose confirmation was lost in a crash may have moved. */
+            if (fact->offset < frontier[group] || fact->offset > processed[group]) {
+                world_fail(world, "O2", "group %u resumes at %llu, frontier %llu, processed %llu",
+                           group, (ull)fact->offset, (ull)frontier[group],
+                           (ull)processed[group]);
+            }
+            expected[group] = fact->offset + 1;
+            break;
+        case FACT_DELIVERY:
+            if (fact->offset != expected[group]) {
+                world_fail(world, "O2", "group %u got offset %llu instead of %llu", group,
+                           (ull)fact->offset, (ull)expected[group]);
+            }
+            expected[group] = fact->offset + 1;
+            processed[group] = fact->offset > processed[group] ? fact->offset : processed[group];
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+/* ---- the log ---- */
+
+/* One key: the core's accepted and held sequences are those of the log. */
+static void compare_key(world_t *world, const model_t *model, uint32_t producer, uint32_t key)
+{
+    partition_t *core = world->shell.core;
+    producer_t *known = producer_find(core, world_producer_name(producer));
+    key_entry_t *entry = known ? key_find(core, known, world_key_name(key)) : NULL;
+    uint64_t accepted = entry ? entry->accepted : 0;
+    if (accepted != model->accepted[producer][key]) {
+        world_fail(world, "O3", "p%u k%u: %llu accepted, %llu in the log", producer, key,
+                   (ull)accepted, (ull)model->accepted[producer][key]);
+        return;
+    }
+    for (uint64_t sequence = accepted + 1; sequence <= world->sources[producer].key_last[key];
+         sequence++) {
+        bool in_log = find(model, producer, key, sequence)->lsn_first > 0;
+        if (in_log != (entry && hold_contains(entry, sequence))) {
+            world_fail(world, "O3", "p%u k%u %llu is %sheld in the log", producer, key,
+                       (ull)sequence, in_log ? "" : "not ");
+        }
+    }
+}
+
+/* {1 .. highest seen} is the union of accepted, held and missing: in the core as in the log, which
+ * only stays so when nothing that was in it is lost. */
+static void compare_with_log(world_t *world, const model_t *model)
+{
+    for (uint32_t producer = 0; world->shell.core && producer < world->source_count; producer++) {
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            compare_key(world, model, producer, key);
+        }
+    }
+}
+
+/* What a producer was told is in the log at that time. */
+static void check_answers(world_t *world, const model_t *model)
+{
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind != FACT_ANSWER || fact->result == EVENT_REJECTED) {
+            continue;
+        }
+        const identity_t *identity = find(model, fact->producer, fact->key, fact->sequence);
+        uint64_t lsn = fact->result == EVENT_STORED ? identity->lsn_accepted : identity->lsn_first;
+        if (lsn == 0 || lsn > fact->log_size) {
+            world_fail(world, fact->result == EVENT_DUPLICATE ? "O7" : "O3",
+                       "p%u k%u %llu was answered %d and is not in the log", fact->producer,
+                       fact->key, (ull)fact->sequence, (int)fact->result);
+        }
+    }
+}
+
+/* Everything that the sources have is accepted, but for what follows an event that was lost before
+ * it was ever sent; and every group got all of it. */
+static void check_completeness(world_t *world, const model_t *model)
+{
+    uint64_t accepted = 0;
+    for (uint32_t producer = 0; producer < world->source_count; producer++) {
+        const source_t *source = &world->sources[producer];
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            uint64_t dropped = source->key_dropped[key];
+            uint64_t wanted = dropped > 0 ? dropped - 1 : source->key_last[key];
+            accepted += wanted;
+            if (model->accepted[producer][key] != wanted) {
+                world_fail(world, "O3", "p%u k%u: %llu of %llu are accepted", producer, key,
+                           (ull)model->accepted[producer][key], (ull)wanted);
+            }
+        }
+    }
+    uint64_t delivered[WORLD_GROUPS] = {0};
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind == FACT_DELIVERY && fact->offset > delivered[fact->who]) {
+            delivered[fact->who]++;
+        }
+    }
+    for (uint32_t group = 0; group < WORLD_GROUPS; group++) {
+        if (delivered[group] != accepted) {
+            world_fail(world, "O3", "group %u got %llu of %llu accepted events", group,
+                       (ull)delivered[group], (ull)accepted);
+        }
+    }
+}
+
+static void predicate_O3(world_t *world, const model_t *model, bool complete)
+{
+    check_answers(world, model);
+    if (complete) {
+        compare_with_log(world, model);
+        check_completeness(world, model);
+    }
+}
+
+typedef struct held_totals {
+    uint64_t items;
+    uint64_t bytes;
+    uint64_t key_items[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX];
+    uint64_t accepted[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX];
+} held_totals_t;
+
+/* When the key's first missing sequence was first seen to be missing, before record `lsn`. */
+static int64_t gap_since(const model_t *model, const held_totals_t *totals, uint64_t lsn)
+{
+    const record_t *record = &model->records[lsn - 1];
+    int64_t since_us = record->taken_us;
+    uint64_t last = model->world->sources[record->producer].key_last[record->key];
+    for (uint64_t sequence = totals->accepted[record->producer][record->key] + 1; sequence <= last;
+         sequence++) {
+        const identity_t *identity = find(model, record->producer, record->key, sequence);
+        if (identity->lsn_first > 0 && identity->lsn_first < lsn && identity->taken_us < since_us) {
+            since_us = identity->taken_us;
+        }
+    }
+    return since_us;
+}
+
+/* The reorder buffer is bounded in items, bytes and time at every point of the log. */
+static void predicate_O5(world_t *world, const model_t *model)
+{
+    const partition_limits_t *limits = &world->limits;
+    held_totals_t totals = {0};
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        if (record->kind != RECORD_event) {
+            continue;
+        }
+        const identity_t *identity =
+            find(model, record->producer, record->key, record->sequence);
+        uint64_t *key_items = &totals.key_items[record->producer][record->key];
+        if (record->offset > 0) {
+            totals.accepted[record->producer][record->key] = record->sequence;
+            if (identity->lsn_first < i + 1 && identity->lsn_accepted == i + 1) {
+                totals.items--;
+                totals.bytes -= identity->size;
+                --*key_items;
+            }
+            continue;
+        }
+        int64_t age_us = record->taken_us - gap_since(model, &totals, i + 1);
+        totals.items++;
+        totals.bytes += record->size;
+        ++*key_items;
+        if (totals.items > limits->held_items_max || totals.bytes > limits->held_bytes_max ||
+            *key_items > limits->key_held_items_max || age_us > limits->hold_us_max) {
+            world_fail(world, "O5", "lsn %zu: %llu events, %llu bytes, %llu of the key, gap of %lld us",
+                       i + 1, (ull)totals.items, (ull)totals.bytes, (ull)*key_items,
+                       (long long)age_us);
+        }
+    }
+}
+
+static void check_epochs(world_t *world, const model_t *model)
+{
+    uint64_t epoch[WORLD_PRODUCERS_MAX] = {0};
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        uint64_t *known = &epoch[record->producer];
+        if (record->kind == RECORD_producer_mark) {
+            if (record->epoch <= *known) {
+                world_fail(world, "O7", "lsn %zu: epoch %llu after %llu", i + 1,
+                           (ull)record->epoch, (ull)*known);
+            }
+            *known = record->epoch;
+        } else if (record->kind == RECORD_event &&
+                   find(model, record->producer, record->key, record->sequence)->lsn_first ==
+                       i + 1 &&
+                   record->epoch != *known) {
+            world_fail(world, "O7", "lsn %zu: an event of epoch %llu, known is %llu", i + 1,
+                       (ull)record->epoch, (ull)*known);
+        }
+    }
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind == FACT_ANSWER && fact->err == CAPSTAN_E_FENCED &&
+            fact->epoch >= epoch[fact->producer]) {
+            world_fail(world, "O7", "p%u with the newest epoch was fenced", fact->producer);
+        }
+    }
+}
+
+/* The same identity is accepted once, whatever its epoch; a jump is not accepted; an event of an
+ * older epoch is not taken. */
+static void predicate_O7(world_t *world, const model_t *model)
+{
+    uint64_t accepted[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX] = {{0}};
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        if (record->kind != RECORD_event) {
+            continue;
+        }
+        uint64_t *last = &accepted[record->producer][record->key];
+        const identity_t *identity =
+            find(model, record->producer, record->key, record->sequence);
+        bool right = record->offset > 0
+                         ? record->sequence == *last + 1
+                         : record->sequence > *last + 1 && identity->lsn_first == i + 1;
+        if (!right) {
+            world_fail(world, "O7", "lsn %zu: p%u k%u %llu %s after %llu", i + 1, record->producer,
+                       record->key, (ull)record->sequence,
+                       record->offset > 0 ? "accepted" : "held", (ull)*last);
+        }
+        *last = record->offset > 0 ? record->sequence : *last;
+    }
+    check_epochs(world, model);
+}
+
+/* Offsets are consecutive, and whoever reads an offset, whenever, gets the same bytes: those that
+ * were published. */
+static void predicate_O10(world_t *world, const model_t *model)
+{
+    uint64_t *hashes = calloc(model->count + 2, sizeof *hashes);
+    ENSURE(hashes);
+    uint64_t last = 0;
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        if (record->kind != RECORD_event) {
+            continue;
+        }
+        if (!record->intact) {
+            world_fail(world, "O10", "lsn %zu: not the bytes that were published", i + 1);
+        }
+        if (record->offset > 0) {
+            if (record->offset != last + 1) {
+                world_fail(world, "O10", "lsn %zu: offset %llu after %llu", i + 1,
+                           (ull)record->offset, (ull)last);
+                break;
+            }
+            hashes[++last] = record->hash;
+        }
+    }
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind == FACT_DELIVERY &&
+            (fact->offset > last || fact->hash != hashes[fact->offset])) {
+            world_fail(world, "O10", "group %u got other bytes at offset %llu", fact->who,
+                       (ull)fact->offset);
+        }
+    }
+    free(hashes);
+}
+
+/* Epochs are issued, and kept by whoever restarts. */
+static void predicate_O11(world_t *world, const model_t *model)
+{
+    enum { SLOTS = 64 };
+    uint64_t issued[WORLD_PRODUCERS_MAX] = {0};
+    uint64_t epoch[SLOTS] = {0};
+    bool started[SLOTS] = {false};
+    for (size_t i = 0; i < world->history.count; i++) {
+        const fact_t *fact = &world->history.facts[i];
+        if (fact->kind == FACT_ISSUE) {
+            issued[fact->producer] = fact->epoch;
+        }
+        if (fact->kind != FACT_START) {
+            continue;
+        }
+        if (fact->epoch > issued[fact->producer] ||
+            (started[fact->who] && fact->epoch != epoch[fact->who])) {
+            world_fail(world, "O11", "p%u began again with epoch %llu", fact->producer,
+                       (ull)fact->epoch);
+        }
+        started[fact->who] = true;
+        epoch[fact->who] = fact->epoch;
+    }
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        if (record->epoch > issued[record->producer]) {
+            world_fail(world, "O11", "lsn %zu: epoch %llu was never issued", i + 1,
+                       (ull)record->epoch);
+        }
+    }
+}
+
+void predicate_at_cut(world_t *world)
+{
+    predicate_M1(world);
+}
+
+void predicate_after_recovery(world_t *world)
+{
+    model_t model;
+    model_init(&model, world);
+    compare_with_log(world, &model);
+    model_fini(&model);
+}
+
+void predicates_judge(world_t *world)
+{
+    bool complete = world->history.failure_count == 0;
+    model_t model;
+    model_init(&model, world);
+    predicate_M1(world);
+    predicate_M3(world);
+    predicate_O1(world);
+    predicate_O2(world);
+    predicate_O3(world, &model, complete);
+    predicate_O5(world, &model);
+    predicate_O7(world, &model);
+    predicate_O10(world, &model);
+    predicate_O11(world, &model);
+    model_fini(&model);
+}

@@ -1,0 +1,201 @@
+/* A producer: sends what its source has, a window at a time, and sends again what is not answered.
+ * It crashes and goes on where it had written down that everything before is answered; its epoch
+ * is durable too. Its twin takes over with a newer epoch, while it goes on as a zombie until it
+ * hears that it is fenced. */
+#include "tests/simulation/ordering_world.h"
+
+enum {
+    TICK_US = 2000,
+    RESEND_US = 25000,
+    RETRY_US = 2000,
+    RETRY_DOUBLINGS_MAX = 6,
+    WINDOW = 40,
+    CORRELATION_EPOCH = UINT32_MAX,
+};
+
+static const source_t *source_of(const sim_producer_t *self)
+{
+    return &self->world->sources[self->source];
+}
+
+static void send(sim_producer_t *self, uint32_t message, uint64_t correlation, slice_t body)
+{
+    simulated_send_t options = {.from = self->slot,
+                                .target = {.slot = self->world->shell.slot},
+                                .message = message,
+                                .correlation = correlation};
+    ENSURE(simulation_send(self->world->simulation, &options, body));
+}
+
+static void send_event(sim_producer_t *self, size_t at)
+{
+    const source_event_t *event = &source_of(self)->list[at];
+    uint8_t payload[256];
+    size_t size = world_payload(self->source, event->key, event->sequence, payload);
+    publish_t publish = {.topic = slice_text("orders"),
+                         .key = world_key_name(event->key),
+                         .producer = world_producer_name(self->source),
+                         .producer_epoch = self->epoch,
+                         .sequence = event->sequence,
+                         .time_us = (int64_t)event->sequence,
+                         .payload = slice_of(payload, size)};
+    buffer_t body = {0};
+    codec_encode(publish_wire(), &publish, &body);
+    send(self, MESSAGE_publish, at, buffer_slice(&body));
+    buffer_fini(&body);
+    if (self->state[at] == SEND_WAITING) {
+        self->state[at] = SEND_UNDER_WAY;
+        self->under_way++;
+    }
+    self->sent_us[at] = simulation_now(self->world->simulation);
+}
+
+static void announce(sim_producer_t *self)
+{
+    partition_epoch_t request = {.producer = world_producer_name(self->source),
+                                 .producer_epoch = self->epoch};
+    buffer_t body = {0};
+    codec_encode(partition_epoch_wire(), &request, &body);
+    send(self, MESSAGE_partition_epoch, CORRELATION_EPOCH, buffer_slice(&body));
+    buffer_fini(&body);
+}
+
+static void settle(sim_producer_t *self, size_t at)
+{
+    if (self->state[at] == SEND_UNDER_WAY) {
+        self->under_way--;
+    }
+    self->state[at] = SEND_DONE;
+    const source_t *source = source_of(self);
+    while (self->first < source->count &&
+           (self->state[self->first] == SEND_DONE || source->list[self->first].dropped)) {
+        self->first++;
+    }
+}
+
+static void on_tick(void *context, uint64_t cookie)
+{
+    (void)cookie;
+    sim_producer_t *self = context;
+    const source_t *source = source_of(self);
+    int64_t now_us = simulation_now(self->world->simulation);
+    if (self->fenced) {
+        return;
+    }
+    if (self->announce && !self->announced) {
+        announce(self);
+        simulation_timer(self->world->simulation, self->slot, RESEND_US, 0);
+        return;
+    }
+    for (size_t at = self->first; at < source->count; at++) {
+        const source_event_t *event = &source->list[at];
+        bool late = self->state[at] == SEND_UNDER_WAY && now_us - self->sent_us[at] > RESEND_US;
+        bool fresh = self->state[at] == SEND_WAITING && !event->dropped &&
+                     event->not_before_us <= now_us && self->under_way < WINDOW &&
+                     now_us >= self->retry_us[at];
+        if (late || fresh) {
+            send_event(self, at);
+        }
+    }
+    /* Now and then it writes down how far it got. */
+    if (random_chance(simulation_random(self->world->simulation), 50)) {
+        self->saved = self->first;
+    }
+    if (self->first < source->count) {
+        simulation_timer(self->world->simulation, self->slot, TICK_US, 0);
+    }
+}
+
+static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
+{
+    size_t at = outcome->first;
+    const source_t *source = source_of(self);
+    ENSURE(at < source->count);
+    if (self->state[at] == SEND_DONE) {
+        return;
+    }
+    if (outcome->result != EVENT_REJECTED) {
+        settle(self, at);
+    } else if (outcome->error == CAPSTAN_E_FENCED) {
+        /* A zombie is not quick to believe it. */
+        self->fenced = self->fenced ||
+                       random_chance(simulation_random(self->world->simulation), 50);
+    } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
+        const source_event_t *event = &source->list[at];
+        uint64_t dropped = source->key_dropped[event->key];
+        if (dropped != 0 && event->sequence > dropped) {
+            settle(self, at); /* its gap will never be filled */
+        } else if (self->state[at] == SEND_UNDER_WAY) {
+            /* It makes room in the window, for longer each time: the filler may be behind it in
+             * the source. */
+            self->state[at] = SEND_WAITING;
+            self->under_way--;
+            if (self->retries[at] < RETRY_DOUBLINGS_MAX) {
+                self->retries[at]++;
+            }
+            self->retry_us[at] =
+                simulation_now(self->world->simulation) + (RETRY_US << self->retries[at]);
+        }
+    } else {
+        world_fail(self->world, "O7", "a right event was rejected with %s",
+                   capstan_err_name((capstan_err_t)outcome->error));
+    }
+}
+
+static void receive(void *context, const capstan_message_t *message)
+{
+    sim_producer_t *self = context;
+    if (message->message == MESSAGE_done) {
+        self->announced = true;
+        return;
+    }
+    outcomes_t outcomes;
+    codec_list_t iterator;
+    ENSURE(codec_decode(outcomes_wire(), message->body, &outcomes, NULL) == CAPSTAN_OK);
+    ENSURE(codec_list_open(outcome_wire(), outcomes.list, &iterator) == CAPSTAN_OK);
+    for (outcome_t outcome; codec_list_next(&iterator, &outcome);) {
+        on_outcome(self, &outcome);
+    }
+}
+
+void producer_start(sim_producer_t *self)
+{
+    const source_t *source = source_of(self);
+    self->state = calloc(source->count, sizeof *self->state);
+    self->sent_us = calloc(source->count, sizeof *self->sent_us);
+    self->retry_us = calloc(source->count, sizeof *self->retry_us);
+    self->retries = calloc(source->count, sizeof *self->retries);
+    ENSURE(self->state && self->sent_us && self->retry_us && self->retries);
+    for (size_t at = 0; at < self->saved; at++) {
+        self->state[at] = SEND_DONE;
+    }
+    self->first = self->saved;
+    self->under_way = 0;
+    self->announced = false;
+    self->runs = true;
+    fact_t *fact = world_record(self->world, FACT_START);
+    fact->who = self->slot;
+    fact->producer = self->source;
+    fact->epoch = self->epoch;
+    simulation_timer(self->world->simulation, self->slot, 1, 0);
+}
+
+void producer_stop(sim_producer_t *self)
+{
+    free(self->state);
+    free(self->sent_us);
+    free(self->retry_us);
+    free(self->retries);
+    self->state = NULL;
+    self->sent_us = NULL;
+    self->retry_us = NULL;
+    self->retries = NULL;
+    self->runs = false;
+}
+
+bool producer_is_done(const sim_producer_t *self)
+{
+    return self->fenced || (self->runs && self->first == source_of(self)->count);
+}
+
+const simulated_t producer_behaviour = {.receive = receive, .timer = on_tick};

@@ -1,0 +1,525 @@
+/* The shell around the partition core, as the partition actor is one: it gathers what the core
+ * wants appended, sends one append per turn with the position it expects, answers once the append
+ * is on disk, writes snapshots in chunks while work goes on, and loads everything again when an
+ * append was refused. */
+#include "tests/simulation/ordering_world.h"
+
+enum {
+    CORRELATION_APPEND = 1,
+    CORRELATION_CHUNK_FIRST = 2, /* each chunk has its own */
+    CHUNK_BYTES_MAX = 200,
+    READ_EVENTS_MAX = 24,
+    TIMER_SNAPSHOT = 1,
+};
+
+static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t correlation)
+{
+    simulated_send_t options = {.from = self->slot,
+                                .target = to,
+                                .message = message,
+                                .correlation = correlation,
+                                .ordered = message != MESSAGE_outcomes};
+    ENSURE(simulation_send(self->world->simulation, &options, buffer_slice(&self->body)));
+    buffer_clear(&self->body);
+}
+
+/* ---- loading ---- */
+
+static void load_frontier(sim_shell_t *self, slice_t data)
+{
+    frontier_mark_t mark;
+    ENSURE(codec_decode(frontier_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
+    uint32_t group = world_index(mark.group);
+    if (mark.offset >= self->frontiers[group].offset) {
+        self->frontiers[group] = (frontier_state_t){.offset = mark.offset, .lsn = mark.lsn};
+    }
+}
+
+static void load(sim_shell_t *self)
+{
+    world_t *world = self->world;
+    const disk_t *disk = &world->disk;
+    self->core = partition_new(&world->limits);
+    memset(self->frontiers, 0, sizeof self->frontiers);
+    capstan_err_t err = CAPSTAN_OK;
+    for (size_t i = 0; i < disk->row_count && !err; i++) {
+        slice_t key = buffer_slice(&disk->rows[i].key);
+        err = partition_load_row(self->core, key, buffer_slice(&disk->rows[i].value));
+        if (*(const uint8_t *)key.data == 'f') {
+            load_frontier(self, buffer_slice(&disk->rows[i].value));
+        }
+    }
+    size_t from = disk->snapshot_lsn > 0 ? disk->snapshot_lsn - 1 : 0;
+    for (size_t i = from; i < disk->count && !err; i++) {
+        slice_t data = slice_of(disk->log[i].data, disk->log[i].size);
+        err = partition_load_record(self->core, disk->log[i].kind, data);
+        if (disk->log[i].kind == RECORD_frontier_mark) {
+            load_frontier(self, data);
+        }
+    }
+    if (err) {
+        world_fail(world, "O10", "recovery says %s", capstan_err_name(err));
+    }
+    memcpy(self->frontiers_written, self->frontiers, sizeof self->frontiers);
+    self->lsn_next = disk->count + 1;
+    self->lsn_on_disk = self->lsn_next;
+}
+
+static void forget_core(sim_shell_t *self)
+{
+    for (size_t phase = 0; self->core && phase < KEY_PHASE_COUNT; phase++) {
+        for (size_t input = 0; input < KEY_INPUT_COUNT; input++) {
+            self->world->steps_taken[phase][input] += self->core->steps[phase][input];
+        }
+    }
+    partition_destroy(&self->core);
+}
+
+void shell_stop(sim_shell_t *self)
+{
+    forget_core(self);
+    partition_effects_fini(&self->effects);
+    free(self->queue);
+    buffer_fini(&self->list);
+    buffer_fini(&self->body);
+    buffer_fini(&self->part);
+    buffer_fini(&self->chunk_rows);
+    *self = (sim_shell_t){.world = self->world, .slot = self->slot};
+}
+
+static void begin_records(sim_shell_t *self)
+{
+    buffer_clear(&self->list);
+    self->records = codec_list_begin(&self->list);
+    self->record_count = 0;
+}
+
+void shell_start(sim_shell_t *self)
+{
+    load(self);
+    begin_records(self);
+    random_source_t *random = simulation_random(self->world->simulation);
+    simulation_timer(self->world->simulation, self->slot, random_between(random, 1000, 20000),
+                     TIMER_SNAPSHOT);
+}
+
+static void check(sim_shell_t *self)
+{
+    static const char *const names[] = {"O3", "O5", "O7"};
+    partition_figures_t figures = partition_figures(self->core);
+    const partition_limits_t *limits = &self->world->limits;
+    if (figures.held_items > limits->held_items_max ||
+        figures.held_bytes > limits->held_bytes_max) {
+        world_fail(self->world, "O5", "%llu events of %llu bytes are held",
+                   (unsigned long long)figures.held_items,
+                   (unsigned long long)figures.held_bytes);
+    }
+    const char *fault = partition_check(self->core);
+    for (size_t i = 0; fault && i < sizeof names / sizeof names[0]; i++) {
+        if (strncmp(fault, names[i], 2) == 0) {
+            world_fail(self->world, names[i], "%s", fault);
+        }
+    }
+}
+
+static void load_saved_row(void *context, slice_t key, slice_t value)
+{
+    if (partition_load_row(context, key, value)) {
+        ensure_failed("a saved row can be loaded", __FILE__, __LINE__);
+    }
+}
+
+void shell_save_and_reload(sim_shell_t *self)
+{
+    partition_t *copy = partition_new(&self->world->limits);
+    partition_touch_all(self->core);
+    while (!partition_save(self->core, CHUNK_BYTES_MAX, load_saved_row, copy)) {
+    }
+    forget_core(self);
+    self->core = copy;
+    partition_touch_all(copy);
+    self->snapshot_lsn = 0;
+    self->chunk_ready = false;
+    self->world->figures.reloads++;
+    check(self);
+}
+
+/* ---- effects ---- */
+
+static void add_record(sim_shell_t *self, uint32_t kind, slice_t data)
+{
+    journal_record_t record = {.kind = kind, .data = data};
+    codec_list_add(&self->records, journal_record_wire(), &record);
+    self->record_count++;
+}
+
+/* `waiting` is sent once everything gathered so far is on disk. */
+static void wait_for_disk(sim_shell_t *self, const waiting_t *waiting)
+{
+    if (self->queue_count == self->queue_capacity) {
+        self->queue_capacity = self->queue_capacity > 0 ? self->queue_capacity * 2 : 64;
+        self->queue = realloc(self->queue, self->queue_capacity * sizeof *self->queue);
+        ENSURE(self->queue);
+    }
+    self->queue[self->queue_count] = *waiting;
+    self->queue[self->queue_count++].lsn = self->lsn_next + self->record_count;
+}
+
+static void take_effects(sim_shell_t *self, waiting_t waiting)
+{
+    for (size_t i = 0; i < self->effects.count; i++) {
+        const partition_effect_t *effect = &self->effects.list[i];
+        if (effect->kind == PARTITION_APPEND) {
+            add_record(self, effect->record,
+                       slice_of(self->effects.bytes.data + effect->data_at, effect->data_size));
+        } else {
+            waiting.fact.result = effect->result;
+            waiting.fact.err = effect->err;
+            wait_for_disk(self, &waiting);
+        }
+    }
+    partition_effects_clear(&self->effects);
+}
+
+static void tell(sim_shell_t *self, const waiting_t *waiting)
+{
+    world_t *world = self->world;
+    if (waiting->kind == WAIT_ANSWER) {
+        fact_t *fact = world_record(world, FACT_ANSWER);
+        uint64_t log_size = fact->log_size;
+        *fact = waiting->fact;
+        fact->log_size = log_size;
+        outcome_t outcome = {.first = waiting->correlation,
+                             .last = waiting->correlation,
+                             .result = (uint64_t)fact->result,
+                             .error = (uint64_t)fact->err};
+        buffer_clear(&self->part);
+        codec_list_writer_t writer = codec_list_begin(&self->part);
+        codec_list_add(&writer, outcome_wire(), &outcome);
+        codec_list_end(&writer);
+        outcomes_t outcomes = {.list = buffer_slice(&self->part)};
+        codec_encode(outcomes_wire(), &outcomes, &self->body);
+        send(self, waiting->to, MESSAGE_outcomes, waiting->correlation);
+        return;
+    }
+    if (waiting->kind == WAIT_FRONTIER) {
+        self->frontiers[waiting->fact.who] = waiting->frontier;
+        fact_t *fact = world_record(world, FACT_FRONTIER);
+        fact->who = waiting->fact.who;
+        fact->offset = waiting->frontier.offset;
+    }
+    done_t done = {0};
+    codec_encode(done_wire(), &done, &self->body);
+    send(self, waiting->to, MESSAGE_done, waiting->correlation);
+}
+
+static void tell_what_is_on_disk(sim_shell_t *self)
+{
+    size_t told = 0;
+    while (told < self->queue_count && self->queue[told].lsn <= self->lsn_on_disk) {
+        tell(self, &self->queue[told++]);
+    }
+    self->queue_count -= told;
+    memmove(self->queue, &self->queue[told], self->queue_count * sizeof *self->queue);
+}
+
+/* ---- snapshots ---- */
+
+static void add_row(void *context, slice_t key, slice_t value)
+{
+    snapshot_row_t row = {.key = key, .value = value};
+    codec_list_add(context, snapshot_row_wire(), &row);
+}
+
+static void add_frontier_rows(sim_shell_t *self, codec_list_writer_t *writer)
+{
+    for (uint32_t group = 0; group < WORLD_GROUPS; group++) {
+        const frontier_state_t *frontier = &self->frontiers[group];
+        frontier_mark_t mark = {.group = world_key_name(group),
+                                .offset = frontier->offset,
+                                .lsn = frontier->lsn};
+        buffer_clear(&self->part);
+        codec_encode(frontier_mark_wire(), &mark, &self->part);
+        const char key[2] = {'f', (char)('0' + group)};
+        add_row(writer, slice_of(key, sizeof key), buffer_slice(&self->part));
+    }
+}
+
+/* Nothing is gathered when this runs: the core's state is what the log says before lsn_next. */
+static void take_chunk(sim_shell_t *self)
+{
+    random_source_t *random = simulation_random(self->world->simulation);
+    if (self->snapshot_lsn == 0) {
+        self->snapshot_lsn = self->lsn_on_disk; /* the frontiers are as old as that */
+    }
+    buffer_clear(&self->chunk_rows);
+    codec_list_writer_t writer = codec_list_begin(&self->chunk_rows);
+    add_frontier_rows(self, &writer);
+    size_t bytes_max = 1 + random_below(random, CHUNK_BYTES_MAX);
+    self->chunk_last = partition_save(self->core, bytes_max, add_row, &writer);
+    codec_list_end(&writer);
+    self->chunk_lsn = self->lsn_next;
+    self->chunk_ready = true;
+    self->chunk_sent = false;
+    self->chunk_number = CORRELATION_CHUNK_FIRST + self->world->chunks++;
+}
+
+static void send_chunk(sim_shell_t *self)
+{
+    if (!self->chunk_ready || self->chunk_sent || self->chunk_lsn > self->lsn_on_disk) {
+        return;
+    }
+    snapshot_write_t chunk = {.stream = 1,
+                              .epoch = 1,
+                              .lsn = self->snapshot_lsn,
+                              .last = self->chunk_last,
+                              .rows = buffer_slice(&self->chunk_rows)};
+    codec_encode(snapshot_write_wire(), &chunk, &self->body);
+    send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
+         MESSAGE_snapshot_write, self->chunk_number);
+    self->chunk_sent = true;
+}
+
+static bool is_chunk_wanted(const sim_shell_t *self, uint64_t correlation)
+{
+    return self->chunk_sent && self->chunk_ready && self->chunk_number == correlation;
+}
+
+static void on_chunk_written(sim_shell_t *self, uint64_t correlation)
+{
+    if (!is_chunk_wanted(self, correlation)) {
+        return; /* the pass was given up meanwhile */
+    }
+    self->chunk_ready = false;
+    if (self->chunk_last) {
+        self->snapshot_lsn = 0;
+    }
+}
+
+static void give_up_snapshot(sim_shell_t *self)
+{
+    self->snapshot_lsn = 0;
+    self->chunk_ready = false;
+    partition_touch_all(self->core);
+}
+
+static void on_timer(void *context, uint64_t cookie)
+{
+    (void)cookie;
+    sim_shell_t *self = context;
+    random_source_t *random = simulation_random(self->world->simulation);
+    if (!self->broken && !self->chunk_ready) {
+        take_chunk(self);
+        send_chunk(self);
+    }
+    int64_t pause_us = self->snapshot_lsn > 0 ? random_between(random, 100, 3000)
+                                              : random_between(random, 1000, 50000);
+    simulation_timer(self->world->simulation, self->slot, pause_us, TIMER_SNAPSHOT);
+}
+
+/* ---- messages ---- */
+
+static void on_publish(sim_shell_t *self, const capstan_message_t *message)
+{
+    publish_t event;
+    ENSURE(codec_decode(publish_wire(), message->body, &event, NULL) == CAPSTAN_OK);
+    waiting_t waiting = {.kind = WAIT_ANSWER,
+                         .to = message->sender,
+                         .correlation = message->correlation,
+                         .fact = {.kind = FACT_ANSWER,
+                                  .producer = world_index(event.producer),
+                                  .key = world_index(event.key),
+                                  .sequence = event.sequence,
+                                  .epoch = event.producer_epoch}};
+    partition_publish(self->core, world_utc(self->world), message->correlation, &event,
+                      &self->effects);
+    take_effects(self, waiting);
+    const fact_t *fact = &self->queue[self->queue_count - 1].fact;
+    world_trace(self->world, "publish p%u k%u %llu epoch %llu: result %d error %d", fact->producer,
+                fact->key, (unsigned long long)fact->sequence, (unsigned long long)fact->epoch,
+                (int)fact->result, (int)fact->err);
+}
+
+static void on_epoch(sim_shell_t *self, const capstan_message_t *message)
+{
+    partition_epoch_t request;
+    ENSURE(codec_decode(partition_epoch_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    partition_fence(self->core, request.producer, request.producer_epoch, &self->effects);
+    waiting_t waiting = {
+        .kind = WAIT_EPOCH, .to = message->sender, .correlation = message->correlation};
+    take_effects(self, waiting);
+    wait_for_disk(self, &waiting);
+}
+
+static void on_frontier(sim_shell_t *self, const capstan_message_t *message)
+{
+    partition_frontier_t request;
+    ENSURE(codec_decode(partition_frontier_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    uint32_t group = world_index(request.group);
+    if (request.offset == 0) {
+        frontier_t answer = {.offset = self->frontiers[group].offset,
+                             .lsn = self->frontiers[group].lsn};
+        codec_encode(frontier_wire(), &answer, &self->body);
+        send(self, message->sender, MESSAGE_frontier, message->correlation);
+        return;
+    }
+    if (request.offset <= self->frontiers_written[group].offset) {
+        return;
+    }
+    waiting_t waiting = {.kind = WAIT_FRONTIER,
+                         .to = message->sender,
+                         .correlation = message->correlation,
+                         .fact = {.who = group},
+                         .frontier = {.offset = request.offset, .lsn = request.lsn}};
+    self->frontiers_written[group] = waiting.frontier;
+    frontier_mark_t mark = {
+        .group = request.group, .offset = request.offset, .lsn = request.lsn};
+    buffer_clear(&self->part);
+    codec_encode(frontier_mark_wire(), &mark, &self->part);
+    add_record(self, RECORD_frontier_mark, buffer_slice(&self->part));
+    wait_for_disk(self, &waiting);
+}
+
+/* Committed events only: what is read comes from the disk. */
+static void on_read(sim_shell_t *self, const capstan_message_t *message)
+{
+    partition_read_t request;
+    ENSURE(codec_decode(partition_read_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    const disk_t *disk = &self->world->disk;
+    size_t at = request.lsn > 0 ? request.lsn - 1 : 0;
+    uint64_t offset_last = request.offset;
+    uint32_t count = 0;
+    buffer_clear(&self->part);
+    codec_list_writer_t writer = codec_list_begin(&self->part);
+    for (; at < disk->count && count < READ_EVENTS_MAX; at++) {
+        event_t event;
+        slice_t data = slice_of(disk->log[at].data, disk->log[at].size);
+        if (disk->log[at].kind != RECORD_event) {
+            continue;
+        }
+        ENSURE(codec_decode(event_wire(), data, &event, NULL) == CAPSTAN_OK);
+        if (event.offset > request.offset) {
+            codec_list_add_raw(&writer, data);
+            offset_last = event.offset;
+            count++;
+        }
+    }
+    codec_list_end(&writer);
+    if (count == 0) {
+        return; /* the consumer asks again */
+    }
+    buffer_t deliver_body = {0};
+    deliver_t deliver = {.subscription = request.subscription,
+                         .events = buffer_slice(&self->part)};
+    codec_encode(deliver_wire(), &deliver, &deliver_body);
+    partition_events_t events = {.lsn_next = at + 1,
+                                 .offset_last = offset_last,
+                                 .deliver = buffer_slice(&deliver_body)};
+    codec_encode(partition_events_wire(), &events, &self->body);
+    buffer_fini(&deliver_body);
+    send(self, message->sender, MESSAGE_partition_events, message->correlation);
+}
+
+static void on_appended(sim_shell_t *self, const capstan_message_t *message)
+{
+    journal_appended_t appended;
+    ENSURE(codec_decode(journal_appended_wire(), message->body, &appended, NULL) == CAPSTAN_OK);
+    ENSURE(self->outstanding > 0);
+    self->outstanding--;
+    self->lsn_on_disk = appended.lsn_next;
+    tell_what_is_on_disk(self);
+}
+
+static void on_failure(sim_shell_t *self, const capstan_message_t *message)
+{
+    if (message->correlation != CORRELATION_APPEND) {
+        if (is_chunk_wanted(self, message->correlation)) {
+            give_up_snapshot(self);
+        }
+        return;
+    }
+    ENSURE(self->outstanding > 0);
+    self->outstanding--;
+    self->broken = true;
+}
+
+/* What was refused is forgotten: nobody was told about it, and whoever sent it sends it again. */
+static void load_again(sim_shell_t *self)
+{
+    world_trace(self->world, "an append was refused: load again");
+    uint32_t slot = self->slot;
+    world_t *world = self->world;
+    shell_stop(self);
+    *self = (sim_shell_t){.world = world, .slot = slot};
+    load(self);
+    begin_records(self);
+    world->figures.reloads++;
+}
+
+static void receive(void *context, const capstan_message_t *message)
+{
+    sim_shell_t *self = context;
+    switch (message->message) {
+    case MESSAGE_journal_appended:
+        on_appended(self, message);
+        return;
+    case MESSAGE_failure:
+        on_failure(self, message);
+        return;
+    case MESSAGE_snapshot_written:
+        on_chunk_written(self, message->correlation);
+        return;
+    default:
+        break;
+    }
+    if (self->broken) {
+        return;
+    }
+    switch (message->message) {
+    case MESSAGE_publish:
+        on_publish(self, message);
+        break;
+    case MESSAGE_partition_epoch:
+        on_epoch(self, message);
+        break;
+    case MESSAGE_partition_frontier:
+        on_frontier(self, message);
+        break;
+    case MESSAGE_partition_read:
+        on_read(self, message);
+        break;
+    default:
+        ENSURE(false);
+    }
+}
+
+static void turn_end(void *context)
+{
+    sim_shell_t *self = context;
+    if (self->broken && self->outstanding == 0) {
+        load_again(self);
+    }
+    if (self->broken) {
+        begin_records(self); /* behind a refused append nothing can be written */
+        return;
+    }
+    if (self->record_count > 0) {
+        codec_list_end(&self->records);
+        journal_append_t append = {.stream = 1,
+                                   .epoch = 1,
+                                   .lsn = self->lsn_next,
+                                   .records = buffer_slice(&self->list)};
+        codec_encode(journal_append_wire(), &append, &self->body);
+        send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
+             MESSAGE_journal_append, CORRELATION_APPEND);
+        self->lsn_next += self->record_count;
+        self->outstanding++;
+        begin_records(self);
+    }
+    tell_what_is_on_disk(self);
+    send_chunk(self);
+    check(self);
+}
+
+const simulated_t shell_behaviour = {
+    .receive = receive, .timer = on_timer, .turn_end = turn_end};
