@@ -1,6 +1,8 @@
 /* Runs the tests behind the shim criterion/criterion.h: one after another, each in a process of its
  * own, so that a crash, a race that the sanitizer reports at exit, or a hang is that test's failure
- * and no other's. Usage: X_tests [--filter suite/name] with wildcards; --list. */
+ * and no other's. CAPSTAN_TEST_SECONDS bounds each. Usage: X_tests [--filter suite/name] with
+ * wildcards;
+ * --list. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -10,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TIMEOUT_S = 600 };
+enum { TEST_SECONDS = 240 };
 
 static plain_test_t *tests;
 static plain_test_t **tests_tail = &tests;
@@ -69,10 +71,17 @@ static const plain_options_t *suite_options(const char *suite)
     return &none;
 }
 
+static double seconds_of(const plain_test_t *test, const plain_options_t *suite)
+{
+    const char *seconds = getenv("CAPSTAN_TEST_SECONDS");
+    double all = seconds ? strtod(seconds, NULL) : TEST_SECONDS;
+    double own = test->options.timeout > 0 ? test->options.timeout : suite->timeout;
+    return own > 0 ? own : all;
+}
+
 static void run_here(const plain_test_t *test, const plain_options_t *suite)
 {
-    double timeout = test->options.timeout > 0 ? test->options.timeout : suite->timeout;
-    alarm(timeout > 0 ? (unsigned)timeout + 1 : TIMEOUT_S);
+    alarm((unsigned)seconds_of(test, suite) + 1);
     if (suite->init) {
         suite->init();
     }

@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include <signal.h>
+#include <unistd.h>
 
 Test(probe, passes_when_all_holds)
 {
@@ -28,4 +29,11 @@ Test(probe, fails_by_an_expectation_and_goes_on)
 Test(probe, fails_when_it_dies)
 {
     raise(SIGKILL);
+}
+
+Test(probe, fails_when_it_hangs, .timeout = 1)
+{
+    for (;;) {
+        pause();
+    }
 }

@@ -1,8 +1,10 @@
 /* Criterion's runner, except that a run which executed no test fails: a wrong filter, a suite whose
- * files were not linked, or an environment in which Criterion cannot start a test. */
+ * files were not linked, or an environment in which Criterion cannot start a test. And a test that
+ * hangs is named and ended after CAPSTAN_TEST_SECONDS, 240 when that is not set. */
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static size_t passed;
 static size_t failed;
@@ -13,9 +15,13 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
     failed = stats->tests_failed;
 }
 
+enum { TEST_SECONDS = 240 };
+
 int main(int argc, char *argv[])
 {
     struct criterion_test_set *tests = criterion_initialize();
+    const char *seconds = getenv("CAPSTAN_TEST_SECONDS");
+    criterion_options.timeout = seconds ? strtod(seconds, NULL) : TEST_SECONDS;
     if (!criterion_handle_args(argc, argv, true)) { /* --help and the like have answered */
         criterion_finalize(tests);
         return 0;

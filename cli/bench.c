@@ -1,0 +1,280 @@
+/* `capstan bench`: runs the cases, and prints a table for people or a line of JSON per case. */
+#include "cli/bench.h"
+
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "runtime/base/ensure.h"
+#include "runtime/base/json_writer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { REPEATS = 3 };
+
+static const bench_case_t cases[] = {
+    {
+        .bench = "tell",
+        .name = "cross_cell",
+        .what = "64-byte messages from 8 actors on one cell to one on another",
+        .peer = "libzmq inproc PUSH/PULL, one message each",
+        .metric = "ops_per_s",
+        .goal = "at least 5 M/s",
+        .ops_per_s_min = 5e6,
+        .run = bench_tell,
+        .run_peer = bench_tell_peer,
+    },
+    {
+        .bench = "ask",
+        .name = "cross_cell",
+        .what = "one request at a time to an actor on another cell",
+        .peer = "libzmq inproc PAIR ping-pong",
+        .metric = "p50_us",
+        .goal = "at most 2x the peer's median",
+        .ratio_max = 2,
+        .run = bench_ask,
+        .run_peer = bench_ask_peer,
+    },
+    {
+        .bench = "pipeline",
+        .name = "durable",
+        .what = "64-byte events over tcp in batches of 64, ordered, fsync, consumed by a process",
+        .peer = "SQLite, rows of 150 bytes in commits of 1,024",
+        .metric = "ops_per_s",
+        .goal = "at least 400 k/s and 0.40x",
+        .ops_per_s_min = 4e5,
+        .ratio_min = 0.4,
+        .run = bench_pipeline_durable,
+        .run_peer = bench_pipeline_peer,
+    },
+    {
+        .bench = "pipeline",
+        .name = "durable_single",
+        .what = "the same, one event per batch",
+        .peer = "SQLite, rows of 150 bytes in commits of 1,024",
+        .metric = "ops_per_s",
+        .goal = "at least 100 k/s",
+        .ops_per_s_min = 1e5,
+        .run = bench_pipeline_single,
+        .run_peer = bench_pipeline_peer,
+    },
+};
+
+enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
+
+int64_t bench_now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figures)
+{
+    ENSURE(count > 0);
+    qsort(latencies_ns, count, sizeof *latencies_ns, compare_u64);
+    figures->p50_us = (double)latencies_ns[count / 2] / 1e3;
+    figures->p99_us = (double)latencies_ns[count * 99 / 100] / 1e3;
+    figures->p999_us = (double)latencies_ns[count * 999 / 1000] / 1e3;
+}
+
+static int compare_double(const void *a, const void *b)
+{
+    double x = *(const double *)a;
+    double y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double median(const bench_figures_t *runs, size_t offset)
+{
+    double values[REPEATS];
+    for (size_t i = 0; i < REPEATS; i++) {
+        memcpy(&values[i], (const char *)&runs[i] + offset, sizeof values[i]);
+    }
+    qsort(values, REPEATS, sizeof values[0], compare_double);
+    return values[REPEATS / 2];
+}
+
+static bench_figures_t medians(const bench_figures_t *runs)
+{
+    return (bench_figures_t){
+        .ops_per_s = median(runs, offsetof(bench_figures_t, ops_per_s)),
+        .p50_us = median(runs, offsetof(bench_figures_t, p50_us)),
+        .p99_us = median(runs, offsetof(bench_figures_t, p99_us)),
+        .p999_us = median(runs, offsetof(bench_figures_t, p999_us)),
+    };
+}
+
+typedef struct outcome_row {
+    const bench_case_t *bench;
+    bench_figures_t ours;
+    bench_figures_t peer;
+    double ratio;
+    bool met;
+} outcome_row_t;
+
+static capstan_err_t measure(const bench_case_t *bench, outcome_row_t *ret_row)
+{
+    bench_figures_t ours[REPEATS];
+    bench_figures_t peer[REPEATS];
+    for (size_t i = 0; i < REPEATS; i++) {
+        ours[i] = peer[i] = (bench_figures_t){NAN, NAN, NAN, NAN};
+        capstan_err_t err = bench->run(&ours[i]);
+        err = err ? err : bench->run_peer(&peer[i]);
+        if (err != CAPSTAN_OK) {
+            return err;
+        }
+    }
+    outcome_row_t row = {.bench = bench, .ours = medians(ours), .peer = medians(peer)};
+    row.ratio = strcmp(bench->metric, "p50_us") == 0 ? row.ours.p50_us / row.peer.p50_us
+                                                     : row.ours.ops_per_s / row.peer.ops_per_s;
+    row.met = row.ours.ops_per_s >= bench->ops_per_s_min && row.ratio >= bench->ratio_min &&
+              (bench->ratio_max == 0 || row.ratio <= bench->ratio_max);
+    *ret_row = row;
+    return CAPSTAN_OK;
+}
+
+static void emit_figure(json_writer_t *json, const char *name, double value)
+{
+    emit_key(json, name);
+    emit_double(json, value);
+}
+
+static void print_json(const outcome_row_t *row)
+{
+    buffer_t text = {0};
+    json_writer_t json = json_writer(&text);
+    emit_object_begin(&json);
+    emit_key(&json, "bench");
+    emit_string(&json, row->bench->bench);
+    emit_key(&json, "case");
+    emit_string(&json, row->bench->name);
+    emit_figure(&json, "ops_per_s", round(row->ours.ops_per_s));
+    emit_figure(&json, "p50_us", row->ours.p50_us);
+    emit_figure(&json, "p99_us", row->ours.p99_us);
+    emit_figure(&json, "p999_us", row->ours.p999_us);
+    emit_figure(&json, "ceiling_ops_per_s", round(row->peer.ops_per_s));
+    emit_key(&json, "peer");
+    emit_string(&json, row->bench->peer);
+    emit_key(&json, "metric");
+    emit_string(&json, row->bench->metric);
+    emit_figure(&json, "ratio", row->ratio);
+    emit_key(&json, "met");
+    emit_bool(&json, row->met);
+    emit_object_end(&json);
+    printf("%.*s\n", (int)text.size, (const char *)text.data);
+    fflush(stdout);
+    buffer_fini(&text);
+}
+
+static void cell(table_t *table, const char *format, double value)
+{
+    char text[48] = "-";
+    if (!isnan(value)) {
+        snprintf(text, sizeof text, format, value);
+    }
+    table_cell(table, slice_text(text));
+}
+
+static void print_table(const outcome_row_t *rows, size_t count)
+{
+    static const char *const heading[] = {"bench",   "case",   "ops/s", "p50 us", "p99 us",
+                                          "p999 us", "peer/s", "ratio", "met",    "goal"};
+    table_t table = {.columns = sizeof heading / sizeof heading[0]};
+    for (size_t i = 0; i < table.columns; i++) {
+        table_cell(&table, slice_text(heading[i]));
+    }
+    for (size_t i = 0; i < count; i++) {
+        const outcome_row_t *row = &rows[i];
+        table_cell(&table, slice_text(row->bench->bench));
+        table_cell(&table, slice_text(row->bench->name));
+        cell(&table, "%.0f", row->ours.ops_per_s);
+        cell(&table, "%.1f", row->ours.p50_us);
+        cell(&table, "%.1f", row->ours.p99_us);
+        cell(&table, "%.1f", row->ours.p999_us);
+        cell(&table, "%.0f", row->peer.ops_per_s);
+        cell(&table, "%.2f", row->ratio);
+        table_cell(&table, slice_text(row->met ? "yes" : "missed"));
+        table_cell(&table, slice_text(row->bench->goal));
+    }
+    table_print(&table, 0, stdout);
+    table_fini(&table);
+    for (size_t i = 0; i < count; i++) {
+        printf("%s %s: %s; peer: %s\n", rows[i].bench->bench, rows[i].bench->name,
+               rows[i].bench->what, rows[i].bench->peer);
+    }
+}
+
+static bool is_known(const char *name)
+{
+    for (size_t i = 0; i < CASE_COUNT; i++) {
+        if (strcmp(cases[i].bench, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int cli_bench(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "publisher") == 0) {
+        return bench_publisher(argc - 1, argv + 1);
+    }
+    if (argc > 1 && strcmp(argv[1], "consumer") == 0) {
+        return bench_consumer(argc - 1, argv + 1);
+    }
+    bool json = false;
+    operands_t operands;
+    const option_t options[] = {
+        {.name = "json",
+         .type = OPTION_FLAG,
+         .target.flag = &json,
+         .meaning = "one line of JSON per case"},
+    };
+    const command_line_t line = {
+        .usage = "capstan bench [tell|ask|pipeline] [options]",
+        .summary = "Measures this build on this machine, each case in turn with the bare library\n"
+                   "it stands on, and prints medians of three runs. Missing a goal is no failure.",
+        .examples = "  capstan bench\n  capstan bench pipeline --json\n",
+        .options = options,
+        .count = OPTION_COUNT(options),
+        .operands_max = 1,
+    };
+    int status = options_parse(&line, argc, argv, &operands);
+    if (status != OPTIONS_RUN) {
+        return status;
+    }
+    const char *only = operands.count > 0 ? operands.items[0] : NULL;
+    if (only && !is_known(only)) {
+        return options_wrong(&line, "no bench is called '%s': tell, ask or pipeline", only);
+    }
+    outcome_row_t rows[CASE_COUNT];
+    size_t count = 0;
+    for (size_t i = 0; i < CASE_COUNT; i++) {
+        if (only && strcmp(cases[i].bench, only) != 0) {
+            continue;
+        }
+        fprintf(stderr, "measuring %s %s ...\n", cases[i].bench, cases[i].name);
+        if (measure(&cases[i], &rows[count]) != CAPSTAN_OK) {
+            return EXIT_FAILED;
+        }
+        if (json) {
+            print_json(&rows[count]);
+        }
+        count++;
+    }
+    if (!json) {
+        print_table(rows, count);
+    }
+    return EXIT_DONE;
+}

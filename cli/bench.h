@@ -1,0 +1,50 @@
+/* Benchmarks: what a case measures and how it is reported. Internal to `capstan bench`.
+ *
+ * Each case is measured several times, in turn with its peer, so that both see the same machine;
+ * medians are reported. A missing figure is NAN and printed as null. */
+#ifndef CLI_BENCH_H
+#define CLI_BENCH_H
+
+#include <capstan/error.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct bench_figures {
+    double ops_per_s;
+    double p50_us;
+    double p99_us;
+    double p999_us;
+} bench_figures_t;
+
+typedef struct bench_case {
+    const char *bench;
+    const char *name;
+    const char *what;   /* one line for people */
+    const char *peer;   /* what the ratio compares with */
+    const char *metric; /* the field whose ratio is taken */
+    const char *goal;   /* for people */
+    double ops_per_s_min;
+    double ratio_min;
+    double ratio_max;
+    /* Measure once. Errors are printed by the case itself to stderr. */
+    capstan_err_t (*run)(bench_figures_t *ret_figures);
+    capstan_err_t (*run_peer)(bench_figures_t *ret_figures);
+} bench_case_t;
+
+capstan_err_t bench_tell(bench_figures_t *ret_figures);
+capstan_err_t bench_tell_peer(bench_figures_t *ret_figures);
+capstan_err_t bench_ask(bench_figures_t *ret_figures);
+capstan_err_t bench_ask_peer(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
+
+/* The processes that the pipeline starts: `capstan bench publisher|consumer ...`. */
+int bench_publisher(int argc, char **argv);
+int bench_consumer(int argc, char **argv);
+
+int64_t bench_now_ns(void);
+/* Sorts the latencies and sets the quantiles. */
+void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figures);
+
+#endif
