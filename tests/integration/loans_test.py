@@ -25,7 +25,7 @@ from real_node import ENVIRONMENT, RealNode  # noqa: E402
 TOPIC = ["--topic", "loans", "--key", "case", "--seq", "seq", "--time", "time"]
 FAULTS = ["--reorder", "500", "--duplicate", "0.05", "--seed", "7"]
 KILLS = 3
-RATE = 40000  # so that a feed lasts long enough to be interrupted
+RATE = 100000  # so that a feed lasts long enough to be interrupted
 CASE, SEQ = 1, 2  # columns
 
 
@@ -124,7 +124,9 @@ class Loans(unittest.TestCase):
             watchdog = threading.Timer(240, feed.kill)
             watchdog.start()
             for _ in range(KILLS):
-                time.sleep(dice.uniform(0.1, 0.7 * self.rows / RATE / KILLS))
+                while node.status()["gateway"]["publishes"] == 0:
+                    self.assertIsNone(feed.poll(), "the feed ended before all kills were done")
+                time.sleep(dice.uniform(0.01, 0.5 * self.rows / RATE / KILLS))
                 self.assertIsNone(feed.poll(), "the feed ended before all kills were done")
                 node.kill()
                 node.start()
@@ -133,6 +135,7 @@ class Loans(unittest.TestCase):
             summary = json.loads(output.splitlines()[-1])
             print(summary, errors.decode(), file=sys.stderr)
             self.assertEqual(feed.returncode, 0, errors)
+            self.assertIn(f"was lost ({KILLS})".encode(), errors)
             self.assertEqual(summary["rejected"], 0)
             self.assertEqual(summary["acked"], self.rows)
             self.assertEqual(summary["duplicates"], summary["sent"] - self.rows)

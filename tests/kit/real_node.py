@@ -88,7 +88,9 @@ class RealNode:
             raise AssertionError(f"tail ended with {done.returncode}: {done.stderr}\n{self.log()}")
         return done.stdout.splitlines()
 
+    def status(self):
+        return json.loads(self.run("status", "--json").stdout)
+
     def topic(self, name):
         """What status says about a topic."""
-        done = self.run("status", "--json")
-        return next(topic for topic in json.loads(done.stdout)["topics"] if topic["topic"] == name)
+        return next(topic for topic in self.status()["topics"] if topic["topic"] == name)
