@@ -31,7 +31,7 @@ static void write_file(const char *path, const void *data, size_t size)
     cr_assert_eq(fclose(file), 0);
 }
 
-Test(refusal, of_a_store_that_another_node_uses_until_it_ends)
+Test(store_refusal, of_a_store_that_another_node_uses_until_it_ends)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -53,7 +53,7 @@ Test(refusal, of_a_store_that_another_node_uses_until_it_ends)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_a_newer_format_changes_nothing)
+Test(store_refusal, of_a_newer_format_changes_nothing)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -68,7 +68,7 @@ Test(refusal, of_a_newer_format_changes_nothing)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_what_is_no_store_leaves_it_as_it_is)
+Test(store_refusal, of_what_is_no_store_leaves_it_as_it_is)
 {
     static const char garbage[] = "this is somebody's letter, which is no database at all; it is "
                                   "longer than the header of a database, so that it is looked at";
@@ -93,7 +93,7 @@ Test(refusal, of_what_is_no_store_leaves_it_as_it_is)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_a_folder_that_is_not_there_names_it)
+Test(store_refusal, of_a_folder_that_is_not_there_names_it)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -105,7 +105,7 @@ Test(refusal, of_a_folder_that_is_not_there_names_it)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_names_that_are_no_file)
+Test(store_refusal, of_names_that_are_no_file)
 {
     fixture_t fixture = {.path = ""};
     cr_assert_eq(try_open(&fixture, ""), CAPSTAN_E_INVALID);
@@ -113,7 +113,7 @@ Test(refusal, of_names_that_are_no_file)
     expect_text(&fixture, ":memory:");
 }
 
-Test(refusal, of_a_reader_without_a_store_does_not_make_one)
+Test(store_refusal, of_a_reader_without_a_store_does_not_make_one)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -148,7 +148,7 @@ static int open_as_nobody(fixture_t *fixture)
     return WEXITSTATUS(status);
 }
 
-Test(refusal, of_a_folder_or_a_file_that_cannot_be_written)
+Test(store_refusal, of_a_folder_or_a_file_that_cannot_be_written)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -176,7 +176,7 @@ static powerloss_t *open_on_disk(fixture_t *fixture)
     return disk;
 }
 
-Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
+Test(store_failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
 {
     fixture_t fixture;
     powerloss_t *disk = open_on_disk(&fixture);
@@ -204,7 +204,7 @@ Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
 
 /* A statement that fails in the middle of a transaction; a row that is just over SQLite's limit
  * stands for any reason. What was written before it must not be kept by the commit. */
-Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
+Test(store_failure, of_an_append_fails_the_commit_that_it_is_part_of)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -224,7 +224,7 @@ Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
     fixture_fini(&fixture);
 }
 
-Test(failure, of_a_full_disk_at_the_start_is_told)
+Test(store_failure, of_a_full_disk_at_the_start_is_told)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -240,7 +240,7 @@ Test(failure, of_a_full_disk_at_the_start_is_told)
     powerloss_destroy(&disk);
 }
 
-Test(failure, of_a_sync_refuses_the_commit_and_the_next_one_works)
+Test(store_failure, of_a_sync_refuses_the_commit_and_the_next_one_works)
 {
     fixture_t fixture;
     powerloss_t *disk = open_on_disk(&fixture);
@@ -281,7 +281,7 @@ static void flip_after(const char *path, const char *text)
     close(fd);
 }
 
-Test(check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
+Test(store_check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
 {
     static const char *const places[] = {"record 17", "the value"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -308,7 +308,7 @@ Test(check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
 }
 
 /* Each statement damages a healthy store in a way that SQLite itself has nothing against. */
-Test(check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
+Test(store_check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
 {
     static const char *const damages[] = {
         "DELETE FROM log WHERE lsn = 6",
@@ -341,7 +341,7 @@ Test(check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
     }
 }
 
-Test(check, answers_damage_of_the_file_itself_with_findings)
+Test(store_check, answers_damage_of_the_file_itself_with_findings)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
