@@ -1,5 +1,6 @@
 /* What the store refuses to open, and that a disk's failure is an answer and not an end. */
 #include "actors/journal/store_internal.h"
+#include "runtime/simulation/random.h"
 #include "tests/integration/journal/store_fixture.h"
 #include "tests/kit/vfs_powerloss.h"
 
@@ -65,6 +66,20 @@ Test(store_refusal, of_a_newer_format_changes_nothing)
     sqlite3_close(db);
     cr_assert_eq(try_open(&fixture, fixture.path), CAPSTAN_E_STORE_NEWER);
     expect_text(&fixture, "format 2");
+    fixture_fini(&fixture);
+}
+
+Test(store_refusal, of_a_store_whose_format_is_lost)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    store_close(&fixture.store);
+    sqlite3 *db;
+    cr_assert_eq(sqlite3_open(fixture.path, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "DELETE FROM meta", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    cr_assert_eq(try_open(&fixture, fixture.path), CAPSTAN_E_STORE_CORRUPT);
     fixture_fini(&fixture);
 }
 
@@ -361,5 +376,51 @@ Test(store_check, answers_damage_of_the_file_itself_with_findings)
     }
     close(fd);
     cr_assert_gt(check_path(&fixture).faults, 0);
+    fixture_fini(&fixture);
+}
+
+/* Whatever a damaged file says, each call answers: nothing aborts, hangs or takes all memory. */
+Test(store_check, survives_any_damage_of_the_file, .timeout = 120)
+{
+    enum { DAMAGES = 300, FILE_BYTES_MAX = 1 << 20 };
+    static uint8_t healthy[FILE_BYTES_MAX], damaged[FILE_BYTES_MAX];
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    for (int row = 0; row < 30; row++) {
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, 40), CAPSTAN_OK);
+    }
+    store_close(&fixture.store);
+    FILE *file = fopen(fixture.path, "r");
+    size_t size = fread(healthy, 1, sizeof healthy, file);
+    fclose(file);
+    cr_assert(size > 0 && size < sizeof healthy);
+    random_source_t random = {.state = 20};
+    int refused = 0;
+    int found = 0;
+    for (int i = 0; i < DAMAGES; i++) {
+        memcpy(damaged, healthy, size);
+        for (uint64_t flips = 1 + random_below(&random, 40); flips > 0; flips--) {
+            damaged[random_below(&random, size)] = (uint8_t)random_next(&random);
+        }
+        write_file(fixture.path, damaged, size);
+        store_options_t options = {.path = fixture.path};
+        if (store_open(&options, &fixture.store, NULL, 0)) {
+            refused++;
+            continue;
+        }
+        store_check_result_t result = {.faults = 1};
+        if (store_check(fixture.store, ignore_finding, NULL, &result) || result.faults > 0) {
+            found++;
+        }
+        stream_opened_t stream = fixture.stream;
+        if (!store_stream_open(fixture.store, slice_text("ordering"), slice_text("orders/0"),
+                               &stream)) {
+            (void)append_commit(fixture.store, &stream, 3);
+        }
+        store_close(&fixture.store);
+    }
+    cr_assert_gt(refused, 0);
+    cr_assert_gt(found, DAMAGES / 4);
     fixture_fini(&fixture);
 }
