@@ -367,10 +367,12 @@ void raw_open(raw_peer_t *self)
 {
     int zero = 0;
     int wait_ms = KIT_WAIT_MS;
+    int few = 16; /* a peer that does not read takes little on its own side */
     *self = (raw_peer_t){.sequence = 1};
     self->context = zmq_ctx_new();
     self->socket = zmq_socket(self->context, ZMQ_DEALER);
     zmq_setsockopt(self->socket, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_setsockopt(self->socket, ZMQ_RCVHWM, &few, sizeof few);
     zmq_setsockopt(self->socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
     zmq_setsockopt(self->socket, ZMQ_SNDTIMEO, &wait_ms, sizeof wait_ms);
     cr_assert_eq(zmq_connect(self->socket, kit.arguments.endpoint), 0);
