@@ -39,21 +39,6 @@ static void drop_queue(capstan_actor_t *self)
     }
 }
 
-static void tell_down(capstan_actor_t *self, capstan_ref_t watcher, capstan_ref_t who,
-                      capstan_err_t reason)
-{
-    buffer_t body = {0};
-    codec_encode(down_wire(), &(down_t){.actor = who, .reason = (uint64_t)reason}, &body);
-    (void)!route_send(self->cell,
-                      &(capstan_message_t){.message = MESSAGE_down,
-                                           .kind = CAPSTAN_KIND_EVENT,
-                                           .sender = who,
-                                           .target = watcher,
-                                           .body = buffer_slice(&body)},
-                      true);
-    buffer_fini(&body);
-}
-
 /* Ends an actor between two handlers. From here on its slot has no incarnation: what is on its way
  * is dropped and counted when it arrives. */
 static void end(capstan_actor_t *self)
@@ -73,7 +58,7 @@ static void end(capstan_actor_t *self)
         self->behaviour->destroy(self);
     }
     for (size_t i = 0; i < self->watcher_count; i++) {
-        tell_down(self, self->watchers[i], self->ref, self->reason);
+        route_tell_down(self->cell, self->watchers[i], self->ref, self->reason);
     }
     free(self->watchers);
     if (self->previous) {
@@ -430,7 +415,7 @@ capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
         &(send_options_t){.message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
         (slice_t){0});
     if (err == CAPSTAN_E_GONE) {
-        tell_down(self, self->ref, target, CAPSTAN_E_GONE);
+        route_tell_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
         return CAPSTAN_OK;
     }
     return err;

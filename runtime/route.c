@@ -1,6 +1,7 @@
 /* From a reference to a mailbox: is the actor alive, is there room, which way does it go. */
 #include "runtime/cell.h"
 
+#include "runtime/runtime_messages.h"
 #include "runtime/wire/wire_messages.h"
 
 enum { MESSAGE_OVERHEAD = 64 }; /* a queued message beside its body, rounded */
@@ -48,9 +49,27 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     return CAPSTAN_OK;
 }
 
+void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason)
+{
+    buffer_t body = {0};
+    codec_encode(down_wire(), &(down_t){.actor = who, .reason = (uint64_t)reason}, &body);
+    (void)!route_send(from,
+                      &(capstan_message_t){.message = MESSAGE_down,
+                                           .kind = CAPSTAN_KIND_EVENT,
+                                           .sender = who,
+                                           .target = watcher,
+                                           .body = buffer_slice(&body)},
+                      true);
+    buffer_fini(&body);
+}
+
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
                   const char *text)
 {
+    if (request->message == MESSAGE_monitor_add && err == CAPSTAN_E_GONE) {
+        route_tell_down(from, request->sender, request->target, err);
+        return;
+    }
     if (request->kind != CAPSTAN_KIND_REQUEST || capstan_ref_is_null(request->sender)) {
         return;
     }
