@@ -105,8 +105,8 @@ void gateway_answer_failure(gateway_t *self, const origin_t *to, uint64_t correl
 {
     const char *words = text ? text : capstan_err_text(err);
     buffer_clear(&self->scratch);
-    codec_encode(failure_wire(),
-                 &(failure_t){.number = (uint64_t)err, .text = slice_text(words)}, &self->scratch);
+    codec_encode(failure_wire(), &(failure_t){.number = (uint64_t)err, .text = slice_text(words)},
+                 &self->scratch);
     gateway_answer(self, to,
                    &(envelope_t){.message = MESSAGE_failure,
                                  .kind = CAPSTAN_KIND_ERROR,
@@ -221,6 +221,8 @@ static bool begin_batch(gateway_t *self, link_t *session, const link_header_t *h
     if (err != CAPSTAN_OK) {
         link_break(session, FAULT_malformed, 0, err,
                    "the batch's link sequence is not the next one");
+    } else if (session->deliveries_head) {
+        gateway_mark_dirty(self, session); /* the header may have brought their credit */
     }
     return err == CAPSTAN_OK;
 }

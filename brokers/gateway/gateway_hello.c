@@ -91,9 +91,9 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
     self->holders++; /* the session's destroy gives it back, whether or not it starts */
     session->gateway = self;
     link_into(self, session, connection);
-    capstan_err_t err = capstan_spawn(self->actor, &session_behaviour,
-                                      &(capstan_spawn_options_t){.argument = session},
-                                      &session->ref);
+    capstan_err_t err =
+        capstan_spawn(self->actor, &session_behaviour,
+                      &(capstan_spawn_options_t){.argument = session}, &session->ref);
     if (err != CAPSTAN_OK && !session->actor) {
         session_abandon(session);
     }

@@ -86,7 +86,8 @@ static capstan_err_t bind_endpoint(gateway_t *self, const char *endpoint, const 
     if (zmq_bind(self->router, bind_to) != 0) {
         bool in_use = errno == EADDRINUSE;
         snprintf(ret_text, text_size, "cannot bind %.200s: %s%s", endpoint, zmq_strerror(errno),
-                 in_use ? "; stop the other program, or use another port (0 picks a free one)" : "");
+                 in_use ? "; stop the other program, or use another port (0 picks a free one)"
+                        : "");
         return in_use ? CAPSTAN_E_ADDRESS_IN_USE : CAPSTAN_E_SYSTEM;
     }
     size_t size = sizeof self->endpoint;

@@ -65,8 +65,8 @@ void link_end(link_t *self, end_reason_t why)
     }
     detach(self);
     gateway->figures.ends[why]++;
-    LOG(gateway, session_ended, log_text("peer", link_name(self)),
-        log_string("why", end_name(why)), log_uint("sessions", gateway->session_count));
+    LOG(gateway, session_ended, log_text("peer", link_name(self)), log_string("why", end_name(why)),
+        log_uint("sessions", gateway->session_count));
     /* The actor ends in a handler of its own. It is alive, and a message that needs no space to an
      * actor that is alive is always taken. */
     if (self->actor) {
@@ -320,12 +320,13 @@ static void on_down(link_t *self, const capstan_message_t *message)
             buffer_clear(body);
             codec_encode(
                 subscription_ended_wire(),
-                &(subscription_ended_t){.subscription = subscription->number, .error = error}, body);
+                &(subscription_ended_t){.subscription = subscription->number, .error = error},
+                body);
             remove_subscription(self, subscription);
-            link_emit(self,
-                      &(envelope_t){.message = MESSAGE_subscription_ended,
-                                    .kind = CAPSTAN_KIND_EVENT},
-                      buffer_slice(body));
+            link_emit(
+                self,
+                &(envelope_t){.message = MESSAGE_subscription_ended, .kind = CAPSTAN_KIND_EVENT},
+                buffer_slice(body));
             return;
         }
     }

@@ -25,7 +25,7 @@ struct peer_link {
     uint64_t head;
     uint64_t sent;
     uint64_t tail;
-    uint64_t base; /* index of link sequence 1 */
+    uint64_t base;     /* index of link sequence 1 */
     uint64_t answered; /* between head and tail */
 
     /* Ring of encoded messages, none of them split at its end. Neighbours in `entries` are

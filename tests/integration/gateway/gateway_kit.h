@@ -18,7 +18,7 @@
 
 enum {
     KIT_PARTITIONS = 4,
-    KIT_WAIT_MS = 10000, /* how long anything may take before the test has failed */
+    KIT_WAIT_MS = 10000,          /* how long anything may take before the test has failed */
     MESSAGE_kit_release = 0x8000, /* to topics: answer what is parked */
     MESSAGE_kit_kill,             /* to topics: the newest subscription ends without a word */
 };

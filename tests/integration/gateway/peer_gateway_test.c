@@ -234,6 +234,10 @@ Test(peer, hears_when_a_subscription_dies)
     heard_t heard = {0};
     peer_t *peer = connect_peer(&heard, &(peer_options_t){0});
     subscribe(peer);
+    /* Behind it on the same way went the session's wish to watch the subscription. */
+    peer_acknowledge(peer, &(acknowledge_t){.subscription = 1, .through = slice_of("\x90", 1)});
+    peer_poll(peer, 0);
+    kit_wait(&kit.seen.acknowledged, 1);
     cr_assert_eq(capstan_node_tell(kit.node, kit.topics, MESSAGE_kit_kill, (slice_t){0}),
                  CAPSTAN_OK);
     while (heard.ended == 0) {
@@ -310,9 +314,9 @@ Test(peer, says_what_is_wrong_when_it_cannot_connect)
 {
     char text[512] = "";
     peer_t *peer = NULL;
-    cr_assert_eq(peer_connect(&(peer_options_t){.endpoint = "nonsense"}, NULL, &peer, text,
-                              sizeof text),
-                 CAPSTAN_E_INVALID);
+    cr_assert_eq(
+        peer_connect(&(peer_options_t){.endpoint = "nonsense"}, NULL, &peer, text, sizeof text),
+        CAPSTAN_E_INVALID);
     cr_assert(strstr(text, "tcp://127.0.0.1:7700"), "%s", text);
     cr_assert_eq(peer_connect(&(peer_options_t){.endpoint = "tcp://127.0.0.1:1",
                                                 .connect_timeout_us = 100000},
