@@ -177,11 +177,11 @@ static void print_json(const outcome_row_t *row)
     buffer_fini(&text);
 }
 
-static void cell(table_t *table, const char *format, double value)
+static void cell(table_t *table, int decimals, double value)
 {
     char text[48] = "-";
     if (!isnan(value)) {
-        snprintf(text, sizeof text, format, value);
+        snprintf(text, sizeof text, "%.*f", decimals, value);
     }
     table_cell(table, slice_text(text));
 }
@@ -198,12 +198,12 @@ static void print_table(const outcome_row_t *rows, size_t count)
         const outcome_row_t *row = &rows[i];
         table_cell(&table, slice_text(row->bench->bench));
         table_cell(&table, slice_text(row->bench->name));
-        cell(&table, "%.0f", row->ours.ops_per_s);
-        cell(&table, "%.1f", row->ours.p50_us);
-        cell(&table, "%.1f", row->ours.p99_us);
-        cell(&table, "%.1f", row->ours.p999_us);
-        cell(&table, "%.0f", row->peer.ops_per_s);
-        cell(&table, "%.2f", row->ratio);
+        cell(&table, 0, row->ours.ops_per_s);
+        cell(&table, 1, row->ours.p50_us);
+        cell(&table, 1, row->ours.p99_us);
+        cell(&table, 1, row->ours.p999_us);
+        cell(&table, 0, row->peer.ops_per_s);
+        cell(&table, 2, row->ratio);
         table_cell(&table, slice_text(row->met ? "yes" : "missed"));
         table_cell(&table, slice_text(row->bench->goal));
     }

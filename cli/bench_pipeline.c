@@ -28,6 +28,7 @@ enum {
     CONNECT_US = 10000000,
     REQUEST_US = 10000000,
     SQLITE_SECONDS = 2,
+    SILENCE_POLLS_MAX = 100, /* of 0.1 s without an event: something is lost */
 };
 
 extern char **environ;
@@ -165,8 +166,13 @@ int bench_consumer(int argc, char **argv)
     }
     printf("ready\n");
     fflush(stdout);
-    while (consumer.count < consumer.capacity) {
+    for (int silent = 0; consumer.count < consumer.capacity && silent < SILENCE_POLLS_MAX;) {
+        uint64_t before = consumer.count;
         peer_poll(consumer.peer, 100000);
+        silent = consumer.count > before ? 0 : silent + 1;
+    }
+    if (consumer.count < consumer.capacity) {
+        return failed("consumer", "events stopped coming");
     }
     bench_figures_t figures;
     int64_t end_ns = bench_now_ns();

@@ -116,9 +116,10 @@ static void report_end(const feed_t *self, const feed_counts_t *counts)
     }
     if (counts->recovered > 0) {
         fprintf(stderr,
-                "capstan feed: the connection was lost %" PRIu64 " times; %" PRIu64 " events that "
-                "were sent again were there already and count as acked\n",
-                counts->reconnects, counts->recovered);
+                "capstan feed: %" PRIu64
+                " events that were unanswered when the connection was lost "
+                "(%" PRIu64 ") were there already when they were sent again; they count as acked\n",
+                counts->recovered, counts->reconnects);
     }
     if (counts->sent > 0 && counts->duplicates == counts->sent) {
         fprintf(stderr,

@@ -31,6 +31,7 @@ typedef struct feed_row {
     uint64_t connection;   /* on which it was sent */
     capstan_err_t refusal; /* the last one */
     bool copy;             /* the injected one of a pair */
+    bool resent;           /* it was unanswered when the connection was lost */
     uint32_t key_size;
     uint32_t payload_size;
     uint8_t bytes[]; /* key, payload */

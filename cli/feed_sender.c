@@ -92,8 +92,7 @@ static void settle_acked(feed_sender_t *self, feed_row_t *row, const char *outco
 
 static void settle_duplicate(feed_sender_t *self, feed_row_t *row)
 {
-    bool sent_twice = row->connection != self->counts.reconnects;
-    if (sent_twice && !(row->pair && row->pair->stored)) {
+    if (row->resent && !(row->pair && row->pair->stored)) {
         self->counts.recovered++;
         settle_acked(self, row, "stored");
         return;
@@ -139,6 +138,7 @@ static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_e
     }
     feed_row_t *row = (feed_row_t *)(uintptr_t)token;
     remove_unanswered(self, row);
+    row->resent = row->resent || row->connection != self->counts.reconnects;
     self->answered_us = self->now_us;
     switch (result) {
     case RESULT_STORED:

@@ -2,6 +2,7 @@
  * that uses the store. */
 #include "actors/journal/store.h"
 #include "cli/cli.h"
+#include "cli/failed.h"
 #include "cli/options.h"
 #include "runtime/base/json_writer.h"
 
@@ -31,13 +32,6 @@ static void show_finding(void *context, const char *line)
     emit_escaped(&safe, slice_text(line));
     printf("%.*s\n", (int)safe.size, (const char *)safe.data);
     buffer_fini(&safe);
-}
-
-static int fail(capstan_err_t err, const char *text)
-{
-    fprintf(stderr, "capstan store: %s\n%s: %s. %s\n", text, capstan_err_name(err),
-            capstan_err_text(err), capstan_err_remedy(err));
-    return EXIT_FAILED;
 }
 
 static double seconds_now(void)
@@ -116,13 +110,13 @@ static int check(const char *path, bool json)
     char text[1024] = "";
     capstan_err_t err = store_open(&options, &store, text, sizeof text);
     if (err) {
-        return fail(err, text);
+        return cli_failed("store", err, text);
     }
     store_check_result_t result = {0};
     err = json ? check_for_programs(store, path, &result) : check_for_people(store, path, &result);
     store_close(&store);
     if (err) {
-        return fail(err, path);
+        return cli_failed("store", err, "");
     }
     return result.faults == 0 ? EXIT_DONE : EXIT_FAILED;
 }

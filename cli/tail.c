@@ -225,6 +225,7 @@ static capstan_err_t request_subscription(tail_t *self, char *ret_reason, size_t
     self->asking = true;
     capstan_err_t err = peer_request(self->peer, subscribe_wire(), &request, subscribed_wire(),
                                      REQUEST_TIMEOUT_US, &body, ret_reason, reason_size);
+    self->asking = false;
     if (!err) {
         err = codec_decode(subscribed_wire(), body, &reply, NULL);
     }

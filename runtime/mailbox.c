@@ -42,8 +42,11 @@ bool mailbox_reserve(mailbox_t *self, uint64_t bytes, bool always)
     if (always) {
         return true;
     }
-    bool fits = sent - load(&self->done_messages) < self->messages_max &&
-                sent_bytes - load(&self->done_bytes) + bytes <= self->bytes_max;
+    /* Signed: other senders' messages may have come and gone since `sent` was read. */
+    int64_t messages_queued = (int64_t)(sent - load(&self->done_messages));
+    int64_t bytes_queued = (int64_t)(sent_bytes - load(&self->done_bytes));
+    bool fits = messages_queued < (int64_t)self->messages_max &&
+                bytes_queued + (int64_t)bytes <= (int64_t)self->bytes_max;
     if (!fits) {
         mailbox_unreserve(self, bytes);
         atomic_fetch_add_explicit(&self->refused, 1, memory_order_relaxed);

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { CHECKPOINT_WAIT_MS = 10 };
+
 static capstan_err_t map_system(int number, capstan_err_t otherwise)
 {
     switch (number) {
@@ -125,21 +127,25 @@ void store_rollback(store_t *self)
 
 /* Copies the write-ahead log into the database once it has grown to its size. A passive checkpoint
  * waits for nobody; what a reader still needs stays, and the next one is tried a quarter later. At
- * four times the size readers are waited for (their transactions are short), so that the log stays
- * bounded. A checkpoint that fails loses nothing: everything is in the log, and a disk without
- * space is told by the commit that finds none. */
+ * four times the size readers are waited for, but not for long: a node's own reads end within that
+ * time, so that the log stays bounded; a `store check` of a large store does not, and meanwhile
+ * the log grows rather than that commits stop. A checkpoint that fails loses nothing: everything is
+ * in the log, and a disk without space is told by the commit that finds none. */
 static void checkpoint_if_due(store_t *self)
 {
     if (self->wal_bytes < self->wal_bytes_due) {
         return;
     }
-    int mode = self->wal_bytes < 4 * self->checkpoint_bytes ? SQLITE_CHECKPOINT_PASSIVE
-                                                            : SQLITE_CHECKPOINT_RESTART;
+    bool passive = self->wal_bytes < 4 * self->checkpoint_bytes;
     int frames = 0;
     int copied = 0;
-    int result = sqlite3_wal_checkpoint_v2(self->db, "main", mode, &frames, &copied);
+    sqlite3_busy_timeout(self->db, CHECKPOINT_WAIT_MS);
+    int result = sqlite3_wal_checkpoint_v2(
+        self->db, "main", passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART, &frames,
+        &copied);
     self->checkpoint_result =
         result == SQLITE_OK || result == SQLITE_BUSY ? CAPSTAN_OK : store_map_error(self->db);
+    sqlite3_busy_timeout(self->db, STORE_BUSY_MS);
     self->wal_bytes_due = self->checkpoint_bytes;
     if (result != SQLITE_OK || copied < frames) {
         self->wal_bytes_due = self->wal_bytes + self->checkpoint_bytes / 4;

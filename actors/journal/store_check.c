@@ -34,14 +34,27 @@ static bool is_damage(check_t *self, capstan_err_t err, const char *where)
     return true;
 }
 
+/* One row of SQLite's check holds several lines; a line that begins with *** is only a heading. */
+static void report_lines(check_t *self, const char *text)
+{
+    while (*text) {
+        int length = (int)strcspn(text, "\n");
+        if (strncmp(text, "***", 3) != 0) {
+            finding(self, "database file: %.*s", length, text);
+        }
+        text += length;
+        text += *text == '\n';
+    }
+}
+
 static capstan_err_t check_file(check_t *self)
 {
     sqlite3_stmt *statement = self->store->sql[SQL_check_integrity];
     int step;
     while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-        const char *line = (const char *)sqlite3_column_text(statement, 0);
-        if (!line || strcmp(line, "ok") != 0) {
-            finding(self, "database file: %s", line ? line : "no memory");
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        if (text && strcmp(text, "ok") != 0) {
+            report_lines(self, text);
         }
     }
     capstan_err_t err = store_finish(self->store, SQL_check_integrity, step);

@@ -6,6 +6,8 @@
 
 #include <sqlite3.h>
 
+enum { STORE_BUSY_MS = 5000 }; /* another program holds a lock for milliseconds at most */
+
 typedef enum store_sql {
 #define STATEMENT(name) SQL_##name,
 #include "actors/journal/store_statements.def"

@@ -15,7 +15,6 @@ enum {
     PAGE_BYTES = 16384,
     WAL_FRAME_HEAD_BYTES = 24,
     CHECKPOINT_BYTES = 4 << 20,
-    BUSY_MS = 5000, /* a reader or `store check` holds a lock for milliseconds at most */
 };
 
 #define STATEMENT(name) extern const char sql_store_##name[];
@@ -85,6 +84,12 @@ static capstan_err_t refuse_database(const opening_t *opening, sqlite3 *db)
     capstan_err_t err = store_map_error(db);
     switch (err) {
     case CAPSTAN_E_STORE_CORRUPT:
+        if (opening->options->read_only) {
+            return refuse(opening, err,
+                          "%s is damaged beyond reading, or no Capstan store (%s); restore a "
+                          "backup, or name another file",
+                          path, sqlite3_errmsg(db));
+        }
         return refuse(
             opening, err,
             "%s is damaged or no Capstan store (%s); run `capstan store check`, restore a "
@@ -197,7 +202,7 @@ static int on_wal(void *context, sqlite3 *db, const char *name, int frames)
 
 static bool set_up_connection(store_t *self, const store_options_t *options)
 {
-    sqlite3_busy_timeout(self->db, BUSY_MS);
+    sqlite3_busy_timeout(self->db, STORE_BUSY_MS);
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (!execute(self->db, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
@@ -213,6 +218,16 @@ static bool set_up_connection(store_t *self, const store_options_t *options)
                                                       : "PRAGMA synchronous = FULL");
 }
 
+static bool has_wal(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    bool wal = sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &statement, NULL) == SQLITE_OK &&
+               sqlite3_step(statement) == SQLITE_ROW &&
+               strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+    sqlite3_finalize(statement);
+    return wal;
+}
+
 static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool empty)
 {
     char page_size[64];
@@ -223,6 +238,12 @@ static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool emp
     if (!execute(db, "PRAGMA journal_mode = WAL") ||
         !execute(db, "PRAGMA journal_size_limit = 67108864")) {
         return refuse_database(opening, db);
+    }
+    /* SQLite keeps another mode, and says so, where it cannot share memory between processes. */
+    if (!has_wal(db)) {
+        return refuse(opening, CAPSTAN_E_STORE_IO,
+                      "%s: no write-ahead log is possible there; put the store on a local disk",
+                      opening->options->path);
     }
     if (empty && (!execute(db, "BEGIN IMMEDIATE") || !execute(db, sql_store_schema) ||
                   !execute(db, "COMMIT"))) {
@@ -265,6 +286,9 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
                          size_t text_size)
 {
     opening_t opening = {.options = options, .text = ret_text, .text_size = text_size};
+    if (options->path[0] == '\0' || options->path[0] == ':') { /* SQLite's names for no file */
+        return refuse(&opening, CAPSTAN_E_INVALID, "\"%s\" is no path of a store", options->path);
+    }
     store_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->lock_fd = -1;

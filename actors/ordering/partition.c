@@ -14,6 +14,7 @@ partition_t *partition_new(const partition_limits_t *limits)
     partition_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->limits = *limits;
+    self->found = *limits;
     self->offset_next = 1;
     self->row = (row_t){.kind = ROW_PARTITION};
     return self;
@@ -155,8 +156,10 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
                            const publish_t *event, partition_effects_t *effects)
 {
     const hold_t *hold = entry ? entry->hold : NULL;
-    if (hold && now_us - hold->since_us > self->limits.hold_us_max) {
-        key_step(self, entry, entry->row.phase == KEY_GAP ? KEY_INPUT_expire : KEY_INPUT_refuse);
+    /* What was too old stays so when the clock steps back. */
+    bool blocked = entry && entry->row.phase == KEY_BLOCKED;
+    if (blocked || (hold && now_us - hold->since_us > self->limits.hold_us_max)) {
+        key_step(self, entry, blocked ? KEY_INPUT_refuse : KEY_INPUT_expire);
         reject(self, effects, token, CAPSTAN_E_OUT_OF_ORDER);
         return;
     }

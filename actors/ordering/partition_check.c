@@ -58,7 +58,7 @@ static const char *check_key(const partition_t *self, const key_entry_t *entry, 
     if (hold->count == 0 || hold->since_us != since_us) {
         return "O3: a gap is as old as the first evidence of it";
     }
-    if (hold->count > self->limits.key_held_items_max) {
+    if (hold->count > self->found.key_held_items_max) {
         return "O5: a key holds no more than it may";
     }
     totals->items += hold->count;
@@ -87,8 +87,8 @@ const char *partition_check(const partition_t *self)
     if (totals.items != self->held_items || totals.bytes != self->held_bytes) {
         return "O5: held events are counted";
     }
-    if (self->held_items > self->limits.held_items_max ||
-        self->held_bytes > self->limits.held_bytes_max) {
+    if (self->held_items > self->found.held_items_max ||
+        self->held_bytes > self->found.held_bytes_max) {
         return "O5: held events are within their bounds";
     }
     if (self->limits.mode == SEQUENCE_PRODUCER && totals.accepted != self->offset_next - 1) {

@@ -85,6 +85,8 @@ typedef struct key_entry {
 
 struct partition {
     partition_limits_t limits;
+    partition_limits_t
+        found; /* what partition_check allows: a store may hold more than new limits */
     uint64_t offset_next;
     map_t keys;
     map_t producers;

@@ -48,6 +48,22 @@ static capstan_err_t load_producer_mark(partition_t *self, slice_t value, bool f
     return CAPSTAN_OK;
 }
 
+static void raise_to(uint64_t *bound, uint64_t value)
+{
+    *bound = value > *bound ? value : *bound;
+}
+
+/* What was acknowledged as held is kept, whatever the limits are now. */
+static void load_one_held(partition_t *self, key_entry_t *entry, const event_t *event,
+                          slice_t record)
+{
+    hold_add(self, entry, event->sequence, event->accepted_us, record);
+    key_step(self, entry, KEY_INPUT_ahead);
+    raise_to(&self->found.held_items_max, self->held_items);
+    raise_to(&self->found.held_bytes_max, self->held_bytes);
+    raise_to(&self->found.key_held_items_max, entry->hold->count);
+}
+
 /* Held events of a row: of this key, behind the accepted ones and a gap, ascending. */
 static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t list)
 {
@@ -65,8 +81,7 @@ static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t li
             return CAPSTAN_E_STORE_CORRUPT;
         }
         last = event.sequence;
-        hold_add(self, entry, event.sequence, event.accepted_us, record);
-        key_step(self, entry, KEY_INPUT_ahead);
+        load_one_held(self, entry, &event, record);
     }
     return iterator.fault.err ? CAPSTAN_E_STORE_CORRUPT : CAPSTAN_OK;
 }
@@ -151,9 +166,8 @@ static capstan_err_t load_held_record(partition_t *self, key_entry_t *entry, con
     if (event->sequence == entry->accepted + 1 || !event_releasable(data)) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
-    hold_add(self, entry, event->sequence, event->accepted_us, data);
+    load_one_held(self, entry, event, data);
     row_changed(self, &entry->row);
-    key_step(self, entry, KEY_INPUT_ahead);
     return CAPSTAN_OK;
 }
 

@@ -8,7 +8,7 @@ WINDOW_MESSAGES, WINDOW_BYTES, BATCH = 64, 8 << 20, 64
 
 class Peer:
     """One session after the other. Credited messages stay in `unanswered` until their outcome or
-    reply comes; a new session counts link sequences from 1 and sends them again."""
+    reply comes; a new session counts from 1 and sends them again, but for the requests."""
 
     def __init__(self, schema, endpoint, name, on):
         self.version, self.kinds = schema["version"], schema["kinds"]
@@ -37,24 +37,24 @@ class Peer:
     def greet(self):
         self.session, self.sent_at = self.session + 1, time.monotonic()
         self.greeted, self.grant, self.control = False, (0, 0), []
-        self.sequence = self.sent_bytes = self.delivered = self.delivered_bytes = 0
-        for item in self.unanswered:
-            item["sequence"] = 0
-        self.post("hello", version_min=self.version, version_max=self.version, name=self.name,
-                  session=self.session)
+        self.sequence = self.sent_bytes = self.delivered = self.received = 0
+        self.unanswered = [dict(i, sequence=0) for i in self.unanswered if not i["request"]]
+        self.hello = self.post("hello", version_min=self.version, version_max=self.version,
+                               name=self.name, session=self.session)
 
     def post(self, name, answered=lambda answer: None, /, **values):
         """Queues a message; `answered` is called once, with its outcome or its reply."""
         row, self.correlation = self.rows[name], self.correlation + 1
-        body, head = self.pack(name, **values), self.pack(
-            "envelope", message=row["id"], kind=self.kinds[row["kind"]],
-            correlation=self.correlation)
+        body, kind = self.pack(name, **values), self.kinds[row["kind"]]
+        head = self.pack("envelope", message=row["id"], kind=kind, correlation=self.correlation)
         item = {"bytes": head + msgpack.packb(body), "size": len(body), "sequence": 0,
-                "correlation": self.correlation, "answered": answered}
+                "correlation": self.correlation, "request": row["kind"] == "request",
+                "answered": answered}
         (self.unanswered if row["credited_by"] == "node" else self.control).append(item)
+        return self.correlation
 
     def flush(self, credit=False):
-        if time.monotonic() - self.sent_at > self.heartbeat_s:  # idle, or the hello was lost
+        if time.monotonic() - self.sent_at > self.heartbeat_s:  # idle, or hello was lost
             self.post("ping") if self.greeted else self.greet()
         batch, self.control, first = self.control, [], 0
         for item in [i for i in self.unanswered if self.greeted and not i["sequence"]][:BATCH]:
@@ -66,9 +66,11 @@ class Peer:
         if batch or credit:
             header = self.pack("link_header", version=self.version, count=len(batch),
                                sequence=first, credit_messages=self.delivered + WINDOW_MESSAGES,
-                               credit_bytes=self.delivered_bytes + WINDOW_BYTES)
+                               credit_bytes=self.received + WINDOW_BYTES)
             self.socket.send(header + b"".join(item["bytes"] for item in batch))
             self.sent_at = time.monotonic()
+        if len(batch) >= BATCH:
+            self.flush()
 
     def poll(self):
         self.flush()
@@ -93,16 +95,15 @@ class Peer:
             sys.exit(f"peer.py: error {body['number']}: {body['text']}")
         if name == "not_greeted" and self.greeted:
             self.greet()
-        elif name == "welcome":
+        elif name == "welcome" and envelope["correlation"] == self.hello:
             self.greeted, self.heartbeat_s = True, body["heartbeat_ms"] / 1000
         elif name == "deliver":
-            self.delivered, self.delivered_bytes = (self.delivered + 1,
-                                                    self.delivered_bytes + len(data))
+            self.delivered, self.received = self.delivered + 1, self.received + len(data)
         for outcome in body["list"] if name == "outcomes" else []:
             self.settle(outcome, lambda i: outcome["first"] <= i["sequence"] <= outcome["last"])
         if envelope["kind"] == self.kinds["reply"]:
             self.settle(body, lambda i: i["correlation"] == envelope["correlation"])
-        self.on.get(name, lambda body: None)(body)
+        self.on.get(name if self.greeted else "", lambda body: None)(body)
 
     def settle(self, answer, matches):
         for item in [item for item in self.unanswered if matches(item)]:

@@ -12,7 +12,7 @@ enum {
 };
 
 typedef struct letter {
-    mail_t mail; /* first: the mailbox hands it back */
+    mail_t mail;             /* first: the mailbox hands it back */
     struct letter *previous; /* all letters that are under way */
     struct letter *next;
     uint64_t ordinal;
@@ -107,8 +107,7 @@ void simulation_set_faults(simulation_t *self, const network_faults_t *faults)
     self->faults = *faults;
 }
 
-void simulation_on_delivered(simulation_t *self, simulation_delivered_fn *delivered,
-                             void *context)
+void simulation_on_delivered(simulation_t *self, simulation_delivered_fn *delivered, void *context)
 {
     self->delivered = delivered;
     self->delivered_context = context;
@@ -207,12 +206,11 @@ static void post(simulation_t *self, const simulated_send_t *send, slice_t body,
     if (body.size > 0) {
         memcpy(letter->body, body.data, body.size);
     }
-    letter->mail.message =
-        (capstan_message_t){.message = send->message,
-                            .sender = simulation_ref(self, send->from),
-                            .target = send->target,
-                            .correlation = send->correlation,
-                            .body = slice_of(letter->body, body.size)};
+    letter->mail.message = (capstan_message_t){.message = send->message,
+                                               .sender = simulation_ref(self, send->from),
+                                               .target = send->target,
+                                               .correlation = send->correlation,
+                                               .body = slice_of(letter->body, body.size)};
     letter->ordinal = ordinal;
     letter->reserved = local;
     letter->ordered = local || send->ordered;
@@ -239,8 +237,8 @@ static void send_remote(simulation_t *self, const simulated_send_t *send, slice_
 {
     const network_faults_t *faults = &self->faults;
     uint64_t ordinal = ++self->ordinals[send->from][send->target.slot];
-    int64_t at_us = self->now_us +
-                    random_between(&self->random, faults->delay_us_min, faults->delay_us_max);
+    int64_t at_us =
+        self->now_us + random_between(&self->random, faults->delay_us_min, faults->delay_us_max);
     if (send->ordered) {
         post(self, send, body, in_order(self, send, at_us), false, ordinal);
         return;
@@ -362,8 +360,7 @@ static void arrive(simulation_t *self, letter_t *letter)
     if (letter->reserved) {
         /* An incarnation inside a host is gone only when the host has crashed since. */
         bool stale = is_gone(self, message->target) ||
-                     message->sender.generation !=
-                         self->actors[message->sender.slot].generation;
+                     message->sender.generation != self->actors[message->sender.slot].generation;
         if (stale) {
             mailbox_drop(mailbox, message->body.size, DROP_stopped);
             free(letter);
@@ -419,7 +416,8 @@ bool simulation_step(simulation_t *self)
     }
     step_t step = take_step(self);
     self->now_us = step.at_us;
-    simulation_mix(self, (uint64_t)step.at_us << 8 ^ (uint64_t)step.kind ^ (uint64_t)step.slot << 4);
+    simulation_mix(self,
+                   (uint64_t)step.at_us << 8 ^ (uint64_t)step.kind ^ (uint64_t)step.slot << 4);
     actor_t *actor = &self->actors[step.slot];
     bool lives = self->host_up[actor->host] && step.generation == actor->generation;
     switch (step.kind) {
@@ -453,9 +451,9 @@ mailbox_account_t simulation_account(const simulation_t *self, uint32_t slot)
     return mailbox_account(&self->actors[slot].mailbox);
 }
 
-uint64_t simulation_in_transport(const simulation_t *self, uint32_t slot)
+uint64_t simulation_in_flight(const simulation_t *self, uint32_t slot)
 {
-    uint64_t count = 0;
+    uint64_t count = mailbox_walk(&self->actors[slot].mailbox);
     for (const letter_t *letter = self->letters; letter; letter = letter->next) {
         count += letter->reserved && letter->mail.message.target.slot == slot;
     }

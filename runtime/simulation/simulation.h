@@ -48,8 +48,7 @@ uint32_t simulation_add_host(simulation_t *self);
 uint32_t simulation_add_actor(simulation_t *self, uint32_t host, const simulated_t *behaviour,
                               void *context, mailbox_limits_t limits);
 void simulation_set_faults(simulation_t *self, const network_faults_t *faults);
-void simulation_on_delivered(simulation_t *self, simulation_delivered_fn *delivered,
-                             void *context);
+void simulation_on_delivered(simulation_t *self, simulation_delivered_fn *delivered, void *context);
 
 int64_t simulation_now(const simulation_t *self);
 random_source_t *simulation_random(simulation_t *self);
@@ -87,9 +86,9 @@ bool simulation_step(simulation_t *self);
 
 uint32_t simulation_actor_count(const simulation_t *self);
 mailbox_account_t simulation_account(const simulation_t *self, uint32_t slot);
-/* Messages that the actor's mailbox has counted as sent and that are on their way inside the host:
- * found by walking them, independently of every counter. */
-uint64_t simulation_in_transport(const simulation_t *self, uint32_t slot);
+/* Messages that the actor's mailbox has counted as sent and nobody has handled yet: in its queue
+ * and on their way inside the host. Found by walking them, independently of every counter. */
+uint64_t simulation_in_flight(const simulation_t *self, uint32_t slot);
 
 /* Mixes a word into the hash of the run. The steps mix themselves. */
 void simulation_mix(simulation_t *self, uint64_t word);

@@ -161,15 +161,19 @@ static capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *
     return CAPSTAN_OK;
 }
 
+/* Slices are read straight into the struct: a copy of one that was just written in two halves waits
+ * for both, which cost a third of the time of a publish. */
 static capstan_err_t decode_slice(const uint8_t **at, const uint8_t *end, wire_type_t type,
-                                  uint8_t *place)
+                                  slice_t *slice)
 {
-    slice_t slice = {0};
-    capstan_err_t err = type == WIRE_STR   ? walk_str(at, end, &slice)
-                        : type == WIRE_BIN ? walk_bin(at, end, &slice)
-                                           : walk_list(at, end, &slice);
-    memcpy(place, &slice, sizeof slice);
-    return err;
+    switch (type) {
+    case WIRE_STR:
+        return walk_str(at, end, slice);
+    case WIRE_BIN:
+        return walk_bin(at, end, slice);
+    default:
+        return walk_list(at, end, slice);
+    }
 }
 
 static inline capstan_err_t decode_field(const uint8_t **at, const uint8_t *end,
@@ -198,7 +202,7 @@ static inline capstan_err_t decode_field(const uint8_t **at, const uint8_t *end,
         memcpy(place, &ref, sizeof ref);
         return err;
     default:
-        return decode_slice(at, end, field->type, place);
+        return decode_slice(at, end, field->type, (slice_t *)(void *)place);
     }
 }
 

@@ -227,9 +227,9 @@ capstan_err_t walk_str(const uint8_t **at, const uint8_t *end, slice_t *ret_valu
 }
 
 typedef struct container {
-    uint8_t fix;           /* type byte of the short form, its count in the low 4 bits */
-    uint8_t wide;          /* type byte of the form with 16 bits; 32 bits follow it */
-    uint8_t element_bytes; /* the least an element takes: it bounds what can truly be claimed */
+    uint8_t fix;         /* type byte of the short form, its count in the low 4 bits */
+    uint8_t wide;        /* type byte of the form with 16 bits; 32 bits follow it */
+    uint8_t element_log; /* the least an element takes, 2 to this power: it bounds the claim */
 } container_t;
 
 static capstan_err_t walk_count(const uint8_t **at, const uint8_t *end, container_t type,
@@ -251,7 +251,7 @@ static capstan_err_t walk_count(const uint8_t **at, const uint8_t *end, containe
         }
     }
     const uint8_t *content = *at + 1 + bytes;
-    if (count > (size_t)(end - content) / type.element_bytes) {
+    if (count > (size_t)(end - content) >> type.element_log) {
         return CAPSTAN_E_MALFORMED;
     }
     *at = content;
@@ -261,13 +261,13 @@ static capstan_err_t walk_count(const uint8_t **at, const uint8_t *end, containe
 
 capstan_err_t walk_map(const uint8_t **at, const uint8_t *end, uint32_t *ret_count)
 {
-    return walk_count(at, end, (container_t){.fix = 0x80, .wide = 0xde, .element_bytes = 2},
+    return walk_count(at, end, (container_t){.fix = 0x80, .wide = 0xde, .element_log = 1},
                       ret_count);
 }
 
 capstan_err_t walk_array(const uint8_t **at, const uint8_t *end, uint32_t *ret_count)
 {
-    return walk_count(at, end, (container_t){.fix = 0x90, .wide = 0xdc, .element_bytes = 1},
+    return walk_count(at, end, (container_t){.fix = 0x90, .wide = 0xdc, .element_log = 0},
                       ret_count);
 }
 

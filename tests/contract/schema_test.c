@@ -1,6 +1,7 @@
 /* What is printed from the tables: the documentation, the lock and the JSON. */
 #include "runtime/wire/schema.h"
 #include "tests/contract/contract_files.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 #include <jansson.h>

@@ -1,6 +1,7 @@
 /* Golden vectors: one file per row, with the encodings of the values that tests/kit/wire_sample.h
  * defines. They pin the bytes down; vectors_test.py checks the same files in another language. */
 #include "tests/contract/contract_files.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 #include <dirent.h>

@@ -1,6 +1,7 @@
 /* Batches: what a ZeroMQ message of a stranger holds. The envelope's fast path must agree with the
  * codec on every message, the error included. */
 #include "runtime/wire/batch.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

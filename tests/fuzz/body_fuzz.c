@@ -1,5 +1,6 @@
 /* Bodies and records of all tables: the first byte picks the row, the rest is its encoding. What is
  * accepted can be written again, and reads the same. */
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

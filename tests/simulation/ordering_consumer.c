@@ -79,9 +79,8 @@ static void on_events(sim_consumer_t *self, slice_t body)
     for (slice_t record; codec_list_next_raw(&iterator, &record);) {
         process(self, record);
         if (stop-- == 0 && random_chance(random, FRONTIER_PER_MILLE)) {
-            partition_frontier_t frontier = {.group = world_key_name(self->group),
-                                             .offset = self->offset,
-                                             .lsn = lsn_before};
+            partition_frontier_t frontier = {
+                .group = world_key_name(self->group), .offset = self->offset, .lsn = lsn_before};
             send(self, MESSAGE_partition_frontier, partition_frontier_wire(), &frontier);
         }
     }

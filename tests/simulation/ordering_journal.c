@@ -64,18 +64,23 @@ static capstan_err_t write_records(disk_t *disk, slice_t body, uint64_t *ret_lsn
     return CAPSTAN_OK;
 }
 
-static void write_chunk(disk_t *disk, slice_t body)
+/* Rows that know more than the log are refused: what they know may never be written. */
+static capstan_err_t write_chunk(disk_t *disk, slice_t body)
 {
     snapshot_write_t chunk;
     codec_list_t iterator;
     ENSURE(codec_decode(snapshot_write_wire(), body, &chunk, NULL) == CAPSTAN_OK);
     ENSURE(codec_list_open(snapshot_row_wire(), chunk.rows, &iterator) == CAPSTAN_OK);
+    if (chunk.lsn_next > disk->count + 1) {
+        return CAPSTAN_E_LSN_MISMATCH;
+    }
     for (snapshot_row_t row; codec_list_next(&iterator, &row);) {
         disk_put_row(disk, &row);
     }
     if (chunk.last) {
         disk->snapshot_lsn = chunk.lsn;
     }
+    return CAPSTAN_OK;
 }
 
 static void reply(sim_journal_t *self, const journal_write_t *write, uint32_t message)
@@ -100,23 +105,23 @@ static void carry_out(sim_journal_t *self, const journal_write_t *write, bool an
 {
     disk_t *disk = &self->world->disk;
     slice_t body = slice_of(write->body, write->size);
+    journal_appended_t appended = {.stream = 1};
+    snapshot_written_t written = {.stream = 1};
+    bool append = write->message == MESSAGE_journal_append;
+    capstan_err_t err =
+        append ? write_records(disk, body, &appended.lsn_next) : write_chunk(disk, body);
     buffer_clear(&self->body);
-    if (write->message == MESSAGE_journal_append) {
-        journal_appended_t appended = {.stream = 1};
-        capstan_err_t err = write_records(disk, body, &appended.lsn_next);
+    if (!answer) {
+        return;
+    }
+    if (err) {
+        reply_failure(self, write, err);
+    } else if (append) {
         codec_encode(journal_appended_wire(), &appended, &self->body);
-        if (answer && err) {
-            reply_failure(self, write, err);
-        } else if (answer) {
-            reply(self, write, MESSAGE_journal_appended);
-        }
+        reply(self, write, MESSAGE_journal_appended);
     } else {
-        snapshot_written_t written = {.stream = 1};
-        write_chunk(disk, body);
         codec_encode(snapshot_written_wire(), &written, &self->body);
-        if (answer) {
-            reply(self, write, MESSAGE_snapshot_written);
-        }
+        reply(self, write, MESSAGE_snapshot_written);
     }
 }
 

@@ -121,10 +121,11 @@ static void predicate_M1(world_t *world)
 {
     for (uint32_t slot = 0; slot < simulation_actor_count(world->simulation); slot++) {
         mailbox_account_t account = simulation_account(world->simulation, slot);
-        uint64_t in_flight = account.queued + simulation_in_transport(world->simulation, slot);
+        uint64_t in_flight = simulation_in_flight(world->simulation, slot);
         if (account.sent != account.delivered + account.dropped_all + in_flight) {
-            world_fail(world, "M1", "actor %u: sent %llu, delivered %llu, dropped %llu, in flight %llu",
-                       slot, (ull)account.sent, (ull)account.delivered, (ull)account.dropped_all,
+            world_fail(world, "M1",
+                       "actor %u: sent %llu, delivered %llu, dropped %llu, in flight %llu", slot,
+                       (ull)account.sent, (ull)account.delivered, (ull)account.dropped_all,
                        (ull)in_flight);
         }
     }
@@ -139,8 +140,7 @@ static void predicate_M3(world_t *world)
         const passage_t *passage = &world->history.passages[i];
         if (passage->ordinal <= last[passage->from][passage->to]) {
             world_fail(world, "M3", "actor %u heard from %u message %llu after %llu", passage->to,
-                       passage->from, (ull)passage->ordinal,
-                       (ull)last[passage->from][passage->to]);
+                       passage->from, (ull)passage->ordinal, (ull)last[passage->from][passage->to]);
         }
         last[passage->from][passage->to] = passage->ordinal;
     }
@@ -201,8 +201,7 @@ static void predicate_O2(world_t *world)
             /* A frontier whose confirmation was lost in a crash may have moved. */
             if (fact->offset < frontier[group] || fact->offset > processed[group]) {
                 world_fail(world, "O2", "group %u resumes at %llu, frontier %llu, processed %llu",
-                           group, (ull)fact->offset, (ull)frontier[group],
-                           (ull)processed[group]);
+                           group, (ull)fact->offset, (ull)frontier[group], (ull)processed[group]);
             }
             expected[group] = fact->offset + 1;
             break;
@@ -347,8 +346,7 @@ static void predicate_O5(world_t *world, const model_t *model)
         if (record->kind != RECORD_event) {
             continue;
         }
-        const identity_t *identity =
-            find(model, record->producer, record->key, record->sequence);
+        const identity_t *identity = find(model, record->producer, record->key, record->sequence);
         uint64_t *key_items = &totals.key_items[record->producer][record->key];
         if (record->offset > 0) {
             totals.accepted[record->producer][record->key] = record->sequence;
@@ -365,9 +363,9 @@ static void predicate_O5(world_t *world, const model_t *model)
         ++*key_items;
         if (totals.items > limits->held_items_max || totals.bytes > limits->held_bytes_max ||
             *key_items > limits->key_held_items_max || age_us > limits->hold_us_max) {
-            world_fail(world, "O5", "lsn %zu: %llu events, %llu bytes, %llu of the key, gap of %lld us",
-                       i + 1, (ull)totals.items, (ull)totals.bytes, (ull)*key_items,
-                       (long long)age_us);
+            world_fail(world, "O5",
+                       "lsn %zu: %llu events, %llu bytes, %llu of the key, gap of %lld us", i + 1,
+                       (ull)totals.items, (ull)totals.bytes, (ull)*key_items, (long long)age_us);
         }
     }
 }
@@ -380,8 +378,8 @@ static void check_epochs(world_t *world, const model_t *model)
         uint64_t *known = &epoch[record->producer];
         if (record->kind == RECORD_producer_mark) {
             if (record->epoch <= *known) {
-                world_fail(world, "O7", "lsn %zu: epoch %llu after %llu", i + 1,
-                           (ull)record->epoch, (ull)*known);
+                world_fail(world, "O7", "lsn %zu: epoch %llu after %llu", i + 1, (ull)record->epoch,
+                           (ull)*known);
             }
             *known = record->epoch;
         } else if (record->kind == RECORD_event &&
@@ -412,15 +410,14 @@ static void predicate_O7(world_t *world, const model_t *model)
             continue;
         }
         uint64_t *last = &accepted[record->producer][record->key];
-        const identity_t *identity =
-            find(model, record->producer, record->key, record->sequence);
+        const identity_t *identity = find(model, record->producer, record->key, record->sequence);
         bool right = record->offset > 0
                          ? record->sequence == *last + 1
                          : record->sequence > *last + 1 && identity->lsn_first == i + 1;
         if (!right) {
             world_fail(world, "O7", "lsn %zu: p%u k%u %llu %s after %llu", i + 1, record->producer,
-                       record->key, (ull)record->sequence,
-                       record->offset > 0 ? "accepted" : "held", (ull)*last);
+                       record->key, (ull)record->sequence, record->offset > 0 ? "accepted" : "held",
+                       (ull)*last);
         }
         *last = record->offset > 0 ? record->sequence : *last;
     }

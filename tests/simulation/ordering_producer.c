@@ -7,8 +7,8 @@
 enum {
     TICK_US = 2000,
     RESEND_US = 25000,
-    RETRY_US = 2000,
-    RETRY_DOUBLINGS_MAX = 6,
+    RETRY_US = 100000,
+    RETRY_AHEAD = 4,
     WINDOW = 40,
     CORRELATION_EPOCH = UINT32_MAX,
 };
@@ -67,9 +67,43 @@ static void settle(sim_producer_t *self, size_t at)
     }
     self->state[at] = SEND_DONE;
     const source_t *source = source_of(self);
+    uint32_t key = source->list[at].key;
+    uint64_t *next = &self->key_next[key];
+    while (*next <= source->key_last[key] &&
+           self->state[source->positions[key][*next]] == SEND_DONE) {
+        ++*next;
+    }
     while (self->first < source->count &&
            (self->state[self->first] == SEND_DONE || source->list[self->first].dropped)) {
         self->first++;
+    }
+}
+
+/* A rejected event has a chance once what is missing before it is stored. */
+static bool is_nearly_next(const sim_producer_t *self, const source_event_t *event)
+{
+    return event->sequence < self->key_next[event->key] + RETRY_AHEAD;
+}
+
+/* `retries`: only what was rejected before. It comes last, so that it does not keep the fillers
+ * out of the window. */
+static void send_what_is_due(sim_producer_t *self, bool retries)
+{
+    const source_t *source = source_of(self);
+    int64_t now_us = simulation_now(self->world->simulation);
+    for (size_t at = self->first; at < source->count; at++) {
+        const source_event_t *event = &source->list[at];
+        bool due = false;
+        if (self->state[at] == SEND_UNDER_WAY) {
+            due = now_us - self->sent_us[at] > RESEND_US;
+        } else if (self->state[at] == SEND_WAITING && self->under_way < WINDOW) {
+            bool hopeless = self->retry_us[at] > 0 && !is_nearly_next(self, event);
+            due = !event->dropped && event->not_before_us <= now_us &&
+                  (hopeless ? retries && now_us >= self->retry_us[at] : !retries);
+        }
+        if (due) {
+            send_event(self, at);
+        }
     }
 }
 
@@ -77,8 +111,6 @@ static void on_tick(void *context, uint64_t cookie)
 {
     (void)cookie;
     sim_producer_t *self = context;
-    const source_t *source = source_of(self);
-    int64_t now_us = simulation_now(self->world->simulation);
     if (self->fenced) {
         return;
     }
@@ -87,21 +119,13 @@ static void on_tick(void *context, uint64_t cookie)
         simulation_timer(self->world->simulation, self->slot, RESEND_US, 0);
         return;
     }
-    for (size_t at = self->first; at < source->count; at++) {
-        const source_event_t *event = &source->list[at];
-        bool late = self->state[at] == SEND_UNDER_WAY && now_us - self->sent_us[at] > RESEND_US;
-        bool fresh = self->state[at] == SEND_WAITING && !event->dropped &&
-                     event->not_before_us <= now_us && self->under_way < WINDOW &&
-                     now_us >= self->retry_us[at];
-        if (late || fresh) {
-            send_event(self, at);
-        }
-    }
+    send_what_is_due(self, false);
+    send_what_is_due(self, true);
     /* Now and then it writes down how far it got. */
     if (random_chance(simulation_random(self->world->simulation), 50)) {
         self->saved = self->first;
     }
-    if (self->first < source->count) {
+    if (self->first < source_of(self)->count) {
         simulation_timer(self->world->simulation, self->slot, TICK_US, 0);
     }
 }
@@ -118,23 +142,18 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
         settle(self, at);
     } else if (outcome->error == CAPSTAN_E_FENCED) {
         /* A zombie is not quick to believe it. */
-        self->fenced = self->fenced ||
-                       random_chance(simulation_random(self->world->simulation), 50);
+        self->fenced =
+            self->fenced || random_chance(simulation_random(self->world->simulation), 50);
     } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
         const source_event_t *event = &source->list[at];
         uint64_t dropped = source->key_dropped[event->key];
         if (dropped != 0 && event->sequence > dropped) {
             settle(self, at); /* its gap will never be filled */
         } else if (self->state[at] == SEND_UNDER_WAY) {
-            /* It makes room in the window, for longer each time: the filler may be behind it in
-             * the source. */
+            /* It makes room in the window: the filler may be behind it in the source. */
             self->state[at] = SEND_WAITING;
             self->under_way--;
-            if (self->retries[at] < RETRY_DOUBLINGS_MAX) {
-                self->retries[at]++;
-            }
-            self->retry_us[at] =
-                simulation_now(self->world->simulation) + (RETRY_US << self->retries[at]);
+            self->retry_us[at] = simulation_now(self->world->simulation) + RETRY_US;
         }
     } else {
         world_fail(self->world, "O7", "a right event was rejected with %s",
@@ -164,13 +183,15 @@ void producer_start(sim_producer_t *self)
     self->state = calloc(source->count, sizeof *self->state);
     self->sent_us = calloc(source->count, sizeof *self->sent_us);
     self->retry_us = calloc(source->count, sizeof *self->retry_us);
-    self->retries = calloc(source->count, sizeof *self->retries);
-    ENSURE(self->state && self->sent_us && self->retry_us && self->retries);
-    for (size_t at = 0; at < self->saved; at++) {
-        self->state[at] = SEND_DONE;
+    ENSURE(self->state && self->sent_us && self->retry_us);
+    for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+        self->key_next[key] = 1;
     }
-    self->first = self->saved;
+    self->first = 0;
     self->under_way = 0;
+    for (size_t at = 0; at < self->saved; at++) {
+        settle(self, at);
+    }
     self->announced = false;
     self->runs = true;
     fact_t *fact = world_record(self->world, FACT_START);
@@ -185,11 +206,9 @@ void producer_stop(sim_producer_t *self)
     free(self->state);
     free(self->sent_us);
     free(self->retry_us);
-    free(self->retries);
     self->state = NULL;
     self->sent_us = NULL;
     self->retry_us = NULL;
-    self->retries = NULL;
     self->runs = false;
 }
 

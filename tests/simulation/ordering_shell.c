@@ -111,8 +111,7 @@ static void check(sim_shell_t *self)
     if (figures.held_items > limits->held_items_max ||
         figures.held_bytes > limits->held_bytes_max) {
         world_fail(self->world, "O5", "%llu events of %llu bytes are held",
-                   (unsigned long long)figures.held_items,
-                   (unsigned long long)figures.held_bytes);
+                   (unsigned long long)figures.held_items, (unsigned long long)figures.held_bytes);
     }
     const char *fault = partition_check(self->core);
     for (size_t i = 0; fault && i < sizeof names / sizeof names[0]; i++) {
@@ -202,6 +201,12 @@ static void tell(sim_shell_t *self, const waiting_t *waiting)
         send(self, waiting->to, MESSAGE_outcomes, waiting->correlation);
         return;
     }
+    if (waiting->kind == WAIT_RESUME) {
+        frontier_t answer = {.offset = waiting->frontier.offset, .lsn = waiting->frontier.lsn};
+        codec_encode(frontier_wire(), &answer, &self->body);
+        send(self, waiting->to, MESSAGE_frontier, waiting->correlation);
+        return;
+    }
     if (waiting->kind == WAIT_FRONTIER) {
         self->frontiers[waiting->fact.who] = waiting->frontier;
         fact_t *fact = world_record(world, FACT_FRONTIER);
@@ -235,9 +240,8 @@ static void add_frontier_rows(sim_shell_t *self, codec_list_writer_t *writer)
 {
     for (uint32_t group = 0; group < WORLD_GROUPS; group++) {
         const frontier_state_t *frontier = &self->frontiers[group];
-        frontier_mark_t mark = {.group = world_key_name(group),
-                                .offset = frontier->offset,
-                                .lsn = frontier->lsn};
+        frontier_mark_t mark = {
+            .group = world_key_name(group), .offset = frontier->offset, .lsn = frontier->lsn};
         buffer_clear(&self->part);
         codec_encode(frontier_mark_wire(), &mark, &self->part);
         const char key[2] = {'f', (char)('0' + group)};
@@ -245,7 +249,8 @@ static void add_frontier_rows(sim_shell_t *self, codec_list_writer_t *writer)
     }
 }
 
-/* Nothing is gathered when this runs: the core's state is what the log says before lsn_next. */
+/* Nothing is gathered when this runs: the core's state is what the log says before lsn_next, which
+ * the journal compares with how far the log has got. */
 static void take_chunk(sim_shell_t *self)
 {
     random_source_t *random = simulation_random(self->world->simulation);
@@ -258,31 +263,26 @@ static void take_chunk(sim_shell_t *self)
     size_t bytes_max = 1 + random_below(random, CHUNK_BYTES_MAX);
     self->chunk_last = partition_save(self->core, bytes_max, add_row, &writer);
     codec_list_end(&writer);
-    self->chunk_lsn = self->lsn_next;
     self->chunk_ready = true;
-    self->chunk_sent = false;
     self->chunk_number = CORRELATION_CHUNK_FIRST + self->world->chunks++;
 }
 
 static void send_chunk(sim_shell_t *self)
 {
-    if (!self->chunk_ready || self->chunk_sent || self->chunk_lsn > self->lsn_on_disk) {
-        return;
-    }
     snapshot_write_t chunk = {.stream = 1,
                               .epoch = 1,
                               .lsn = self->snapshot_lsn,
                               .last = self->chunk_last,
-                              .rows = buffer_slice(&self->chunk_rows)};
+                              .rows = buffer_slice(&self->chunk_rows),
+                              .lsn_next = self->lsn_next};
     codec_encode(snapshot_write_wire(), &chunk, &self->body);
     send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
          MESSAGE_snapshot_write, self->chunk_number);
-    self->chunk_sent = true;
 }
 
 static bool is_chunk_wanted(const sim_shell_t *self, uint64_t correlation)
 {
-    return self->chunk_sent && self->chunk_ready && self->chunk_number == correlation;
+    return self->chunk_ready && self->chunk_number == correlation;
 }
 
 static void on_chunk_written(sim_shell_t *self, uint64_t correlation)
@@ -357,13 +357,17 @@ static void on_frontier(sim_shell_t *self, const capstan_message_t *message)
     ENSURE(codec_decode(partition_frontier_wire(), message->body, &request, NULL) == CAPSTAN_OK);
     uint32_t group = world_index(request.group);
     if (request.offset == 0) {
-        frontier_t answer = {.offset = self->frontiers[group].offset,
-                             .lsn = self->frontiers[group].lsn};
-        codec_encode(frontier_wire(), &answer, &self->body);
-        send(self, message->sender, MESSAGE_frontier, message->correlation);
+        /* From now on the group is this consumer's: what an older one still sends is ignored. */
+        self->group_sessions[group] = message->sender.generation;
+        wait_for_disk(self, &(waiting_t){.kind = WAIT_RESUME,
+                                         .to = message->sender,
+                                         .correlation = message->correlation,
+                                         .frontier = self->frontiers_written[group]});
         return;
     }
-    if (request.offset <= self->frontiers_written[group].offset) {
+    uint32_t session = self->group_sessions[group];
+    if (request.offset <= self->frontiers_written[group].offset ||
+        (session != 0 && session != message->sender.generation)) {
         return;
     }
     waiting_t waiting = {.kind = WAIT_FRONTIER,
@@ -372,8 +376,7 @@ static void on_frontier(sim_shell_t *self, const capstan_message_t *message)
                          .fact = {.who = group},
                          .frontier = {.offset = request.offset, .lsn = request.lsn}};
     self->frontiers_written[group] = waiting.frontier;
-    frontier_mark_t mark = {
-        .group = request.group, .offset = request.offset, .lsn = request.lsn};
+    frontier_mark_t mark = {.group = request.group, .offset = request.offset, .lsn = request.lsn};
     buffer_clear(&self->part);
     codec_encode(frontier_mark_wire(), &mark, &self->part);
     add_record(self, RECORD_frontier_mark, buffer_slice(&self->part));
@@ -409,12 +412,10 @@ static void on_read(sim_shell_t *self, const capstan_message_t *message)
         return; /* the consumer asks again */
     }
     buffer_t deliver_body = {0};
-    deliver_t deliver = {.subscription = request.subscription,
-                         .events = buffer_slice(&self->part)};
+    deliver_t deliver = {.subscription = request.subscription, .events = buffer_slice(&self->part)};
     codec_encode(deliver_wire(), &deliver, &deliver_body);
-    partition_events_t events = {.lsn_next = at + 1,
-                                 .offset_last = offset_last,
-                                 .deliver = buffer_slice(&deliver_body)};
+    partition_events_t events = {
+        .lsn_next = at + 1, .offset_last = offset_last, .deliver = buffer_slice(&deliver_body)};
     codec_encode(partition_events_wire(), &events, &self->body);
     buffer_fini(&deliver_body);
     send(self, message->sender, MESSAGE_partition_events, message->correlation);
@@ -505,10 +506,8 @@ static void turn_end(void *context)
     }
     if (self->record_count > 0) {
         codec_list_end(&self->records);
-        journal_append_t append = {.stream = 1,
-                                   .epoch = 1,
-                                   .lsn = self->lsn_next,
-                                   .records = buffer_slice(&self->list)};
+        journal_append_t append = {
+            .stream = 1, .epoch = 1, .lsn = self->lsn_next, .records = buffer_slice(&self->list)};
         codec_encode(journal_append_wire(), &append, &self->body);
         send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
              MESSAGE_journal_append, CORRELATION_APPEND);
@@ -517,9 +516,7 @@ static void turn_end(void *context)
         begin_records(self);
     }
     tell_what_is_on_disk(self);
-    send_chunk(self);
     check(self);
 }
 
-const simulated_t shell_behaviour = {
-    .receive = receive, .timer = on_timer, .turn_end = turn_end};
+const simulated_t shell_behaviour = {.receive = receive, .timer = on_timer, .turn_end = turn_end};

@@ -72,8 +72,8 @@ static void on_delivered(void *context, uint32_t from, uint32_t to, uint64_t ord
     if (history->passage_count == history->passage_capacity) {
         history->passage_capacity =
             history->passage_capacity > 0 ? history->passage_capacity * 2 : 4096;
-        history->passages = realloc(history->passages,
-                                    history->passage_capacity * sizeof *history->passages);
+        history->passages =
+            realloc(history->passages, history->passage_capacity * sizeof *history->passages);
         ENSURE(history->passages);
     }
     history->passages[history->passage_count++] =
@@ -103,7 +103,8 @@ uint32_t world_index(slice_t name)
 
 size_t world_payload(uint32_t producer, uint32_t key, uint64_t sequence, uint8_t ret_bytes[256])
 {
-    random_source_t random = {.state = ((uint64_t)producer << 56) ^ ((uint64_t)key << 48) ^ sequence};
+    random_source_t random = {.state =
+                                  ((uint64_t)producer << 56) ^ ((uint64_t)key << 48) ^ sequence};
     size_t size = random_chance(&random, 50) ? 200 : random_below(&random, 40);
     for (size_t i = 0; i < size; i++) {
         ret_bytes[i] = (uint8_t)random_next(&random);
@@ -151,9 +152,12 @@ static void crash_server(void *context, uint64_t argument)
 
 static void crash_server_at_commit(void *context, uint64_t argument)
 {
-    (void)argument;
     world_t *self = context;
-    self->crash_at_commit = true;
+    if (self->crash_at_commit) {
+        crash_server(self, argument);
+    } else {
+        self->crash_at_commit = true;
+    }
 }
 
 static void restart_producer(void *context, uint64_t argument)
@@ -248,8 +252,8 @@ void world_progress(world_t *self)
 {
     while (self->plan_done < self->plan_count &&
            self->plan[self->plan_done].at_log_size <= self->disk.count) {
-        simulation_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call,
-                      self, self->plan[self->plan_done].argument);
+        simulation_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call, self,
+                      self->plan[self->plan_done].argument);
         self->plan_done++;
     }
     if (self->crash_at_commit) {
@@ -263,7 +267,7 @@ void world_progress(world_t *self)
 static void plan_fault(world_t *self, simulation_call_fn *call, uint64_t argument)
 {
     ENSURE(self->plan_count < WORLD_FAULTS_MAX);
-    uint64_t at = random_below(&self->dice, WORLD_EVENTS_MIN);
+    uint64_t at = random_below(&self->dice, WORLD_EVENTS_MIN - WORLD_EVENTS_MIN / 4);
     size_t place = self->plan_count++;
     for (; place > 0 && self->plan[place - 1].at_log_size > at; place--) {
         self->plan[place] = self->plan[place - 1];
@@ -276,13 +280,12 @@ static void plan_fault(world_t *self, simulation_call_fn *call, uint64_t argumen
 static void plan_faults(world_t *self)
 {
     random_source_t *dice = &self->dice;
-    uint64_t crashes = CRASHES_MIN + random_below(dice, 3);
-    for (uint64_t i = 0; i < crashes; i++) {
+    self->crashes_planned = CRASHES_MIN + random_below(dice, 3);
+    for (uint64_t i = 0; i < self->crashes_planned; i++) {
         plan_fault(self, random_chance(dice, 400) ? crash_server_at_commit : crash_server, 0);
     }
     for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
-        plan_fault(self, cut_host,
-                   1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS));
+        plan_fault(self, cut_host, 1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS));
     }
     for (uint64_t i = random_below(dice, 4); i > 0; i--) {
         plan_fault(self, crash_producer, random_below(dice, self->source_count * 2));
@@ -298,6 +301,17 @@ static void plan_faults(world_t *self)
     }
     for (uint64_t i = random_below(dice, 2); i > 0; i--) {
         plan_fault(self, step_clock, 0);
+    }
+}
+
+static void index_source(source_t *source)
+{
+    for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+        source->positions[key] = calloc(source->key_last[key] + 1, sizeof(size_t));
+        ENSURE(source->positions[key]);
+    }
+    for (size_t i = 0; i < source->count; i++) {
+        source->positions[source->list[i].key][source->list[i].sequence] = i;
     }
 }
 
@@ -324,10 +338,15 @@ static void make_source(world_t *self, source_t *source, size_t count)
         source->list[i] = source->list[other];
         source->list[other] = event;
     }
+    index_source(source);
     if (random_chance(dice, 150)) {
-        source_event_t *event = &source->list[random_below(dice, count)];
-        event->dropped = true;
-        source->key_dropped[event->key] = event->sequence;
+        /* Late in its key, so that there is enough left to happen. */
+        uint32_t key = (uint32_t)random_below(dice, self->key_count);
+        uint64_t last = source->key_last[key];
+        if (last > 0) {
+            source->key_dropped[key] = last - random_below(dice, last / 4 + 1);
+            source->list[source->positions[key][source->key_dropped[key]]].dropped = true;
+        }
     }
 }
 
@@ -370,16 +389,16 @@ static void add_actors(world_t *self)
         producer->world = self;
         producer->source = i % self->source_count;
         producer->host = simulation_add_host(simulation);
-        producer->slot = simulation_add_actor(simulation, producer->host, &producer_behaviour,
-                                              producer, wide);
+        producer->slot =
+            simulation_add_actor(simulation, producer->host, &producer_behaviour, producer, wide);
     }
     for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
         sim_consumer_t *consumer = &self->consumers[i];
         consumer->world = self;
         consumer->group = i;
         consumer->host = simulation_add_host(simulation);
-        consumer->slot = simulation_add_actor(simulation, consumer->host, &consumer_behaviour,
-                                              consumer, wide);
+        consumer->slot =
+            simulation_add_actor(simulation, consumer->host, &consumer_behaviour, consumer, wide);
     }
 }
 
@@ -422,8 +441,8 @@ world_t *world_new(const world_options_t *options)
 static bool is_at_rest(const world_t *self)
 {
     const sim_shell_t *shell = &self->shell;
-    if (self->plan_done < self->plan_count || !shell->core || shell->broken ||
-        shell->outstanding > 0 || shell->queue_count > 0) {
+    if (self->plan_done < self->plan_count || self->figures.crashes < self->crashes_planned ||
+        !shell->core || shell->broken || shell->outstanding > 0 || shell->queue_count > 0) {
         return false;
     }
     for (uint32_t i = 0; i < self->source_count * 2; i++) {
@@ -475,6 +494,9 @@ void world_destroy(world_t **self_p)
     }
     for (uint32_t i = 0; i < self->source_count; i++) {
         free(self->sources[i].list);
+        for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
+            free(self->sources[i].positions[key]);
+        }
     }
     disk_fini(&self->disk);
     free(self->history.facts);

@@ -1,4 +1,5 @@
 /* What the store refuses to open, and that a disk's failure is an answer and not an end. */
+#include "actors/journal/store_internal.h"
 #include "tests/integration/journal/store_fixture.h"
 #include "tests/kit/vfs_powerloss.h"
 
@@ -104,6 +105,14 @@ Test(refusal, of_a_folder_that_is_not_there_names_it)
     fixture_fini(&fixture);
 }
 
+Test(refusal, of_names_that_are_no_file)
+{
+    fixture_t fixture = {.path = ""};
+    cr_assert_eq(try_open(&fixture, ""), CAPSTAN_E_INVALID);
+    cr_assert_eq(try_open(&fixture, ":memory:"), CAPSTAN_E_INVALID);
+    expect_text(&fixture, ":memory:");
+}
+
 Test(refusal, of_a_reader_without_a_store_does_not_make_one)
 {
     fixture_t fixture;
@@ -191,6 +200,28 @@ Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
     cr_assert_eq(check_store(fixture.store).faults, 0);
     fixture_fini(&fixture);
     powerloss_destroy(&disk);
+}
+
+/* A statement that fails in the middle of a transaction; a row that is just over SQLite's limit
+ * stands for any reason. What was written before it must not be kept by the commit. */
+Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    buffer_t records = {0};
+    make_records(&records, 2, 5000);
+    sqlite3_limit(fixture.store->db, SQLITE_LIMIT_LENGTH, (int)records.size);
+    buffer_fini(&records);
+    cr_assert_eq(store_begin(fixture.store), CAPSTAN_OK);
+    cr_assert_eq(append_at(fixture.store, &fixture.stream, 1, 1), CAPSTAN_OK);
+    cr_assert_eq(append_at(fixture.store, &fixture.stream, 2, 5000), CAPSTAN_E_TOO_LARGE);
+    cr_assert_eq(append_at(fixture.store, &fixture.stream, 2, 1), CAPSTAN_E_TOO_LARGE);
+    cr_assert_eq(store_commit(fixture.store), CAPSTAN_E_TOO_LARGE);
+    cr_assert_eq(fixture_stream(fixture.store, "orders/0").lsn_next, 1);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 1), CAPSTAN_OK);
+    cr_assert_eq(check_store(fixture.store).records, 1);
+    fixture_fini(&fixture);
 }
 
 Test(failure, of_a_full_disk_at_the_start_is_told)

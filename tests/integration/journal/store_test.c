@@ -1,7 +1,6 @@
 /* The store on real files: the log, snapshots, truncation, epochs, and what it refuses. */
+#include "actors/journal/store_internal.h"
 #include "tests/integration/journal/store_fixture.h"
-
-#include <sqlite3.h>
 
 Test(store, reads_back_what_was_appended_from_any_lsn_and_in_any_step)
 {
@@ -262,6 +261,29 @@ Test(store, bounds_its_write_ahead_log)
     cr_assert_gt(ftell(file), 1 << 19);
     fclose(file);
     cr_assert_eq(store_checkpoint_result(fixture.store), CAPSTAN_OK);
+    fixture_fini(&fixture);
+}
+
+/* A reader that never ends stops checkpoints; it must not stop commits too. */
+Test(store, goes_on_while_a_reader_holds_the_write_ahead_log_back, .timeout = 60)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    store_options_t options = {.path = fixture.path, .checkpoint_bytes = 256 << 10};
+    cr_assert_eq(store_open(&options, &fixture.store, NULL, 0), CAPSTAN_OK);
+    stream_opened_t stream = fixture_stream(fixture.store, "orders/0");
+    sqlite3 *reader;
+    cr_assert_eq(sqlite3_open(fixture.path, &reader), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(reader, "BEGIN; SELECT * FROM meta", NULL, NULL, NULL), SQLITE_OK);
+    for (int i = 0; i < 150; i++) {
+        cr_assert_eq(append_commit(fixture.store, &stream, 200), CAPSTAN_OK);
+    }
+    cr_assert_gt(fixture.store->wal_bytes, 8 * fixture.store->checkpoint_bytes);
+    cr_assert_eq(sqlite3_close(reader), SQLITE_OK);
+    for (int i = 0; i < 50; i++) {
+        cr_assert_eq(append_commit(fixture.store, &stream, 200), CAPSTAN_OK);
+    }
+    cr_assert_lt(fixture.store->wal_bytes, 2 * fixture.store->checkpoint_bytes);
     fixture_fini(&fixture);
 }
 

@@ -112,6 +112,29 @@ Test(partition_store, saves_only_what_changed_and_ends_under_constant_change)
     partition_effects_fini(&effects);
 }
 
+Test(partition_store, keeps_what_was_held_under_larger_limits)
+{
+    partition_t *self = kit_partition();
+    partition_effects_t log = {0};
+    for (uint64_t sequence = 2; sequence <= 6; sequence++) {
+        cr_assert_eq(kit_send(self, "a", sequence, &log), EVENT_HELD);
+    }
+    partition_limits_t limits = kit_limits(SEQUENCE_PRODUCER);
+    limits.held_items_max = 2;
+    limits.key_held_items_max = 2;
+    limits.held_bytes_max = 100;
+    partition_t *copy = partition_new(&limits);
+    load_log(copy, &log, 0);
+    cr_assert_null(partition_check(copy));
+    cr_assert_eq(partition_figures(copy).held_items, 5);
+    cr_assert_eq(kit_send(copy, "a", 8, &log), EVENT_REJECTED);
+    cr_assert_eq(kit_send(copy, "a", 1, &log), EVENT_STORED);
+    cr_assert_eq(partition_figures(copy).offset_next, 7);
+    partition_destroy(&copy);
+    partition_destroy(&self);
+    partition_effects_fini(&log);
+}
+
 static capstan_err_t load(partition_t *self, const event_t *event)
 {
     buffer_t data = {0};

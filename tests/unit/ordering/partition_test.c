@@ -128,9 +128,11 @@ Test(partition, holds_nothing_more_behind_a_gap_that_is_too_old)
     cr_assert_eq(kit_publish(self, 10, &early, &effects).result, EVENT_HELD);
     cr_assert_eq(kit_publish(self, 10 + 1000001, &later, &effects).err, CAPSTAN_E_OUT_OF_ORDER);
     cr_assert_eq(kit_publish(self, 10 + 1000002, &later, &effects).err, CAPSTAN_E_OUT_OF_ORDER);
+    cr_assert_eq(kit_publish(self, 20, &later, &effects).err, CAPSTAN_E_OUT_OF_ORDER,
+                 "also when the clock steps back");
     cr_assert_eq(partition_figures(self).oldest_gap_us, 10);
     cr_assert_eq(self->steps[KEY_GAP][KEY_INPUT_expire], 1);
-    cr_assert_eq(self->steps[KEY_BLOCKED][KEY_INPUT_refuse], 1);
+    cr_assert_eq(self->steps[KEY_BLOCKED][KEY_INPUT_refuse], 2);
     publish_t filler = kit_event("a", 1);
     cr_assert_eq(kit_publish(self, 10 + 1000003, &filler, &effects).result, EVENT_STORED);
     cr_assert_eq(kit_publish(self, 10 + 1000004, &later, &effects).result, EVENT_HELD);

@@ -1,5 +1,6 @@
 /* Batches, and the fast path of the envelope against the codec. */
 #include "runtime/wire/batch.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 #include <criterion/criterion.h>
@@ -87,6 +88,25 @@ Test(envelope, reads_fields_in_any_order)
     cr_assert_eq(
         envelope_read(slice_of("\x83\x01\x44\x02\x01\x02\x01", 7), &position, &envelope, NULL),
         CAPSTAN_E_MALFORMED, "a key twice");
+}
+
+Test(envelope, refuses_references_beyond_32_bits)
+{
+    static const slice_t bad[] = {
+        {"\x83\x01\x01\x02\x01\x04\x92\xcf\0\0\0\1\0\0\0\0\1", 17},
+        {"\x83\x01\x01\x02\x01\x04\x92\x01\xcf\0\0\0\1\0\0\0\1", 17},
+        {"\x83\x01\x01\x02\x01\x04\x94\x01\x01\x01\xcf\0\0\0\1\0\0\0\1", 19},
+        {"\x83\x01\x01\x02\x01\x04\x93\x01\x01\x01", 10},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        envelope_t envelope;
+        codec_fault_t fault = {.err = CAPSTAN_OK};
+        size_t position = 0;
+        cr_assert_eq(envelope_read(bad[i], &position, &envelope, &fault), CAPSTAN_E_FIELD_TYPE,
+                     "reference %zu: error %d", i, fault.err);
+        cr_assert_str_eq(fault.field, "sender");
+        cr_assert_eq(position, 0);
+    }
 }
 
 static void write_batch(buffer_t *out, unsigned count, const link_header_t *header)
@@ -186,5 +206,8 @@ Test(batch, refuses_another_version_and_false_counts)
     cr_assert_eq(read_all((slice_t){0}), CAPSTAN_E_MALFORMED);
     cr_assert_eq(read_all(slice_of("\x82\x01\x01\x02\x01\x82\x01\x01\x02\x01\xa1x", 12)),
                  CAPSTAN_E_FIELD_TYPE, "a body that is text");
+    batch_reader_t reader;
+    cr_assert_eq(batch_open(slice_of("\x82\x01\x01\x02\xce\xff\xff\xff\xff", 9), &reader),
+                 CAPSTAN_E_MALFORMED, "refused before a message is read");
     buffer_fini(&bytes);
 }

@@ -1,5 +1,6 @@
 /* The codec over every row of every table, and the promises of its header one by one. */
 #include "actors/ordering/ordering_messages.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 #include <criterion/criterion.h>
@@ -307,6 +308,12 @@ Test(codec, refuses_claims_that_the_bytes_cannot_hold)
                  CAPSTAN_E_MALFORMED);
     cr_assert_eq(DECODE(PUBLISH("\x83") "\x7e\xdf\x80\0\0\1\1\1", &publish), CAPSTAN_E_MALFORMED);
     cr_assert_eq(DECODE(PUBLISH("\x83") "\x7e\xc1", &publish), CAPSTAN_E_MALFORMED);
+
+    /* A map of two needs four bytes: it is refused at its head, before a field is read. */
+    codec_fault_t fault = {.err = CAPSTAN_OK, .position = 99};
+    cr_assert_eq(codec_decode(publish_wire(), slice_of("\x82\x01\xa1t", 4), &publish, &fault),
+                 CAPSTAN_E_MALFORMED);
+    cr_assert_eq(fault.position, 0);
 }
 
 Test(codec, skips_what_is_nested_16_deep_and_no_deeper)

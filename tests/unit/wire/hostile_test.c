@@ -1,6 +1,7 @@
 /* A stranger's bytes: seeded mutations of legal messages, and noise. Nothing may crash, read a
  * byte outside (run under the address sanitizer), or accept what it cannot give back. */
 #include "runtime/wire/batch.h"
+#include "tests/kit/wire_compare.h"
 #include "tests/kit/wire_sample.h"
 
 #include <criterion/criterion.h>

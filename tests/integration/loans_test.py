@@ -1,0 +1,176 @@
+#!/usr/bin/python3
+"""A real stream of events through a real node: disordered, doubled, and with the node killed.
+
+usage: loans_test.py [unittest options]
+
+The stream is the file that CAPSTAN_LOANS names (129,061 events of loan applications, gzip). Without
+it, a stream of the same shape is made. CAPSTAN_PROGRAM names the program.
+"""
+import collections
+import gzip
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
+from real_node import ENVIRONMENT, RealNode  # noqa: E402
+
+TOPIC = ["--topic", "loans", "--key", "case", "--seq", "seq", "--time", "time"]
+FAULTS = ["--reorder", "500", "--duplicate", "0.05", "--seed", "7"]
+KILLS = 3
+RATE = 100000  # so that a feed lasts long enough to be interrupted
+CASE, SEQ = 1, 2  # columns
+
+
+def make_stream():
+    """As many cases and events as the real one, interleaved by time."""
+    dice = random.Random(2012)
+    events = []
+    for case in range(6500):
+        count = min(175, 1 + int(dice.expovariate(1 / 19.4)))
+        at = dice.uniform(0, 86400 * 144)
+        for seq in range(1, count + 1):
+            events.append((at, f"{173688 + 3 * case},{seq},W_Completeren aanvraag,"
+                               f"{dice.choice(['SCHEDULE', 'START', 'COMPLETE'])},"
+                               f"{dice.randrange(10000, 11400)},{dice.randrange(1, 99) * 500}"))
+            at += dice.expovariate(1 / 40000)
+    events.sort()
+    day = 1317420000  # 2011-10-01 in Amsterdam
+    lines = ["time,case,seq,activity,lifecycle,resource,amount"]
+    for at, rest in events:
+        moment = time.gmtime(day + 7200 + at)
+        lines.append(time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{int(at * 1000) % 1000:03}"
+                     f"+02:00,{rest}")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def read_stream():
+    path = os.environ.get("CAPSTAN_LOANS")
+    if path:
+        print(f"the stream is {path}", file=sys.stderr)
+        with gzip.open(path) as file:
+            return file.read()
+    print("CAPSTAN_LOANS is not set: the stream is made, in the shape of the real one",
+          file=sys.stderr)
+    return make_stream()
+
+
+def fields_of(line):
+    return line.split(b",")
+
+
+class Loans(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.data = read_stream()
+        cls.lines = cls.data.splitlines()
+        cls.rows = len(cls.lines) - 1
+
+    def check_output(self, lines):
+        """Exactly the input's rows, each once and byte by byte, each case's as 1, 2, 3 ..."""
+        self.assertEqual(lines[0], self.lines[0])
+        self.assertEqual(len(lines) - 1, self.rows)
+        self.assertEqual(set(lines), set(self.lines))
+        last = collections.Counter()
+        for line in lines[1:]:
+            fields = fields_of(line)
+            last[fields[CASE]] += 1
+            self.assertEqual(int(fields[SEQ]), last[fields[CASE]], line)
+
+    def check_summary(self, done, summary, **figures):
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(summary["sent"],
+                         summary["acked"] + summary["duplicates"] + summary["rejected"])
+        for name, value in figures.items():
+            self.assertEqual(summary[name], value, f"{name} in {summary}; {done.stderr}")
+
+    def feed_and_tail(self, node):
+        done, summary = node.feed(*TOPIC, *FAULTS, "-", data=self.data)
+        print(summary, file=sys.stderr)
+        self.check_summary(done, summary, rows=self.rows, acked=self.rows, rejected=0, bad=0,
+                           duplicates=summary["sent"] - self.rows)
+        self.assertGreater(summary["duplicates"], self.rows // 25)
+        self.check_output(node.tail("loans", "--idle-ms", "2000", "--format", "csv"))
+
+    def test_disorder_and_duplicates_are_put_right(self):
+        with RealNode() as node:
+            self.feed_and_tail(node)
+            done, summary = node.feed(*TOPIC, "-", data=self.data)
+            self.check_summary(done, summary, acked=0, duplicates=self.rows)
+            self.assertIn(b"had all of it already", done.stderr)
+            self.check_output(node.tail("loans", "--idle-ms", "1000"))
+
+    def test_the_same_with_every_message_on_the_wire(self):
+        with RealNode("runtime.strict_wire=true") as node:
+            self.feed_and_tail(node)
+
+    def test_nothing_is_lost_or_doubled_when_the_node_is_killed(self):
+        seed = random.SystemRandom().randrange(1 << 32)
+        print(f"kills at moments of seed {seed}", file=sys.stderr)
+        dice = random.Random(seed)
+        with RealNode() as node, tempfile.TemporaryFile() as source:
+            source.write(self.data)
+            source.seek(0)
+            feed = subprocess.Popen(
+                node.command("feed", *TOPIC, *FAULTS, "--rate", str(RATE), "-"), stdin=source,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+            watchdog = threading.Timer(240, feed.kill)
+            watchdog.start()
+            for _ in range(KILLS):
+                while node.status()["gateway"]["publishes"] == 0:
+                    self.assertIsNone(feed.poll(), "the feed ended before all kills were done")
+                time.sleep(dice.uniform(0.01, 0.5 * self.rows / RATE / KILLS))
+                self.assertIsNone(feed.poll(), "the feed ended before all kills were done")
+                node.kill()
+                node.start()
+            output, errors = feed.communicate()
+            watchdog.cancel()
+            summary = json.loads(output.splitlines()[-1])
+            print(summary, errors.decode(), file=sys.stderr)
+            self.assertEqual(feed.returncode, 0, errors)
+            self.assertIn(f"was lost ({KILLS})".encode(), errors)
+            self.assertEqual(summary["rejected"], 0)
+            self.assertEqual(summary["acked"], self.rows)
+            self.assertEqual(summary["duplicates"], summary["sent"] - self.rows)
+            self.check_output(node.tail("loans", "--idle-ms", "2000"))
+
+    def test_dropped_rows_are_shown_as_gaps_and_can_be_sent_later(self):
+        with RealNode() as node, tempfile.TemporaryDirectory() as folder:
+            data = b"\n".join(self.lines[:5001]) + b"\n"
+            done, summary = node.feed(*TOPIC, "--drop", "0.01", "--seed", "3", "--ledger",
+                                      folder + "/ledger", "-", data=data)
+            self.check_summary(done, summary, rejected=0, acked=5000 - summary["dropped"])
+            self.assertGreater(summary["dropped"], 20)
+            cases, missing = collections.defaultdict(list), {}
+            with open(folder + "/ledger", encoding="utf-8") as ledger:
+                for line in list(ledger)[1:]:
+                    _, case, seq, action, _ = line.split(",")
+                    cases[case].append((int(seq), action))
+            for case, events in cases.items():
+                first = min((seq for seq, action in events if action == "dropped"), default=None)
+                if first and any(seq > first for seq, action in events if action == "sent"):
+                    missing[case] = first
+            topic = node.topic("loans")
+            self.assertEqual(topic["gaps"], len(missing))
+            self.assertGreater(len(topic["open_gaps"]), 0)
+            for gap in topic["open_gaps"]:
+                self.assertEqual(gap["missing"], missing[gap["key"]])
+                self.assertGreater(gap["held"], 0)
+            before = {line for line in node.tail("loans", "--idle-ms", "500")}
+            self.assertEqual(len(before), 5001 - summary["dropped"] - topic["held_items"])
+
+            done, later = node.feed(*TOPIC, "-", data=data)
+            self.check_summary(done, later, acked=summary["dropped"], rejected=0)
+            self.assertEqual(node.topic("loans")["gaps"], 0)
+            self.assertEqual(set(node.tail("loans", "--idle-ms", "500")), set(self.lines[:5001]))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

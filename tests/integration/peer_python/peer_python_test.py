@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+"""The Python example against a real node: it publishes, consumes, survives kill -9 of the node, and
+the node describes itself as the program prints its schema."""
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
+PROGRAM = os.environ.get("CAPSTAN_PROGRAM", str(SOURCE / "build" / "capstan"))
+PEER = SOURCE / "examples" / "peer_python" / "peer.py"
+
+
+class PeerInPython(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="capstan-peer-python-")
+        self.schema = os.path.join(self.folder, "schema.json")
+        with open(self.schema, "wb") as file:
+            subprocess.run([PROGRAM, "schema", "--format", "json"], stdout=file, check=True)
+        self.node, self.endpoint = None, "tcp://127.0.0.1:0"
+        self.start_node()
+
+    def tearDown(self):
+        self.node.send_signal(signal.SIGTERM)
+        self.node.communicate(timeout=30)
+        shutil.rmtree(self.folder)
+
+    def start_node(self):
+        self.log = open(os.path.join(self.folder, "node.log"), "ab")
+        self.node = subprocess.Popen(
+            [PROGRAM, "node", "--set", f"gateway.endpoint={self.endpoint}", "--set",
+             f"store.path={self.folder}/capstan.db"], stdout=subprocess.PIPE, stderr=self.log)
+        self.log.close()
+        self.endpoint = json.loads(self.node.stdout.readline())["gateway"]
+
+    def start_peer(self, *arguments):
+        return subprocess.Popen(
+            [sys.executable, str(PEER), "--schema", self.schema, "--endpoint", self.endpoint,
+             "--timeout", "60", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def finish(self, peer):
+        out, err = peer.communicate(timeout=90)
+        self.assertEqual(peer.returncode, 0, err.decode() + out.decode())
+        return json.loads(out)
+
+    def wait_for_growth(self, wanted):
+        """Waits until the store took that many bytes: the peer is in the middle of its work."""
+        def stored():
+            return sum(file.stat().st_size for file in pathlib.Path(self.folder).glob("*.db*"))
+        begin, deadline = stored(), time.monotonic() + 30
+        while stored() - begin < wanted and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def test_publishes_and_consumes(self):
+        first = self.finish(self.start_peer("--count", "3000"))
+        self.assertEqual((first["answered"], first["duplicates"], first["delivered"]),
+                         (3000, 0, 3000))
+        again = self.finish(self.start_peer("--count", "3000"))
+        self.assertEqual((again["answered"], again["duplicates"], again["delivered"]),
+                         (3000, 3000, 3000))
+
+    def test_greets_and_sends_again_after_the_node_was_killed(self):
+        peer = self.start_peer("--count", "30000", "--topic", "killed")
+        for _ in range(2):
+            self.wait_for_growth(300_000)
+            self.assertIsNone(peer.poll(), "the node was not killed in the middle")
+            self.node.kill()
+            self.node.communicate()
+            self.start_node()
+        result = self.finish(peer)
+        self.assertEqual((result["answered"], result["delivered"], result["in_order"]),
+                         (30000, 30000, True))
+
+    def test_describe_is_the_printed_schema(self):
+        spec = importlib.util.spec_from_file_location("peer", PEER)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        with open(self.schema, encoding="utf-8") as file:
+            text = file.read()
+        answers = []
+        peer = module.Peer(json.loads(text), self.endpoint, "describer", {
+            "welcome": lambda _: peer.post("describe", answers.append)})
+        deadline = time.monotonic() + 20
+        while not answers and time.monotonic() < deadline:
+            peer.poll()
+        peer.socket.close()
+        self.assertTrue(answers, "no description came")
+        self.assertEqual(answers[0]["json"], text)
+
+
+if __name__ == "__main__":
+    sys.dont_write_bytecode = True
+    unittest.main()
