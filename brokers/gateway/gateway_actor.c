@@ -10,7 +10,7 @@
  *
  * Nothing is durable. A crash or stop loses the sessions and what they have not been answered;
  * peers greet again and send that once more. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <stdio.h>

@@ -7,7 +7,7 @@
  *
  * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;
  * subscriptions watch it and end by themselves. Nothing is durable. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 
