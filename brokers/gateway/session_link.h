@@ -11,6 +11,7 @@ enum {
     REQUESTS_MAX = 1024,       /* of one session that wait for an answer */
     SUBSCRIPTIONS_MAX = 64,    /* of one session */
     REQUEST_TTL_US = 30000000, /* of a request that names none */
+    REQUEST_TTL_US_MAX = 600000000,
 };
 
 /* A sealed batch that the socket did not take yet. */
