@@ -1,4 +1,5 @@
-/* Which endpoints the gateway may bind. Without authentication that is loopback and nothing else. */
+/* Which endpoints the gateway may bind. Without authentication that is loopback and nothing else.
+ */
 #ifndef GATEWAY_ENDPOINT_H
 #define GATEWAY_ENDPOINT_H
 

@@ -1,5 +1,5 @@
 /* Opening sessions: one per name and one per connection; the higher session number wins. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <stdio.h>
@@ -78,7 +78,6 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
     session->by_name.key = slice_of(session->name, hello->name.size);
     session->number = hello->session;
     session->origin = *origin;
-    session->generation = connection->generation;
     session->opened_us = capstan_utc_us(self->actor);
     session->shared = self;
     session->core = session_new(
@@ -91,9 +90,9 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
     self->holders++; /* the session's destroy gives it back, whether or not it starts */
     session->gateway = self;
     link_into(self, session, connection);
-    capstan_err_t err = capstan_spawn(self->actor, &session_behaviour,
-                                      &(capstan_spawn_options_t){.argument = session},
-                                      &session->ref);
+    capstan_err_t err =
+        capstan_spawn(self->actor, &session_behaviour,
+                      &(capstan_spawn_options_t){.argument = session}, &session->ref);
     if (err != CAPSTAN_OK && !session->actor) {
         session_abandon(session);
     }

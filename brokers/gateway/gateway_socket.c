@@ -1,6 +1,6 @@
 /* The gateway's ROUTER and its monitor: options, bytes and descriptors; no protocol. */
 #include "brokers/gateway/endpoint.h"
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <errno.h>
@@ -86,7 +86,8 @@ static capstan_err_t bind_endpoint(gateway_t *self, const char *endpoint, const 
     if (zmq_bind(self->router, bind_to) != 0) {
         bool in_use = errno == EADDRINUSE;
         snprintf(ret_text, text_size, "cannot bind %.200s: %s%s", endpoint, zmq_strerror(errno),
-                 in_use ? "; stop the other program, or use another port (0 picks a free one)" : "");
+                 in_use ? "; stop the other program, or use another port (0 picks a free one)"
+                        : "");
         return in_use ? CAPSTAN_E_ADDRESS_IN_USE : CAPSTAN_E_SYSTEM;
     }
     size_t size = sizeof self->endpoint;
@@ -206,7 +207,6 @@ static void accepted(gateway_t *self, int fd)
     if (connection->session) {
         link_end(connection->session, END_REASON_disconnected);
     }
-    connection->generation++;
     connection->alive = true;
 }
 

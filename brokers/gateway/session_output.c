@@ -1,6 +1,6 @@
 /* What goes out to a session's peer: batches under construction, batches the socket did not take,
  * and deliveries that wait for the peer's credit. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 enum {
@@ -20,8 +20,8 @@ static bool send_waiting(link_t *self)
 {
     while (self->waiting_head) {
         out_batch_t *batch = self->waiting_head;
-        capstan_err_t err = gateway_socket_send(self->gateway, &self->origin,
-                                                slice_of(batch->data, batch->size));
+        capstan_err_t err =
+            gateway_socket_send(self->gateway, &self->origin, slice_of(batch->data, batch->size));
         if (err == CAPSTAN_E_GONE) {
             link_end(self, END_REASON_disconnected);
         }
@@ -105,8 +105,8 @@ void link_emit_failure(link_t *self, uint64_t correlation, capstan_err_t err, co
 {
     buffer_t body = {0};
     const char *words = text ? text : capstan_err_text(err);
-    codec_encode(failure_wire(),
-                 &(failure_t){.number = (uint64_t)err, .text = slice_text(words)}, &body);
+    codec_encode(failure_wire(), &(failure_t){.number = (uint64_t)err, .text = slice_text(words)},
+                 &body);
     link_emit(self,
               &(envelope_t){.message = MESSAGE_failure,
                             .kind = CAPSTAN_KIND_ERROR,

@@ -41,8 +41,8 @@ static peer_t *new_peer(const peer_options_t *options, const peer_handlers_t *ha
     peer_options_t *used = &self->options;
     used->endpoint = self->endpoint;
     used->name = self->name;
-    used->connect_timeout_us = used->connect_timeout_us > 0 ? used->connect_timeout_us
-                                                            : (int64_t)CONNECT_TIMEOUT_US;
+    used->connect_timeout_us =
+        used->connect_timeout_us > 0 ? used->connect_timeout_us : (int64_t)CONNECT_TIMEOUT_US;
     used->unanswered_max = used->unanswered_max > 0 ? used->unanswered_max : UNANSWERED_MAX;
     used->batch_messages = used->batch_messages > 0 ? used->batch_messages : BATCH_MESSAGES;
     used->deliver_bytes_window =
@@ -167,11 +167,11 @@ static capstan_err_t queue(peer_t *self, const envelope_t *envelope, slice_t bod
     buffer_clear(&self->item);
     batch_writer_t writer = {.out = &self->item};
     batch_add(&writer, envelope, body);
-    capstan_err_t err =
-        peer_link_queue(self->link, &(peer_item_t){.encoded = buffer_slice(&self->item),
-                                                   .body_bytes = (uint32_t)body.size,
-                                                   .request = envelope->kind == CAPSTAN_KIND_REQUEST,
-                                                   .token = token});
+    capstan_err_t err = peer_link_queue(
+        self->link, &(peer_item_t){.encoded = buffer_slice(&self->item),
+                                   .body_bytes = (uint32_t)body.size,
+                                   .request = envelope->kind == CAPSTAN_KIND_REQUEST,
+                                   .token = token});
     if (err == CAPSTAN_OK && peer_link_unsent(self->link) >= self->options.batch_messages &&
         !self->blocked) {
         peer_flush(self);

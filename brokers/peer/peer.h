@@ -39,7 +39,8 @@ typedef struct peer_handlers {
 CAPSTAN_MUST_CHECK capstan_err_t peer_connect(const peer_options_t *options,
                                               const peer_handlers_t *handlers, peer_t **ret_peer,
                                               char *ret_text, size_t text_size);
-/* Sends what is batched, says goodbye, closes; waits at most `linger_us` for unanswered publishes. */
+/* Sends what is batched, says goodbye, closes; waits at most `linger_us` for unanswered publishes.
+ */
 void peer_close(peer_t **self_p, int64_t linger_us);
 
 const welcome_t *peer_welcome(const peer_t *self);
@@ -55,8 +56,8 @@ void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge);
  * `ret_text`. */
 CAPSTAN_MUST_CHECK capstan_err_t peer_request(peer_t *self, const wire_record_t *message,
                                               const void *body, const wire_record_t *reply,
-                                              int64_t timeout_us, slice_t *ret_body,
-                                              char *ret_text, size_t text_size);
+                                              int64_t timeout_us, slice_t *ret_body, char *ret_text,
+                                              size_t text_size);
 
 /* Sends what is batched, receives, calls handlers; waits at most `timeout_us` for input (0: not at
  * all). Returns the number of messages handled. It reconnects by itself, for ever. */

@@ -11,11 +11,11 @@
 enum {
     PEER_NAME_MAX = 128,
     PEER_BATCH_BYTES = 256 * 1024,
-    PEER_QUEUE_BYTES = 32 * 1024 * 1024,  /* kept for resending */
-    PEER_DELIVER_MESSAGES = 65536,        /* deliveries granted ahead; bytes are what counts */
-    PEER_GREETING_US = 3000000,           /* a hello without answer: connect anew */
-    PEER_HELLO_PAUSE_US = 1000000,        /* between two hellos that were refused */
-    PEER_EXTRA_BYTES = 128 * 1024,        /* uncredited messages that wait for the next batch */
+    PEER_QUEUE_BYTES = 32 * 1024 * 1024, /* kept for resending */
+    PEER_DELIVER_MESSAGES = 65536,       /* deliveries granted ahead; bytes are what counts */
+    PEER_GREETING_US = 3000000,          /* a hello without answer: connect anew */
+    PEER_HELLO_PAUSE_US = 1000000,       /* between two hellos that were refused */
+    PEER_EXTRA_BYTES = 128 * 1024,       /* uncredited messages that wait for the next batch */
 };
 
 /* greet --hello sent--> greeting --welcome--> open

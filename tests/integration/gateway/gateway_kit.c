@@ -7,7 +7,8 @@
 
 kit_t kit;
 
-/* --- partitions: what is published is answered `stored` at the end of the turn ----------------- */
+/* --- partitions: what is published is answered `stored` at the end of the turn -----------------
+ */
 
 typedef struct fake_partition {
     uint64_t number;
@@ -33,11 +34,10 @@ static void partition_answer(capstan_actor_t *self)
     codec_list_end(&state->writer);
     buffer_t body = {0};
     codec_encode(outcomes_wire(), &(outcomes_t){.list = buffer_slice(&state->list)}, &body);
-    (void)!actor_send(self, state->sender,
-                      &(send_options_t){.message = MESSAGE_outcomes,
-                                        .kind = CAPSTAN_KIND_EVENT,
-                                        .always = true},
-                      buffer_slice(&body));
+    (void)!actor_send(
+        self, state->sender,
+        &(send_options_t){.message = MESSAGE_outcomes, .kind = CAPSTAN_KIND_EVENT, .always = true},
+        buffer_slice(&body));
     buffer_fini(&body);
     buffer_clear(&state->list);
 }
@@ -55,10 +55,9 @@ static capstan_err_t partition_receive(capstan_actor_t *self, const capstan_mess
     if (state->list.size == 0) {
         state->writer = codec_list_begin(&state->list);
     }
-    codec_list_add(&state->writer, outcome_wire(),
-                   &(outcome_t){.first = message->correlation,
-                                .last = message->correlation,
-                                .result = 1});
+    codec_list_add(
+        &state->writer, outcome_wire(),
+        &(outcome_t){.first = message->correlation, .last = message->correlation, .result = 1});
     atomic_fetch_add(&kit.seen.by_partition[state->number], 1);
     atomic_fetch_add(&kit.seen.published, 1);
     return CAPSTAN_OK;
@@ -77,7 +76,8 @@ static const capstan_behaviour_t partition_behaviour = {.name = "partition",
                                                         .turn_end = partition_answer,
                                                         .destroy = partition_destroy};
 
-/* --- subscriptions: they send kit.deliveries at once and watch their session ------------------- */
+/* --- subscriptions: they send kit.deliveries at once and watch their session -------------------
+ */
 
 typedef struct fake_request {
     capstan_ref_t session;
@@ -152,7 +152,8 @@ static capstan_err_t subscription_receive(capstan_actor_t *self, const capstan_m
 static const capstan_behaviour_t subscription_behaviour = {
     .name = "subscription", .init = subscription_init, .receive = subscription_receive};
 
-/* --- topics: "loans" is known, "slow" is known once released, others are not ------------------- */
+/* --- topics: "loans" is known, "slow" is known once released, others are not -------------------
+ */
 
 typedef struct fake_topics {
     capstan_ref_t partitions[KIT_PARTITIONS];
@@ -174,8 +175,7 @@ static capstan_err_t topics_init(capstan_actor_t *self, void *argument)
     return CAPSTAN_OK;
 }
 
-static void topics_route(capstan_actor_t *self, const capstan_message_t *request,
-                         const char *topic)
+static void topics_route(capstan_actor_t *self, const capstan_message_t *request, const char *topic)
 {
     const fake_topics_t *state = capstan_actor_state(self);
     buffer_t list = {0};
@@ -238,11 +238,11 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
         request = (fake_request_t){.session = message->sender,
                                    .correlation = message->correlation,
                                    .number = atomic_fetch_add(&kit.seen.subscriptions, 1) + 1};
-        cr_assert_eq(capstan_spawn(self, &subscription_behaviour,
-                                   &(capstan_spawn_options_t){.name = "subscription",
-                                                              .argument = &request},
-                                   &state->subscription),
-                     CAPSTAN_OK);
+        cr_assert_eq(
+            capstan_spawn(self, &subscription_behaviour,
+                          &(capstan_spawn_options_t){.name = "subscription", .argument = &request},
+                          &state->subscription),
+            CAPSTAN_OK);
         break;
     case MESSAGE_kit_release:
         topics_route(self, &state->slow, "slow");
@@ -263,12 +263,11 @@ static void topics_destroy(capstan_actor_t *self)
     free(capstan_actor_state(self));
 }
 
-static const capstan_behaviour_t topics_behaviour = {.name = "topics",
-                                                     .init = topics_init,
-                                                     .receive = topics_receive,
-                                                     .destroy = topics_destroy};
+static const capstan_behaviour_t topics_behaviour = {
+    .name = "topics", .init = topics_init, .receive = topics_receive, .destroy = topics_destroy};
 
-/* --- the node ---------------------------------------------------------------------------------- */
+/* --- the node ----------------------------------------------------------------------------------
+ */
 
 void kit_start(void)
 {
@@ -285,7 +284,9 @@ void kit_start_with(slice_t description)
                                             .credit_bytes = 2097152,
                                             .outbox_bytes = 1048576};
     }
-    cr_assert_eq(capstan_node_new(NULL, &kit.node), CAPSTAN_OK);
+    cr_assert_eq(
+        capstan_node_new(&(capstan_node_options_t){.strict_wire = kit.strict_wire}, &kit.node),
+        CAPSTAN_OK);
     cr_assert_eq(capstan_node_spawn(kit.node, &topics_behaviour,
                                     &(capstan_spawn_options_t){.name = "topics", .cell = "topics"},
                                     &kit.topics),
@@ -294,11 +295,11 @@ void kit_start_with(slice_t description)
                                           .event_bytes_max = 1048576,
                                           .topics = kit.topics,
                                           .describe = description};
-    capstan_err_t err = capstan_node_spawn(kit.node, &gateway_behaviour,
-                                           &(capstan_spawn_options_t){.name = "gateway",
-                                                                      .cell = "gateway",
-                                                                      .argument = &kit.arguments},
-                                           &kit.gateway);
+    capstan_err_t err =
+        capstan_node_spawn(kit.node, &gateway_behaviour,
+                           &(capstan_spawn_options_t){
+                               .name = "gateway", .cell = "gateway", .argument = &kit.arguments},
+                           &kit.gateway);
     cr_assert_eq(err, CAPSTAN_OK, "%s", kit.arguments.error_text);
 }
 
@@ -361,7 +362,8 @@ void kit_wait_figure(const char *path, uint64_t value)
     }
 }
 
-/* --- the raw peer ------------------------------------------------------------------------------ */
+/* --- the raw peer ------------------------------------------------------------------------------
+ */
 
 void raw_open(raw_peer_t *self)
 {
@@ -411,12 +413,11 @@ void raw_send(raw_peer_t *self, const link_header_t *header)
 void raw_hello(raw_peer_t *self, const char *name, uint64_t session)
 {
     buffer_t body = {0};
-    codec_encode(hello_wire(),
-                 &(hello_t){.version_min = 1,
-                            .version_max = 1,
-                            .name = slice_text(name),
-                            .session = session},
-                 &body);
+    codec_encode(
+        hello_wire(),
+        &(hello_t){
+            .version_min = 1, .version_max = 1, .name = slice_text(name), .session = session},
+        &body);
     raw_add(self,
             &(envelope_t){.message = MESSAGE_hello, .kind = CAPSTAN_KIND_REQUEST, .correlation = 1},
             buffer_slice(&body));

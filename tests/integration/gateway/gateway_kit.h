@@ -18,7 +18,7 @@
 
 enum {
     KIT_PARTITIONS = 4,
-    KIT_WAIT_MS = 10000, /* how long anything may take before the test has failed */
+    KIT_WAIT_MS = 10000,          /* how long anything may take before the test has failed */
     MESSAGE_kit_release = 0x8000, /* to topics: answer what is parked */
     MESSAGE_kit_kill,             /* to topics: the newest subscription ends without a word */
 };
@@ -41,6 +41,7 @@ typedef struct kit {
     capstan_ref_t topics;
     capstan_ref_t gateway;
     kit_seen_t seen;
+    bool strict_wire;
     uint64_t deliveries;     /* what a subscription sends at once */
     uint64_t delivery_bytes; /* payload of each */
 } kit_t;

@@ -184,22 +184,49 @@ Test(gateway, limits_the_sessions)
     kit_stop();
 }
 
+static void raw_subscribe(raw_peer_t *peer, const link_header_t *header)
+{
+    buffer_t body = {0};
+    codec_encode(subscribe_wire(), &(subscribe_t){.topic = slice_text("loans")}, &body);
+    raw_add(
+        peer,
+        &(envelope_t){.message = MESSAGE_subscribe, .kind = CAPSTAN_KIND_REQUEST, .correlation = 3},
+        buffer_slice(&body));
+    raw_send(peer, header);
+    raw_expect(peer, MESSAGE_subscribed);
+    buffer_fini(&body);
+}
+
+Test(gateway, delivers_as_far_as_the_peer_grants_and_goes_on_with_its_next_grant)
+{
+    kit.deliveries = 4;
+    kit.delivery_bytes = 1000;
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    raw_subscribe(&peer, &(link_header_t){.version = 1, .credit_messages = 1, .credit_bytes = 1});
+    raw_expect(&peer, MESSAGE_deliver);
+    cr_assert_eq(peer.header.sequence, 1u);
+    raw_send(&peer, &(link_header_t){.version = 1, .credit_messages = 3, .credit_bytes = 9999});
+    raw_expect(&peer, MESSAGE_deliver);
+    cr_assert_eq(peer.header.sequence, 2u);
+    raw_expect(&peer, MESSAGE_deliver);
+    raw_add(&peer, &(envelope_t){.message = MESSAGE_ping, .kind = CAPSTAN_KIND_REQUEST},
+            slice_of("\x80", 1));
+    raw_send(&peer, NULL);
+    raw_expect(&peer, MESSAGE_pong); /* and not the fourth */
+    raw_close(&peer);
+    kit_stop();
+}
+
 Test(gateway, ends_the_session_when_its_peer_goes_away)
 {
     kit_start();
     raw_peer_t peer;
     raw_open(&peer);
     raw_greet(&peer, "one", 1);
-    buffer_t body = {0};
-    codec_encode(subscribe_wire(), &(subscribe_t){.topic = slice_text("loans")}, &body);
-    raw_add(&peer,
-            &(envelope_t){.message = MESSAGE_subscribe,
-                          .kind = CAPSTAN_KIND_REQUEST,
-                          .correlation = 3},
-            buffer_slice(&body));
-    raw_send(&peer, NULL);
-    raw_expect(&peer, MESSAGE_subscribed);
-    buffer_fini(&body);
+    raw_subscribe(&peer, NULL);
     cr_assert_eq(atomic_load(&kit.seen.subscriptions_ended), 0u);
     raw_close(&peer);
     /* Told by the connection's end: three silent heartbeats would be three seconds later, and
@@ -250,16 +277,21 @@ Test(gateway, breaks_the_session_of_a_peer_that_sends_what_it_must_not)
     raw_peer_t peer;
     honest_open(&honest);
     raw_open(&peer);
-    const uint64_t forbidden[] = {0, MESSAGE_outcomes, MESSAGE_welcome, MESSAGE_gateway_status,
-                                  MESSAGE_deliver, MESSAGE_topic_resolve, 0x8000, UINT64_MAX};
+    const uint64_t forbidden[] = {0,
+                                  MESSAGE_outcomes,
+                                  MESSAGE_welcome,
+                                  MESSAGE_gateway_status,
+                                  MESSAGE_deliver,
+                                  MESSAGE_topic_resolve,
+                                  0x8000,
+                                  UINT64_MAX};
     uint64_t session = 1;
     for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
         raw_greet(&peer, "bad", session++);
-        raw_add(&peer,
-                &(envelope_t){.message = forbidden[i],
-                              .kind = CAPSTAN_KIND_REQUEST,
-                              .correlation = 5},
-                slice_of("\x80", 1));
+        raw_add(
+            &peer,
+            &(envelope_t){.message = forbidden[i], .kind = CAPSTAN_KIND_REQUEST, .correlation = 5},
+            slice_of("\x80", 1));
         raw_send(&peer, NULL);
         break_session(&peer, "protocol_errors/unknown_message", i + 1, CAPSTAN_E_UNKNOWN_MESSAGE);
     }
@@ -286,12 +318,12 @@ Test(gateway, answers_garbage_and_counts_it)
         {"", 0},
         {"\xc1", 1},
         {"GET / HTTP/1.1\r\n\r\n", 18},
-        {"\x82\x01\x01", 3},                                 /* a map cut off */
-        {"\x82\x01\x01\x02\xce\xff\xff\xff\xff", 9},         /* 2^32 messages claimed */
-        {"\xdf\xff\xff\xff\xff\x01\x01", 7},                 /* a map of 2^32 */
-        {"\x82\x01\x01\x02\x01", 5},                         /* one claimed, none there */
+        {"\x82\x01\x01", 3},                         /* a map cut off */
+        {"\x82\x01\x01\x02\xce\xff\xff\xff\xff", 9}, /* 2^32 messages claimed */
+        {"\xdf\xff\xff\xff\xff\x01\x01", 7},         /* a map of 2^32 */
+        {"\x82\x01\x01\x02\x01", 5},                 /* one claimed, none there */
         {"\x82\x01\x01\x02\x01\x82\x01\x44\x02\x03\xc6\xff\xff\xff\xff", 15}, /* a body of 4 GiB */
-        {"\x82\x01\x01\x02\x00\x00", 6},                     /* bytes behind the end */
+        {"\x82\x01\x01\x02\x00\x00", 6}, /* bytes behind the end */
         {"\x83\x01\x01\x02\x00\x09\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91"
          "\x91\x91\x91\x91\x91\x91",
          28}, /* an unknown field, nested without end */
@@ -385,8 +417,7 @@ Test(gateway, drops_a_connection_that_sends_too_large_a_frame)
 /* A plain TCP client: no ZMTP, or half of it. */
 static int tcp_connect(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     address.sin_port = htons((uint16_t)atol(strrchr(kit.arguments.endpoint, ':') + 1));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     cr_assert_geq(fd, 0);
@@ -455,10 +486,9 @@ Test(gateway, refuses_addresses_that_are_not_loopback)
     cr_assert_eq(capstan_node_new(NULL, &node), CAPSTAN_OK);
     gateway_arguments_t arguments = {.settings = &kit.settings};
     capstan_ref_t ref;
-    cr_assert_eq(capstan_node_spawn(node, &gateway_behaviour,
-                                    &(capstan_spawn_options_t){.cell = "gateway",
-                                                               .argument = &arguments},
-                                    &ref),
+    cr_assert_eq(capstan_node_spawn(
+                     node, &gateway_behaviour,
+                     &(capstan_spawn_options_t){.cell = "gateway", .argument = &arguments}, &ref),
                  CAPSTAN_E_NOT_LOOPBACK);
     cr_assert(strstr(arguments.error_text, "loopback"), "%s", arguments.error_text);
     cr_assert_eq(capstan_node_stop(&node, 5000000, NULL, NULL), CAPSTAN_OK);
@@ -471,10 +501,9 @@ Test(gateway, says_when_its_address_is_in_use)
     settings.endpoint = kit.arguments.endpoint;
     gateway_arguments_t arguments = {.settings = &settings};
     capstan_ref_t ref;
-    cr_assert_eq(capstan_node_spawn(kit.node, &gateway_behaviour,
-                                    &(capstan_spawn_options_t){.cell = "second",
-                                                               .argument = &arguments},
-                                    &ref),
+    cr_assert_eq(capstan_node_spawn(
+                     kit.node, &gateway_behaviour,
+                     &(capstan_spawn_options_t){.cell = "second", .argument = &arguments}, &ref),
                  CAPSTAN_E_ADDRESS_IN_USE);
     cr_assert(strstr(arguments.error_text, "another port"), "%s", arguments.error_text);
     kit_stop();

@@ -78,7 +78,7 @@ static void drain(peer_t *peer)
     }
 }
 
-Test(peer, is_answered_for_each_event_once)
+static void publish_all(void)
 {
     enum { EVENTS = 20000 };
     kit_start();
@@ -101,6 +101,17 @@ Test(peer, is_answered_for_each_event_once)
     kit_wait_figure("sessions_ended/goodbye", 1);
     free(heard.tokens);
     kit_stop();
+}
+
+Test(peer, is_answered_for_each_event_once)
+{
+    publish_all();
+}
+
+Test(peer, is_answered_for_each_event_once_under_strict_wire)
+{
+    kit.strict_wire = true;
+    publish_all();
 }
 
 Test(peer, events_parked_while_their_topic_is_resolved_go_out_in_order)
@@ -206,7 +217,7 @@ static void subscribe(peer_t *peer)
                  CAPSTAN_OK, "%s", text);
 }
 
-Test(peer, deliveries_wait_for_credit_and_none_is_lost)
+static void deliver_all(void)
 {
     kit.deliveries = 200;
     kit.delivery_bytes = 10000;
@@ -228,12 +239,27 @@ Test(peer, deliveries_wait_for_credit_and_none_is_lost)
     kit_stop();
 }
 
+Test(peer, deliveries_wait_for_credit_and_none_is_lost)
+{
+    deliver_all();
+}
+
+Test(peer, deliveries_wait_for_credit_and_none_is_lost_under_strict_wire)
+{
+    kit.strict_wire = true;
+    deliver_all();
+}
+
 Test(peer, hears_when_a_subscription_dies)
 {
     kit_start();
     heard_t heard = {0};
     peer_t *peer = connect_peer(&heard, &(peer_options_t){0});
     subscribe(peer);
+    /* Behind it on the same way went the session's wish to watch the subscription. */
+    peer_acknowledge(peer, &(acknowledge_t){.subscription = 1, .through = slice_of("\x90", 1)});
+    peer_poll(peer, 0);
+    kit_wait(&kit.seen.acknowledged, 1);
     cr_assert_eq(capstan_node_tell(kit.node, kit.topics, MESSAGE_kit_kill, (slice_t){0}),
                  CAPSTAN_OK);
     while (heard.ended == 0) {
@@ -310,9 +336,9 @@ Test(peer, says_what_is_wrong_when_it_cannot_connect)
 {
     char text[512] = "";
     peer_t *peer = NULL;
-    cr_assert_eq(peer_connect(&(peer_options_t){.endpoint = "nonsense"}, NULL, &peer, text,
-                              sizeof text),
-                 CAPSTAN_E_INVALID);
+    cr_assert_eq(
+        peer_connect(&(peer_options_t){.endpoint = "nonsense"}, NULL, &peer, text, sizeof text),
+        CAPSTAN_E_INVALID);
     cr_assert(strstr(text, "tcp://127.0.0.1:7700"), "%s", text);
     cr_assert_eq(peer_connect(&(peer_options_t){.endpoint = "tcp://127.0.0.1:1",
                                                 .connect_timeout_us = 100000},

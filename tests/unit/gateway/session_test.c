@@ -5,10 +5,9 @@
 
 static session_t *new_session(uint64_t messages, uint64_t bytes)
 {
-    return session_new(&(session_limits_t){.messages_window = messages,
-                                           .bytes_window = bytes,
-                                           .silence_us = 3000},
-                       1000);
+    return session_new(
+        &(session_limits_t){.messages_window = messages, .bytes_window = bytes, .silence_us = 3000},
+        1000);
 }
 
 static void take(session_t *self, uint64_t count, size_t bytes)

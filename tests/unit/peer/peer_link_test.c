@@ -7,10 +7,8 @@
 
 static peer_link_t *new_link(uint64_t messages, uint64_t bytes)
 {
-    return peer_link_new(&(peer_link_limits_t){.messages_max = messages,
-                                               .bytes_max = bytes,
-                                               .batch_messages = 64,
-                                               .batch_bytes = 65536});
+    return peer_link_new(&(peer_link_limits_t){
+        .messages_max = messages, .bytes_max = bytes, .batch_messages = 64, .batch_bytes = 65536});
 }
 
 /* A message whose body is its token, padded to `size`. */
@@ -169,7 +167,10 @@ Test(peer_link, does_not_repeat_a_request_that_nobody_waits_for)
     peer_link_grant(self, 100, 100000);
     cr_assert_eq(send_batch(self, tokens, &sequence), 2);
     peer_link_abandon(self, 1);
+    peer_link_abandon(self, 1);
+    cr_assert_eq(peer_link_unanswered(self), 1u);
     peer_link_restart(self);
+    cr_assert_eq(peer_link_unanswered(self), 1u);
     peer_link_grant(self, 100, 100000);
     cr_assert_eq(send_batch(self, tokens, &sequence), 1);
     cr_assert_eq(tokens[0], 2u);
@@ -194,8 +195,8 @@ Test(peer_link, ignores_answers_to_what_was_not_sent)
         peer_link_answer(self, &wrong[i], count_outcome, answers);
     }
     cr_assert_eq(answers[1] + answers[2], 0);
-    peer_link_answer(self, &(outcome_t){.first = 1, .last = UINT64_MAX, .result = 1},
-                     count_outcome, answers);
+    peer_link_answer(self, &(outcome_t){.first = 1, .last = UINT64_MAX, .result = 1}, count_outcome,
+                     answers);
     cr_assert_eq(answers[1], 1);
     cr_assert_eq(answers[2], 0);
     peer_link_destroy(&self);
