@@ -153,7 +153,7 @@ static bool start(trial_t *self)
         err = store_claim(self->store, 4711, slice_text("test"), &identity);
     }
     for (int i = 0; !err && i < STREAMS; i++) {
-        char instance[16];
+        char instance[32];
         snprintf(instance, sizeof instance, "orders/%d", i);
         err = store_stream_open(self->store, slice_text("ordering"), slice_text(instance),
                                 &self->streams[i]);
