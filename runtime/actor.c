@@ -58,7 +58,7 @@ static void end(capstan_actor_t *self)
         self->behaviour->destroy(self);
     }
     for (size_t i = 0; i < self->watcher_count; i++) {
-        route_down(cell, self->watchers[i], self->ref, self->reason);
+        route_tell_down(self->cell, self->watchers[i], self->ref, self->reason);
     }
     free(self->watchers);
     if (self->previous) {
@@ -415,7 +415,7 @@ capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
         &(send_options_t){.message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
         (slice_t){0});
     if (err == CAPSTAN_E_GONE) {
-        route_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
+        route_tell_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
         return CAPSTAN_OK;
     }
     return err;

@@ -253,9 +253,10 @@ void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body);
 
 /* Routing (runtime/route.c): finds the slot of a reference, reserves, and picks the transport. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always);
-/* Tells a watcher that `who` has ended. */
-void route_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason);
-/* Answers what will not be handled: a request with an error, a wish to monitor with a down. */
+/* Tells a watcher that an actor has ended. */
+void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason);
+/* Answers a message that reached nobody: a request with an error, a wish to watch with the `down`
+ * of an actor that has gone. */
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
                   const char *text);
 /* What a message takes of its mailbox's bytes: the body, and what carries it. */

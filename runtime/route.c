@@ -49,7 +49,7 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     return CAPSTAN_OK;
 }
 
-void route_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason)
+void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason)
 {
     buffer_t body = {0};
     codec_encode(down_wire(), &(down_t){.actor = who, .reason = (uint64_t)reason}, &body);
@@ -66,8 +66,8 @@ void route_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
                   const char *text)
 {
-    if (request->message == MESSAGE_monitor_add) {
-        route_down(from, request->sender, request->target, err);
+    if (request->message == MESSAGE_monitor_add && err == CAPSTAN_E_GONE) {
+        route_tell_down(from, request->sender, request->target, err);
         return;
     }
     if (request->kind != CAPSTAN_KIND_REQUEST || capstan_ref_is_null(request->sender)) {

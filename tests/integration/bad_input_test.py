@@ -51,52 +51,53 @@ class BadInput(unittest.TestCase):
         self.assertEqual(summary["acked"], rows)
         self.assertEqual(self.node.tail(self.topic, "--idle-ms", "300")[1:], good)
 
-    def test_a_missing_column(self):
+    def test_a_missing_column_is_named_with_those_there_are(self):
         self.refused(b"id,m,v\n1,2,3\n", ":1:", "'n'", "--seq", "id, m, v")
 
-    def test_an_empty_file(self):
+    def test_an_empty_file_is_refused(self):
         self.refused(b"", "empty", "header")
 
-    def test_binary_garbage(self):
+    def test_binary_garbage_is_refused(self):
         self.refused(os.urandom(1 << 16), name="noise.bin")
 
-    def test_a_compressed_file(self):
+    def test_a_compressed_file_is_told_with_the_remedy(self):
         self.refused(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", "gzip", "zcat")
 
-    def test_a_folder(self):
+    def test_a_folder_is_refused(self):
         done = self.node.run("feed", *self.options, self.node.folder)
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"Is a directory", done.stderr)
 
-    def test_no_such_file(self):
+    def test_a_file_that_does_not_exist_is_named(self):
         done = self.node.run("feed", *self.options, "/no/such/file.csv")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"/no/such/file.csv: No such file", done.stderr)
 
-    def test_rows_of_the_wrong_shape(self):
+    def test_rows_of_the_wrong_shape_are_told_by_line_and_field(self):
         self.fed(b"id,n,v\na,1,x\nb,1\nc,1,x,y\nd,1,z\n",
                  ["stdin:3: field 'v': is missing: the row has 2 fields, the header has 3",
                   "stdin:4: field 4: is too much: the row has 4 fields, the header has 3"],
                  [b"a,1,x", b"d,1,z"])
 
-    def test_sequences_that_are_no_number(self):
+    def test_sequences_that_are_no_number_are_told_by_line(self):
         number = "is no number: sequences are 1, 2, 3 ... for each key"
-        self.fed(b"id,n,v\na,1,x\na,two,x\na,,x\na,0,x\na,-1,x\na,1.0,x\n\n\"a\",\"2\",\"l\n2\"\na,x,\n",
+        self.fed(b"id,n,v\na,1,x\na,two,x\na,,x\na,0,x\na,-1,x\na,1.0,x\n\n"
+                 b'"a","2","l\n2"\na,x,\n',
                  [f"stdin:3: field 'n': 'two' {number}", f"stdin:4: field 'n': '' {number}",
                   "stdin:5: field 'n': '0' is 0: sequences begin at 1 for each key",
                   f"stdin:6: field 'n': '-1' {number}", f"stdin:7: field 'n': '1.0' {number}",
                   f"stdin:11: field 'n': 'x' {number}"],
                  [b"a,1,x", b'a,2,"l', b'2"'], rows=2)
 
-    def test_a_field_of_100_megabytes(self):
+    def test_a_field_of_100_megabytes_costs_its_row_and_no_memory(self):
         self.check_huge([b"id,n,v\na,1,", b"x", b"\nb,1,y\n"],
                         "rows.csv:2: field 'v': is longer than 1 MiB\n", rows=2, acked=1)
 
-    def test_a_quoted_field_of_100_megabytes(self):
+    def test_a_quoted_field_of_100_megabytes_costs_its_row_and_no_memory(self):
         self.check_huge([b'id,n,v\na,1,"', b"\n", b'"\nb,1,y\n'],
                         "rows.csv:2: field 'v': is longer than 1 MiB\n", rows=2, acked=1)
 
-    def test_100_megabytes_without_a_line_feed(self):
+    def test_100_megabytes_without_a_line_feed_are_refused(self):
         self.check_huge([b"", b"x", b""], "the header's field 1 is longer than 1 MiB\n")
 
     def check_huge(self, parts, message, **figures):
@@ -134,29 +135,29 @@ class BadInput(unittest.TestCase):
         self.assertEqual(entries[7]["line"], "9")
         self.assertEqual((entries[7]["key"], entries[7]["seq"]), ("a", "x"))
 
-    def test_nothing_but_a_header(self):
+    def test_nothing_but_a_header_is_no_error(self):
         done, summary = self.node.feed(*self.options, "-", data=b"id,n\n")
         self.assertEqual((done.returncode, summary["rows"], summary["sent"]), (0, 0, 0))
 
-    def test_no_node(self):
+    def test_a_node_that_is_not_there_is_named(self):
         done = subprocess.run(
             [*self.node.command("feed", *self.options)[:-1], "tcp://127.0.0.1:1", "-"],
             input=b"id,n\na,1\n", capture_output=True, timeout=60, env=ENVIRONMENT, check=False)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"tcp://127.0.0.1:1", done.stderr)
 
-    def test_another_definition_of_the_topic(self):
+    def test_another_definition_of_the_topic_is_refused_with_the_remedy(self):
         self.node.feed(*self.options, "-", data=b"id,n\na,1\n")
         done = self.node.run("feed", "--topic", self.topic, "--key", "id", "-", data=b"id,n\na,1\n")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"--seq", done.stderr)
 
-    def test_a_tail_of_no_topic(self):
+    def test_a_tail_of_no_topic_says_so(self):
         done = self.node.run("tail", "--topic", "nothing", "--idle-ms", "100")
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"no topic nothing", done.stderr)
 
-    def test_a_second_tail_of_a_group(self):
+    def test_a_second_tail_of_a_group_is_refused(self):
         self.node.feed(*self.options, "-", data=b"id,n\na,1\n")
         first = subprocess.Popen(self.node.command("tail", "--topic", self.topic, "--group", "g"),
                                  stdout=subprocess.PIPE, env=ENVIRONMENT)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The sample examples/orders.csv is what its generator makes, and shows what it is there to show."""
+"""The sample examples/orders.csv is what its generator makes, and shows what it is there for."""
 import collections
 import csv
 import pathlib
