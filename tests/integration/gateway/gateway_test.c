@@ -220,6 +220,27 @@ Test(gateway, delivers_as_far_as_the_peer_grants_and_goes_on_with_its_next_grant
     kit_stop();
 }
 
+Test(gateway, limits_the_subscriptions_of_a_session)
+{
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    for (int i = 0; i < 64; i++) {
+        raw_subscribe(&peer, NULL);
+    }
+    raw_add(
+        &peer,
+        &(envelope_t){.message = MESSAGE_subscribe, .kind = CAPSTAN_KIND_REQUEST, .correlation = 3},
+        slice_of("\x80", 1));
+    raw_send(&peer, NULL);
+    raw_expect_failure(&peer, CAPSTAN_E_LIMIT);
+    cr_assert_eq(atomic_load(&kit.seen.subscriptions), 64u);
+    raw_close(&peer);
+    kit_wait(&kit.seen.subscriptions_ended, 64);
+    kit_stop();
+}
+
 Test(gateway, ends_the_session_when_its_peer_goes_away)
 {
     kit_start();
