@@ -13,7 +13,7 @@
 -- one or two of its pages, and `span` says from which lsn a stream is found in which segment.
 -- `checksum` is XXH64 of records, seeded with lsn.
 --
--- Measured before the store was written, with a bare program on a quiet machine: 16 streams, commits
+-- Measured before the store was written, by a bare program on a quiet machine: 16 streams, commits
 -- of 16 rows of 64 events of 130 bytes, fsync each, checkpoints included, pages of 16 KiB, in
 -- millions of events per second. Ratios hold, absolute figures do not.
 --   WITHOUT ROWID, primary key (stream, lsn)         0.5 to 0.65
