@@ -6,7 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CHECKPOINT_WAIT_MS = 10 };
+enum {
+    CHECKPOINT_WAIT_MS = 10,
+    STREAMS_MAX = 1 << 24, /* numbers are dense: a greater one is damage */
+};
 
 static capstan_err_t map_system(int number, capstan_err_t otherwise)
 {
@@ -196,6 +199,10 @@ capstan_err_t store_position(store_t *self, uint64_t stream, position_t **ret_po
     sqlite3_stmt *statement = self->sql[SQL_stream_get];
     bind_number(statement, 1, stream);
     int step = sqlite3_step(statement);
+    if (step == SQLITE_ROW && stream >= STREAMS_MAX) {
+        (void)store_finish(self, SQL_stream_get, step);
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
     if (step == SQLITE_ROW) {
         /* Only a stream that exists gets a slot: the number came from outside. */
         position_t *position = position_slot(self, stream);

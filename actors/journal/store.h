@@ -25,7 +25,8 @@ typedef struct store_options {
 
 /* Opens or makes the store, takes the lock beside it, migrates. `ret_text` (when not NULL) gets
  * what, where and what to do, for people, in the caller's buffer of `text_size` bytes.
- * Errors: STORE_LOCKED, STORE_NEWER, STORE_CORRUPT, STORE_PERMISSION, STORE_FULL, STORE_IO. */
+ * Errors: STORE_LOCKED, STORE_NEWER, STORE_CORRUPT, STORE_PERMISSION, STORE_FULL, STORE_IO,
+ * INVALID (the path). */
 CAPSTAN_MUST_CHECK capstan_err_t store_open(const store_options_t *options, store_t **ret_store,
                                             char *ret_text, size_t text_size);
 void store_close(store_t **self_p);
@@ -42,8 +43,11 @@ CAPSTAN_MUST_CHECK capstan_err_t store_claim(store_t *self, uint64_t random, sli
 CAPSTAN_MUST_CHECK capstan_err_t store_stream_open(store_t *self, slice_t concern, slice_t instance,
                                                    stream_opened_t *ret_stream);
 
-/* One group commit: begin, any number of the four writes, commit. After a failed commit the store
- * is rolled back and usable. */
+/* One group commit: begin, any number of writes (store_stream_open may be one), commit. After a
+ * failed commit the store is rolled back and usable. A write set is refused, without harm to the
+ * others, with NOT_FOUND (the stream), STALE_EPOCH, LSN_MISMATCH, INVALID or the codec's errors;
+ * any other error of a write comes from the disk and fails the commit too. What is written is used
+ * before the function returns, not kept. */
 CAPSTAN_MUST_CHECK capstan_err_t store_begin(store_t *self);
 CAPSTAN_MUST_CHECK capstan_err_t store_append(store_t *self, const journal_append_t *append,
                                               uint64_t *ret_lsn_next);
@@ -55,15 +59,17 @@ void store_rollback(store_t *self);
 /* How the last checkpoint ended. A failed one loses nothing, but the write-ahead log grows. */
 capstan_err_t store_checkpoint_result(const store_t *self);
 
-/* Reads; results are encoded lists appended to `out`, whose slices are put into the reply. The
- * transaction is short: it ends before the function returns. */
+/* Reads, of what is committed; LSN_MISMATCH: it was truncated away. Results are encoded lists
+ * appended to `out`, whose slices are put into the reply. The transaction is short: it ends before
+ * the function returns. */
 CAPSTAN_MUST_CHECK capstan_err_t store_read(store_t *self, const journal_read_t *request,
                                             buffer_t *out, journal_records_t *ret_reply);
 CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_read(store_t *self, const snapshot_read_t *request,
                                                      buffer_t *out, snapshot_rows_t *ret_reply);
 
 /* Checks the whole database: SQLite's integrity check, every row's checksum, every list's
- * encoding, lsn without holes per stream. `report` gets one line of text per finding. */
+ * encoding, lsn without holes per stream. `report` gets one line of text per finding. One read
+ * transaction, so that while it runs beside a node the node's write-ahead log grows. */
 typedef struct store_check_result {
     uint64_t streams;
     uint64_t rows;

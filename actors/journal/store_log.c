@@ -201,7 +201,7 @@ static capstan_err_t gather_row(gathering_t *self, sqlite3_stmt *statement)
     slice_t records = column_bytes(statement, 3);
     uint64_t expected = self->lsn_next ? self->lsn_next : self->lsn;
     codec_list_t list;
-    if (log_checksum(records, lsn) != column_number(statement, 2) ||
+    if (count == 0 || log_checksum(records, lsn) != column_number(statement, 2) ||
         codec_list_open(journal_record_wire(), records, &list) || list.left != count) {
         return CAPSTAN_E_STORE_CORRUPT;
     }

@@ -82,6 +82,7 @@ static capstan_err_t refuse_database(const opening_t *opening, sqlite3 *db)
 {
     const char *path = opening->options->path;
     capstan_err_t err = store_map_error(db);
+    err = err ? err : CAPSTAN_E_STORE_CORRUPT; /* no error, but not what has to be there */
     switch (err) {
     case CAPSTAN_E_STORE_CORRUPT:
         if (opening->options->read_only) {

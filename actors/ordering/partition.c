@@ -246,6 +246,9 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
 void partition_fence(partition_t *self, slice_t name, uint64_t producer_epoch,
                      partition_effects_t *effects)
 {
+    if (name.size == 0 || name.size > PRODUCER_BYTES_MAX) {
+        return; /* no event can have such a name */
+    }
     producer_t *producer = producer_find(self, name);
     if (producer_epoch <= (producer ? producer->epoch : 0)) {
         return;

@@ -84,7 +84,8 @@ void partition_destroy(partition_t **self_p);
 void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const publish_t *event,
                        partition_effects_t *effects);
 
-/* A producer got a new epoch. A smaller or equal one changes nothing. */
+/* A producer got a new epoch. A smaller or equal one changes nothing, nor does a name that no
+ * event can have. */
 void partition_fence(partition_t *self, slice_t producer, uint64_t producer_epoch,
                      partition_effects_t *effects);
 

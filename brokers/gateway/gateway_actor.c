@@ -10,7 +10,7 @@
  *
  * Nothing is durable. A crash or stop loses the sessions and what they have not been answered;
  * peers greet again and send that once more. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <stdio.h>
@@ -82,7 +82,9 @@ void gateway_fault(gateway_t *self, gateway_fault_t fault, const origin_t *origi
     slice_t peer = session ? link_name(session) : (slice_t){0};
     if (fault == FAULT_no_credit) {
         LOG(gateway, credit_exceeded, log_text("peer", peer));
-    } else if (fault != FAULT_unread && fault != FAULT_not_greeted) {
+    } else if (fault == FAULT_not_greeted) {
+        LOG(gateway, not_greeted, log_int("descriptor", origin->fd));
+    } else if (fault != FAULT_unread) {
         LOG(gateway, protocol_error, log_string("fault", names[fault]), log_error(err),
             log_text("peer", peer), log_int("descriptor", origin->fd));
     }
@@ -256,7 +258,11 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
         }
     }
     if (reader->fault.err != CAPSTAN_OK) {
-        refuse_batch(self, origin, session, FAULT_malformed, reader->fault.err, NULL);
+        char text[160];
+        snprintf(text, sizeof text, "%s, at byte %zu of the batch%s%s",
+                 capstan_err_text(reader->fault.err), reader->fault.position,
+                 reader->fault.field ? ": " : "", reader->fault.field ? reader->fault.field : "");
+        refuse_batch(self, origin, session, FAULT_malformed, reader->fault.err, text);
     } else if (session && !begun) {
         (void)begin_batch(self, session, &reader->header);
     }

@@ -1,5 +1,5 @@
 /* Opening sessions: one per name and one per connection; the higher session number wins. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <stdio.h>
@@ -78,7 +78,6 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
     session->by_name.key = slice_of(session->name, hello->name.size);
     session->number = hello->session;
     session->origin = *origin;
-    session->generation = connection->generation;
     session->opened_us = capstan_utc_us(self->actor);
     session->shared = self;
     session->core = session_new(

@@ -1,7 +1,7 @@
 /* Where publishes go: topic -> partition actors, learnt from the topics actor and kept until one
  * of them turns out to be gone. Publishes of a topic that is being resolved are parked in order;
  * what is parked is within its senders' credit. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <xxhash.h>

@@ -1,6 +1,6 @@
 /* The gateway's ROUTER and its monitor: options, bytes and descriptors; no protocol. */
 #include "brokers/gateway/endpoint.h"
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 #include <errno.h>
@@ -207,7 +207,6 @@ static void accepted(gateway_t *self, int fd)
     if (connection->session) {
         link_end(connection->session, END_REASON_disconnected);
     }
-    connection->generation++;
     connection->alive = true;
 }
 

@@ -1,5 +1,5 @@
 /* The gateway's part of the node's state, as JSON. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/json_writer.h"
 
 enum {

@@ -7,7 +7,7 @@
  *
  * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;
  * subscriptions watch it and end by themselves. Nothing is durable. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 
@@ -175,11 +175,13 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
                        "too many requests of this session wait for an answer");
         return;
     }
-    bool short_lived = envelope->ttl_us > 0 && envelope->ttl_us < REQUEST_TTL_US;
-    int64_t ttl_us = short_lived ? (int64_t)envelope->ttl_us : REQUEST_TTL_US;
+    uint64_t ttl_us = envelope->ttl_us > 0 ? envelope->ttl_us : REQUEST_TTL_US;
+    if (ttl_us > REQUEST_TTL_US_MAX) {
+        ttl_us = REQUEST_TTL_US_MAX;
+    }
     uint64_t ask;
     capstan_err_t err =
-        capstan_ask(self->actor, target, (uint32_t)envelope->message, body, ttl_us, &ask);
+        capstan_ask(self->actor, target, (uint32_t)envelope->message, body, (int64_t)ttl_us, &ask);
     if (err != CAPSTAN_OK) {
         refuse_request(self, envelope, sequence,
                        err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);

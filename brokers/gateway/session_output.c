@@ -1,6 +1,6 @@
 /* What goes out to a session's peer: batches under construction, batches the socket did not take,
  * and deliveries that wait for the peer's credit. */
-#include "brokers/gateway/gateway_internal.h"
+#include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 
 enum {

@@ -25,8 +25,9 @@ struct peer_link {
     uint64_t head;
     uint64_t sent;
     uint64_t tail;
-    uint64_t base;     /* index of link sequence 1 */
-    uint64_t answered; /* between head and tail */
+    uint64_t base;      /* index of link sequence 1 */
+    uint64_t answered;  /* between head and tail */
+    uint64_t abandoned; /* of those without an answer */
 
     /* Ring of encoded messages, none of them split at its end. Neighbours in `entries` are
      * neighbours here, except where the ring's end was left empty. */
@@ -161,6 +162,7 @@ void peer_link_restart(peer_link_t *self)
     self->sent = self->head;
     self->base = self->head;
     self->answered = 0;
+    self->abandoned = 0;
     self->granted_messages = 0;
     self->granted_bytes = 0;
     self->sent_bytes = 0;
@@ -216,12 +218,14 @@ uint64_t peer_link_unsent(const peer_link_t *self)
 
 uint64_t peer_link_unanswered(const peer_link_t *self)
 {
-    return self->tail - self->head - self->answered;
+    return self->tail - self->head - self->answered - self->abandoned;
 }
 
 static void mark_answered(peer_link_t *self, uint64_t index)
 {
-    entry_at(self, index)->answered = true;
+    entry_t *entry = entry_at(self, index);
+    self->abandoned -= entry->abandoned;
+    entry->answered = true;
     self->answered++;
     while (self->head < self->sent && entry_at(self, self->head)->answered) {
         self->bytes_kept -= entry_at(self, self->head)->size;
@@ -279,7 +283,8 @@ bool peer_link_settle(peer_link_t *self, uint64_t correlation)
 void peer_link_abandon(peer_link_t *self, uint64_t correlation)
 {
     uint64_t index;
-    if (find_request(self, correlation, &index)) {
+    if (find_request(self, correlation, &index) && !entry_at(self, index)->abandoned) {
         entry_at(self, index)->abandoned = true;
+        self->abandoned++;
     }
 }

@@ -49,7 +49,7 @@ uint32_t peer_link_fill(peer_link_t *self, batch_writer_t *writer, uint64_t *ret
 void peer_link_sent(peer_link_t *self, uint32_t count);
 /* Messages that were not sent in this session, with credit or without. */
 uint64_t peer_link_unsent(const peer_link_t *self);
-/* Publishes and requests without an answer. */
+/* Publishes and requests without an answer that someone waits for. */
 uint64_t peer_link_unanswered(const peer_link_t *self);
 
 /* Publishes got their outcome; `each` hears the token of each. It may queue. */

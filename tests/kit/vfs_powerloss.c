@@ -2,7 +2,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/ensure.h"
-#include "tests/kit/random.h"
+#include "runtime/simulation/random.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
@@ -163,7 +163,8 @@ static bool has_power(powerloss_t *self, bool *ret_last)
 /* --- what survives --- */
 
 /* Some sectors of a write, and of those some as garbage, as a torn write can leave them. */
-static void apply_sectors(buffer_t *bytes, const change_t *change, size_t sector, random_t *random)
+static void apply_sectors(buffer_t *bytes, const change_t *change, size_t sector,
+                          random_source_t *random)
 {
     for (size_t done = 0; done < change->size;) {
         uint64_t at = change->offset + done;
@@ -194,7 +195,7 @@ typedef enum survival {
     SURVIVAL_COUNT,
 } survival_t;
 
-static void survive(disk_file_t *file, survival_t survival, size_t sector, random_t *random)
+static void survive(disk_file_t *file, survival_t survival, size_t sector, random_source_t *random)
 {
     size_t kept = survival == SURVIVE_NONE ? 0 : file->change_count;
     if (survival == SURVIVE_FIRST && kept > 0) {
@@ -217,7 +218,7 @@ static void survive(disk_file_t *file, survival_t survival, size_t sector, rando
 
 void powerloss_restore(powerloss_t *self, uint64_t seed)
 {
-    random_t random = random_seed(seed);
+    random_source_t random = (random_source_t){.state = seed};
     survival_t survival = (survival_t)random_below(&random, SURVIVAL_COUNT);
     size_t sector = random_below(&random, 2) == 0 ? 512 : 4096;
     for (size_t i = 0; i < FILES_MAX; i++) {

@@ -10,7 +10,7 @@ enum {
     RETRY_US = 100000,
     RETRY_AHEAD = 4,
     WINDOW = 40,
-    CORRELATION_EPOCH = UINT32_MAX,
+    CORRELATION_EPOCH = INT32_MAX,
 };
 
 static const source_t *source_of(const sim_producer_t *self)

@@ -225,7 +225,9 @@ static void tell_what_is_on_disk(sim_shell_t *self)
         tell(self, &self->queue[told++]);
     }
     self->queue_count -= told;
-    memmove(self->queue, &self->queue[told], self->queue_count * sizeof *self->queue);
+    if (told > 0) {
+        memmove(self->queue, &self->queue[told], self->queue_count * sizeof *self->queue);
+    }
 }
 
 /* ---- snapshots ---- */

@@ -284,7 +284,9 @@ void kit_start_with(slice_t description)
                                             .credit_bytes = 2097152,
                                             .outbox_bytes = 1048576};
     }
-    cr_assert_eq(capstan_node_new(NULL, &kit.node), CAPSTAN_OK);
+    cr_assert_eq(
+        capstan_node_new(&(capstan_node_options_t){.strict_wire = kit.strict_wire}, &kit.node),
+        CAPSTAN_OK);
     cr_assert_eq(capstan_node_spawn(kit.node, &topics_behaviour,
                                     &(capstan_spawn_options_t){.name = "topics", .cell = "topics"},
                                     &kit.topics),

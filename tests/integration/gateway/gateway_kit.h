@@ -41,6 +41,7 @@ typedef struct kit {
     capstan_ref_t topics;
     capstan_ref_t gateway;
     kit_seen_t seen;
+    bool strict_wire;
     uint64_t deliveries;     /* what a subscription sends at once */
     uint64_t delivery_bytes; /* payload of each */
 } kit_t;

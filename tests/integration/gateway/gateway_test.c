@@ -184,21 +184,49 @@ Test(gateway, limits_the_sessions)
     kit_stop();
 }
 
+static void raw_subscribe(raw_peer_t *peer, const link_header_t *header)
+{
+    buffer_t body = {0};
+    codec_encode(subscribe_wire(), &(subscribe_t){.topic = slice_text("loans")}, &body);
+    raw_add(
+        peer,
+        &(envelope_t){.message = MESSAGE_subscribe, .kind = CAPSTAN_KIND_REQUEST, .correlation = 3},
+        buffer_slice(&body));
+    raw_send(peer, header);
+    raw_expect(peer, MESSAGE_subscribed);
+    buffer_fini(&body);
+}
+
+Test(gateway, delivers_as_far_as_the_peer_grants_and_goes_on_with_its_next_grant)
+{
+    kit.deliveries = 4;
+    kit.delivery_bytes = 1000;
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    raw_subscribe(&peer, &(link_header_t){.version = 1, .credit_messages = 1, .credit_bytes = 1});
+    raw_expect(&peer, MESSAGE_deliver);
+    cr_assert_eq(peer.header.sequence, 1u);
+    raw_send(&peer, &(link_header_t){.version = 1, .credit_messages = 3, .credit_bytes = 9999});
+    raw_expect(&peer, MESSAGE_deliver);
+    cr_assert_eq(peer.header.sequence, 2u);
+    raw_expect(&peer, MESSAGE_deliver);
+    raw_add(&peer, &(envelope_t){.message = MESSAGE_ping, .kind = CAPSTAN_KIND_REQUEST},
+            slice_of("\x80", 1));
+    raw_send(&peer, NULL);
+    raw_expect(&peer, MESSAGE_pong); /* and not the fourth */
+    raw_close(&peer);
+    kit_stop();
+}
+
 Test(gateway, ends_the_session_when_its_peer_goes_away)
 {
     kit_start();
     raw_peer_t peer;
     raw_open(&peer);
     raw_greet(&peer, "one", 1);
-    buffer_t body = {0};
-    codec_encode(subscribe_wire(), &(subscribe_t){.topic = slice_text("loans")}, &body);
-    raw_add(
-        &peer,
-        &(envelope_t){.message = MESSAGE_subscribe, .kind = CAPSTAN_KIND_REQUEST, .correlation = 3},
-        buffer_slice(&body));
-    raw_send(&peer, NULL);
-    raw_expect(&peer, MESSAGE_subscribed);
-    buffer_fini(&body);
+    raw_subscribe(&peer, NULL);
     cr_assert_eq(atomic_load(&kit.seen.subscriptions_ended), 0u);
     raw_close(&peer);
     /* Told by the connection's end: three silent heartbeats would be three seconds later, and

@@ -78,7 +78,7 @@ static void drain(peer_t *peer)
     }
 }
 
-Test(peer, is_answered_for_each_event_once)
+static void publish_all(void)
 {
     enum { EVENTS = 20000 };
     kit_start();
@@ -101,6 +101,17 @@ Test(peer, is_answered_for_each_event_once)
     kit_wait_figure("sessions_ended/goodbye", 1);
     free(heard.tokens);
     kit_stop();
+}
+
+Test(peer, is_answered_for_each_event_once)
+{
+    publish_all();
+}
+
+Test(peer, is_answered_for_each_event_once_under_strict_wire)
+{
+    kit.strict_wire = true;
+    publish_all();
 }
 
 Test(peer, events_parked_while_their_topic_is_resolved_go_out_in_order)
@@ -206,7 +217,7 @@ static void subscribe(peer_t *peer)
                  CAPSTAN_OK, "%s", text);
 }
 
-Test(peer, deliveries_wait_for_credit_and_none_is_lost)
+static void deliver_all(void)
 {
     kit.deliveries = 200;
     kit.delivery_bytes = 10000;
@@ -226,6 +237,17 @@ Test(peer, deliveries_wait_for_credit_and_none_is_lost)
     peer_close(&peer, 0);
     kit_wait(&kit.seen.subscriptions_ended, 1);
     kit_stop();
+}
+
+Test(peer, deliveries_wait_for_credit_and_none_is_lost)
+{
+    deliver_all();
+}
+
+Test(peer, deliveries_wait_for_credit_and_none_is_lost_under_strict_wire)
+{
+    kit.strict_wire = true;
+    deliver_all();
 }
 
 Test(peer, hears_when_a_subscription_dies)

@@ -5,7 +5,7 @@
  * CAPSTAN_FULL=1: 1,000 instants, otherwise 60. CAPSTAN_SEED: the seed of the first; each failure
  * names the seed that repeats it alone, with CAPSTAN_INSTANTS=1. */
 #include "tests/integration/journal/store_fixture.h"
-#include "tests/kit/random.h"
+#include "runtime/simulation/random.h"
 #include "tests/kit/vfs_powerloss.h"
 
 #include <inttypes.h>
@@ -35,7 +35,7 @@ typedef struct model {
 typedef struct trial {
     uint64_t seed;
     bool synchronous_off;
-    random_t random;
+    random_source_t random;
     powerloss_t *disk;
     char path[96];
     store_t *store;
@@ -47,7 +47,7 @@ typedef struct trial {
 
 static slice_t record_data(const trial_t *self, int stream, uint64_t lsn, uint8_t *space)
 {
-    random_t random = random_seed(self->seed ^ lsn << 8 ^ (uint64_t)stream);
+    random_source_t random = (random_source_t){.state = self->seed ^ lsn << 8 ^ (uint64_t)stream};
     size_t size = 8 + (size_t)random_below(&random, RECORD_BYTES_MAX - 8);
     uint64_t word = random_next(&random);
     for (size_t i = 0; i < size; i++) {
@@ -153,7 +153,7 @@ static bool start(trial_t *self)
         err = store_claim(self->store, 4711, slice_text("test"), &identity);
     }
     for (int i = 0; !err && i < STREAMS; i++) {
-        char instance[16];
+        char instance[32];
         snprintf(instance, sizeof instance, "orders/%d", i);
         err = store_stream_open(self->store, slice_text("ordering"), slice_text(instance),
                                 &self->streams[i]);
@@ -258,7 +258,7 @@ static bool live(trial_t *self)
  * something was lost. */
 static int try_disk(trial_t *self, int lives)
 {
-    self->random = random_seed(self->seed);
+    self->random = (random_source_t){.state = self->seed};
     self->disk = powerloss_new("powerloss");
     for (int i = 0; i < STREAMS; i++) {
         self->stored.streams[i].lsn_first = 1;

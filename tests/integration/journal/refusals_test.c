@@ -1,5 +1,6 @@
 /* What the store refuses to open, and that a disk's failure is an answer and not an end. */
 #include "actors/journal/store_internal.h"
+#include "runtime/simulation/random.h"
 #include "tests/integration/journal/store_fixture.h"
 #include "tests/kit/vfs_powerloss.h"
 
@@ -31,7 +32,7 @@ static void write_file(const char *path, const void *data, size_t size)
     cr_assert_eq(fclose(file), 0);
 }
 
-Test(refusal, of_a_store_that_another_node_uses_until_it_ends)
+Test(store_refusal, of_a_store_that_another_node_uses_until_it_ends)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -53,7 +54,7 @@ Test(refusal, of_a_store_that_another_node_uses_until_it_ends)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_a_newer_format_changes_nothing)
+Test(store_refusal, of_a_newer_format_changes_nothing)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -68,7 +69,21 @@ Test(refusal, of_a_newer_format_changes_nothing)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_what_is_no_store_leaves_it_as_it_is)
+Test(store_refusal, of_a_store_whose_format_is_lost)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    store_close(&fixture.store);
+    sqlite3 *db;
+    cr_assert_eq(sqlite3_open(fixture.path, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "DELETE FROM meta", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    cr_assert_eq(try_open(&fixture, fixture.path), CAPSTAN_E_STORE_CORRUPT);
+    fixture_fini(&fixture);
+}
+
+Test(store_refusal, of_what_is_no_store_leaves_it_as_it_is)
 {
     static const char garbage[] = "this is somebody's letter, which is no database at all; it is "
                                   "longer than the header of a database, so that it is looked at";
@@ -93,7 +108,7 @@ Test(refusal, of_what_is_no_store_leaves_it_as_it_is)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_a_folder_that_is_not_there_names_it)
+Test(store_refusal, of_a_folder_that_is_not_there_names_it)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -105,7 +120,7 @@ Test(refusal, of_a_folder_that_is_not_there_names_it)
     fixture_fini(&fixture);
 }
 
-Test(refusal, of_names_that_are_no_file)
+Test(store_refusal, of_names_that_are_no_file)
 {
     fixture_t fixture = {.path = ""};
     cr_assert_eq(try_open(&fixture, ""), CAPSTAN_E_INVALID);
@@ -113,7 +128,7 @@ Test(refusal, of_names_that_are_no_file)
     expect_text(&fixture, ":memory:");
 }
 
-Test(refusal, of_a_reader_without_a_store_does_not_make_one)
+Test(store_refusal, of_a_reader_without_a_store_does_not_make_one)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -148,7 +163,7 @@ static int open_as_nobody(fixture_t *fixture)
     return WEXITSTATUS(status);
 }
 
-Test(refusal, of_a_folder_or_a_file_that_cannot_be_written)
+Test(store_refusal, of_a_folder_or_a_file_that_cannot_be_written)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -176,7 +191,7 @@ static powerloss_t *open_on_disk(fixture_t *fixture)
     return disk;
 }
 
-Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
+Test(store_failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
 {
     fixture_t fixture;
     powerloss_t *disk = open_on_disk(&fixture);
@@ -204,7 +219,7 @@ Test(failure, of_a_full_disk_refuses_commits_whole_until_there_is_space)
 
 /* A statement that fails in the middle of a transaction; a row that is just over SQLite's limit
  * stands for any reason. What was written before it must not be kept by the commit. */
-Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
+Test(store_failure, of_an_append_fails_the_commit_that_it_is_part_of)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -224,7 +239,7 @@ Test(failure, of_an_append_fails_the_commit_that_it_is_part_of)
     fixture_fini(&fixture);
 }
 
-Test(failure, of_a_full_disk_at_the_start_is_told)
+Test(store_failure, of_a_full_disk_at_the_start_is_told)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -240,7 +255,7 @@ Test(failure, of_a_full_disk_at_the_start_is_told)
     powerloss_destroy(&disk);
 }
 
-Test(failure, of_a_sync_refuses_the_commit_and_the_next_one_works)
+Test(store_failure, of_a_sync_refuses_the_commit_and_the_next_one_works)
 {
     fixture_t fixture;
     powerloss_t *disk = open_on_disk(&fixture);
@@ -281,7 +296,7 @@ static void flip_after(const char *path, const char *text)
     close(fd);
 }
 
-Test(check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
+Test(store_check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
 {
     static const char *const places[] = {"record 17", "the value"};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -308,7 +323,7 @@ Test(check, finds_a_flipped_byte_of_a_record_and_of_a_snapshot_row)
 }
 
 /* Each statement damages a healthy store in a way that SQLite itself has nothing against. */
-Test(check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
+Test(store_check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
 {
     static const char *const damages[] = {
         "DELETE FROM log WHERE lsn = 6",
@@ -341,7 +356,7 @@ Test(check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
     }
 }
 
-Test(check, answers_damage_of_the_file_itself_with_findings)
+Test(store_check, answers_damage_of_the_file_itself_with_findings)
 {
     fixture_t fixture;
     fixture_folder(&fixture);
@@ -361,5 +376,51 @@ Test(check, answers_damage_of_the_file_itself_with_findings)
     }
     close(fd);
     cr_assert_gt(check_path(&fixture).faults, 0);
+    fixture_fini(&fixture);
+}
+
+/* Whatever a damaged file says, each call answers: nothing aborts, hangs or takes all memory. */
+Test(store_check, survives_any_damage_of_the_file, .timeout = 120)
+{
+    enum { DAMAGES = 300, FILE_BYTES_MAX = 1 << 20 };
+    static uint8_t healthy[FILE_BYTES_MAX], damaged[FILE_BYTES_MAX];
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    for (int row = 0; row < 30; row++) {
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, 40), CAPSTAN_OK);
+    }
+    store_close(&fixture.store);
+    FILE *file = fopen(fixture.path, "r");
+    size_t size = fread(healthy, 1, sizeof healthy, file);
+    fclose(file);
+    cr_assert(size > 0 && size < sizeof healthy);
+    random_source_t random = {.state = 20};
+    int refused = 0;
+    int found = 0;
+    for (int i = 0; i < DAMAGES; i++) {
+        memcpy(damaged, healthy, size);
+        for (uint64_t flips = 1 + random_below(&random, 40); flips > 0; flips--) {
+            damaged[random_below(&random, size)] = (uint8_t)random_next(&random);
+        }
+        write_file(fixture.path, damaged, size);
+        store_options_t options = {.path = fixture.path};
+        if (store_open(&options, &fixture.store, NULL, 0)) {
+            refused++;
+            continue;
+        }
+        store_check_result_t result = {.faults = 1};
+        if (store_check(fixture.store, ignore_finding, NULL, &result) || result.faults > 0) {
+            found++;
+        }
+        stream_opened_t stream = fixture.stream;
+        if (!store_stream_open(fixture.store, slice_text("ordering"), slice_text("orders/0"),
+                               &stream)) {
+            (void)append_commit(fixture.store, &stream, 3);
+        }
+        store_close(&fixture.store);
+    }
+    cr_assert_gt(refused, 0);
+    cr_assert_gt(found, DAMAGES / 4);
     fixture_fini(&fixture);
 }

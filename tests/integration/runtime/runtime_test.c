@@ -274,7 +274,8 @@ Test(runtime, tells_a_watcher_once_that_an_actor_ended)
         while (answer[0] == 0) {
             ask_total(node, first, answer);
         }
-        cr_assert_eq(answer[1], CAPSTAN_E_INTERNAL);
+        /* Nothing orders the watcher's wish before another sender's `die`: it may come too late. */
+        cr_assert(answer[1] == CAPSTAN_E_INTERNAL || answer[1] == CAPSTAN_E_GONE);
         watcher_t late = {.target = early.target};
         capstan_ref_t second =
             spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = "b", .argument = &late});

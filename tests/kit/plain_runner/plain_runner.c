@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEST_SECONDS = 240 };
+enum { TEST_SECONDS = 240, SKIPPED = 77 };
 
 static plain_test_t *tests;
 static plain_test_t **tests_tail = &tests;
@@ -48,6 +48,18 @@ void plain_check(bool holds, bool fatal, const char *what, const char *file, int
         fflush(NULL);
         _exit(1);
     }
+}
+
+_Noreturn void plain_skip(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fputs("skipped: ", stderr);
+    vfprintf(stderr, format ? format : "no reason given", arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    fflush(NULL);
+    _exit(SKIPPED);
 }
 
 void plain_log(const char *level, const char *format, ...)
@@ -106,7 +118,8 @@ static bool ended_as_wanted(const plain_test_t *test, int status)
     return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code;
 }
 
-static bool run(const plain_test_t *test)
+/* Runs a test and counts it; one that skips itself counts neither way. */
+static void run(const plain_test_t *test, unsigned *passed, unsigned *failed)
 {
     fflush(NULL);
     pid_t child = fork();
@@ -116,14 +129,18 @@ static bool run(const plain_test_t *test)
     int status = -1;
     while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
-    bool passed = child > 0 && ended_as_wanted(test, status);
-    if (!passed) {
-        bool signalled = child > 0 && WIFSIGNALED(status);
-        fprintf(stderr, "[FAIL] %s::%s: %s %d\n", test->suite, test->name,
-                signalled ? "ended by signal" : "ended with status",
-                signalled ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+        return;
     }
-    return passed;
+    if (child > 0 && ended_as_wanted(test, status)) {
+        (*passed)++;
+        return;
+    }
+    (*failed)++;
+    bool signalled = child > 0 && WIFSIGNALED(status);
+    fprintf(stderr, "[FAIL] %s::%s: %s %d\n", test->suite, test->name,
+            signalled ? "ended by signal" : "ended with status",
+            signalled ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 static const char *filter_of(int argc, char *argv[])
@@ -154,7 +171,7 @@ int main(int argc, char *argv[])
         if (list) {
             puts(id);
         } else if (fnmatch(filter, id, 0) == 0) {
-            run(test) ? passed++ : failed++;
+            run(test, &passed, &failed);
         }
     }
     if (list) {

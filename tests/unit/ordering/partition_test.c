@@ -212,6 +212,9 @@ Test(partition, fences_a_smaller_epoch_and_goes_on_numbering_under_a_new_one)
     cr_assert_eq(effects.count, 1);
     event.sequence = 3;
     cr_assert_eq(kit_publish(self, KIT_NOW, &event, &effects).err, CAPSTAN_E_FENCED);
+    size_t count = effects.count;
+    partition_fence(self, slice_text(""), 9, &effects);
+    cr_assert_eq(effects.count, count);
     partition_effects_fini(&effects);
     partition_destroy(&self);
 }

@@ -167,7 +167,10 @@ Test(peer_link, does_not_repeat_a_request_that_nobody_waits_for)
     peer_link_grant(self, 100, 100000);
     cr_assert_eq(send_batch(self, tokens, &sequence), 2);
     peer_link_abandon(self, 1);
+    peer_link_abandon(self, 1);
+    cr_assert_eq(peer_link_unanswered(self), 1u);
     peer_link_restart(self);
+    cr_assert_eq(peer_link_unanswered(self), 1u);
     peer_link_grant(self, 100, 100000);
     cr_assert_eq(send_batch(self, tokens, &sequence), 1);
     cr_assert_eq(tokens[0], 2u);
