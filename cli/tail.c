@@ -375,7 +375,7 @@ static const option_t table[] = {
      .choices = "earliest|latest",
      .initial = "earliest",
      .target.text = &given.from,
-     .meaning = "earliest or latest: where a look, or a new group, begins"},
+     .meaning = "where a look, or a new group, begins: earliest|latest"},
     {.name = "idle-ms",
      .argument = "N",
      .type = OPTION_UINT,
@@ -390,7 +390,7 @@ static const option_t table[] = {
      .choices = "csv|json",
      .initial = "csv",
      .target.text = &given.format,
-     .meaning = "csv: the fields that were fed, in their order; json: all about each event"},
+     .meaning = "csv: the fields that were fed; json: all about each event"},
 };
 
 static const char summary[] =

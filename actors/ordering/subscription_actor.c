@@ -192,6 +192,16 @@ static void store_frontier(subscription_t *self, reader_t *reader)
                  &reader->store_ask);
 }
 
+/* The consumer has gone. What it acknowledged while a store was under way is stored too; nobody
+ * waits for the answer. */
+static void store_rest(subscription_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        self->readers[i].store_ask = 0;
+        store_frontier(self, &self->readers[i]);
+    }
+}
+
 static void acknowledge_partition(subscription_t *self, const position_t *position)
 {
     if (position->partition >= self->count) {
@@ -366,6 +376,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     if (message->kind != CAPSTAN_KIND_EVENT) {
         on_answer(self, message);
     } else if (message->message == MESSAGE_down) {
+        store_rest(self);
         capstan_actor_exit(actor, CAPSTAN_OK);
     } else if (message->message == MESSAGE_acknowledge) {
         on_acknowledge(self, message);
