@@ -15,12 +15,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED
+#endif
+#endif
+
 enum {
     MIB = 1 << 20,
     HEADROOM = 64 * MIB, /* of gateway.memory_bytes_max above what the process has at its start */
 /* What may come between two checks, and what the allocator keeps back. The sanitizers' own
  * allocators keep what was freed, up to 256 MiB. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
     SLACK = 1024 * MIB,
 #else
     SLACK = 96 * MIB,
