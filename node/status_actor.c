@@ -52,7 +52,7 @@ static void emit_actor(void *context, const actor_figures_t *figures)
 {
     json_writer_t *json = context;
     emit_object_begin(json);
-    emit_key(json, "actor");
+    emit_key(json, "name");
     emit_string(json, figures->name);
     emit_key(json, "cell");
     emit_string(json, figures->cell);

@@ -5,6 +5,7 @@
 #include "runtime/runtime_messages.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 1 << 20 };
+enum {
+    STACK_BYTES = 1 << 20,
+    PATIENCE_FACTOR_MAX = 8, /* times spin_us */
+};
 
 static int64_t clock_us(clockid_t clock)
 {
@@ -319,17 +323,34 @@ static void sleep_until_work(cell_t *self)
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
 }
 
+/* How long to look before sleeping. A wake-up costs some 25 us, so a cell that slept for less than
+ * a few of those would have done better to look on: two cells that ask each other would otherwise
+ * each fall asleep while the other is being woken, for ever. A long sleep resets the patience. */
+static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
+{
+    int64_t least_us = node_options(self->node)->spin_us;
+    if (slept_us > least_us * PATIENCE_FACTOR_MAX) {
+        return least_us;
+    }
+    return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
+}
+
 static void loop(cell_t *self)
 {
-    int64_t spin_us = node_options(self->node)->spin_us;
+    int64_t patience_us = node_options(self->node)->spin_us;
     int64_t idle_since_us = 0;
     while (!self->ending) {
         if (cell_turn(self)) {
             idle_since_us = 0;
         } else if (idle_since_us == 0) {
             idle_since_us = self->now_us;
-        } else if (self->now_us - idle_since_us >= spin_us) {
+        } else if (self->now_us - idle_since_us < patience_us) {
+            sched_yield(); /* looking must not keep a core from someone who has work */
+        } else {
+            int64_t asleep_us = self->now_us;
             sleep_until_work(self);
+            read_clocks(self);
+            patience_us = next_patience_us(self, patience_us, self->now_us - asleep_us);
             idle_since_us = 0;
         }
     }

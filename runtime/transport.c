@@ -224,14 +224,17 @@ static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, 
 /* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
 bool transport_receive(cell_t *self)
 {
-    block_t *block = block_new(0);
-    zmq_msg_init(&block->batch);
-    block->received = true;
-    if (socket_receive(self->inbox, &block->batch, self) < 0) {
+    zmq_msg_t batch;
+    zmq_msg_init(&batch);
+    if (socket_receive(self->inbox, &batch, self) < 0) {
         ENSURE(zmq_errno() == EAGAIN);
-        block_release(block);
+        zmq_msg_close(&batch);
         return false;
     }
+    block_t *block = block_new(0);
+    block->received = true;
+    zmq_msg_init(&block->batch);
+    zmq_msg_move(&block->batch, &batch);
     batch_reader_t reader;
     slice_t input = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
     capstan_err_t err = batch_open(input, &reader);
