@@ -3,7 +3,9 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_events.h"
 #include "runtime/runtime_messages.h"
+#include "runtime/telemetry/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +170,9 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     enter(self);
     capstan_err_t err = self->behaviour->receive(self, message);
     if (err != CAPSTAN_OK && !self->exiting) {
+        LOG(runtime, actor_failed, log_string("actor", self->slot->name),
+            log_string("cell", self->cell->name), log_uint("message", message->message),
+            log_error(err));
         capstan_actor_exit(self, err);
     }
     leave(self);
