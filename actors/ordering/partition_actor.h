@@ -111,6 +111,8 @@ void reads_add(partition_actor_t *self, const capstan_message_t *message);
 /* A commit or a recovery: whoever can be served is. */
 void reads_wake(partition_actor_t *self);
 bool reads_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The partition cannot recover: nobody waits for it any longer. */
+void reads_refuse(partition_actor_t *self, capstan_err_t err);
 void reads_fini(partition_actor_t *self);
 
 /* partition_snapshot.c. */

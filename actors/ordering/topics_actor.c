@@ -35,6 +35,7 @@ static void ask(topics_t *self, capstan_ref_t target, const wire_record_t *messa
     buffer_fini(&bytes);
     if (err != CAPSTAN_OK) {
         self->ask = 0;
+        self->placed = false;
         capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
     }
 }
@@ -190,7 +191,7 @@ static void add_job(topics_t *self, const topic_mark_job_t *job)
 static void run_job(topics_t *self)
 {
     const topic_mark_job_t *job = self->job_head;
-    if (!job || !self->loaded) {
+    if (!job || !self->loaded || !self->placed) {
         return;
     }
     const topic_t *topic = job->topic;
@@ -225,11 +226,14 @@ static void run_job(topics_t *self)
     buffer_fini(&data);
 }
 
+/* Also for an epoch that is known: the one who was told of it before may have been told in vain,
+ * because a partition refused it or the node ended in between. Those that know it write nothing. */
 static void fence_partitions(topics_t *self, const topic_mark_job_t *job)
 {
     fence_job_t *fence = calloc(1, sizeof *fence);
     ENSURE(fence);
     fence->request = job->request;
+    fence->request.body = (slice_t){0};
     fence->epoch = job->epoch;
     buffer_t body = {0};
     codec_encode(
@@ -370,7 +374,8 @@ static capstan_err_t on_records(topics_t *self, const capstan_message_t *message
     return CAPSTAN_OK;
 }
 
-/* Also after a refused append: where the stream stands is asked anew. */
+/* Also after a failed append: where the stream stands is asked anew, and tells whether the mark
+ * landed, because nobody else writes here and the journal has read our append before. */
 static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
 {
     stream_opened_t opened;
@@ -378,16 +383,37 @@ static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
     if (err != CAPSTAN_OK) {
         return err;
     }
+    bool landed = opened.lsn_next > self->lsn_next;
     self->stream = opened.stream;
     self->epoch = opened.epoch;
     self->lsn_next = opened.lsn_next;
+    self->placed = true;
     if (self->loaded) {
-        run_job(self);
+        err = self->doubt;
+        self->doubt = CAPSTAN_OK;
+        if (err != CAPSTAN_OK) {
+            finish_job(self, landed ? CAPSTAN_OK : err);
+        }
     } else {
         self->lsn_read = self->lsn_read ? self->lsn_read : opened.lsn_first;
         read_on(self);
     }
     return CAPSTAN_OK;
+}
+
+/* While the stream's place was known, the question that failed was an append. Refused, it changed
+ * nothing; without an answer it may have. The next try is not made at once: what fails, a full disk
+ * for example, would fail again as fast as messages travel. */
+static void lose_place(topics_t *self, capstan_err_t err)
+{
+    bool appending = self->placed && self->loaded;
+    self->placed = false;
+    if (appending && err == CAPSTAN_E_TIMEOUT) {
+        self->doubt = err;
+    } else if (appending) {
+        finish_job(self, err);
+    }
+    capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
 }
 
 static void on_own_answer(topics_t *self, const capstan_message_t *message)
@@ -403,17 +429,16 @@ static void on_own_answer(topics_t *self, const capstan_message_t *message)
         err = on_records(self, message);
     } else if (message->message == MESSAGE_journal_appended) {
         err = codec_decode(journal_appended_wire(), message->body, &appended, NULL);
-        self->lsn_next = err == CAPSTAN_OK ? appended.lsn_next : self->lsn_next;
-    }
-    if (self->loaded && self->job_head && message->message != MESSAGE_stream_opened &&
-        message->message != MESSAGE_journal_records) {
-        finish_job(self, err);
+        if (err == CAPSTAN_OK) {
+            self->lsn_next = appended.lsn_next;
+            finish_job(self, CAPSTAN_OK);
+        }
     }
     if (err == CAPSTAN_E_STORE_CORRUPT) {
         LOG(ordering, topics_damaged, log_error(err));
         capstan_actor_exit(self->self, err);
     } else if (err != CAPSTAN_OK) {
-        open_stream(self);
+        lose_place(self, err);
     } else if (self->ask == 0) {
         run_job(self);
     }
@@ -512,8 +537,10 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
     }
     producer_epoch_t *producer = topic_producer(self, topic, request.producer);
     if (producer->epoch > 0 && !request.take_over) {
-        reply(self, message, producer_opened_wire(),
-              &(producer_opened_t){.producer_epoch = producer->epoch});
+        fence_partitions(self, &(topic_mark_job_t){.topic = topic,
+                                                   .producer = producer,
+                                                   .epoch = producer->epoch,
+                                                   .request = *message});
         return;
     }
     uint64_t epoch = producer->epoch + 1;
@@ -526,25 +553,47 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
     add_job(self, &job);
 }
 
+/* Names are kept as C strings: one that is cut off at a zero byte would be another group's. */
+static bool is_group_name(slice_t name)
+{
+    return name.size <= PARTITION_GROUP_MAX &&
+           (name.size == 0 || !memchr(name.data, '\0', name.size));
+}
+
+/* A session that has given up waiting for `subscribed` knows nothing of its subscription, so that
+ * what one session can have is counted here. */
+static capstan_err_t may_subscribe(const topics_t *self, const topic_t *topic, slice_t group,
+                                   capstan_ref_t session)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->consumer_count; i++) {
+        const consumer_t *consumer = &self->consumers[i];
+        if (group.size > 0 && consumer->topic == topic &&
+            slice_equal(slice_text(consumer->group), group)) {
+            return CAPSTAN_E_GROUP_BUSY;
+        }
+        count += capstan_ref_equal(consumer->session, session);
+    }
+    return count < SUBSCRIPTIONS_PER_SESSION_MAX ? CAPSTAN_OK : CAPSTAN_E_LIMIT;
+}
+
 static void on_subscribe(topics_t *self, const capstan_message_t *message)
 {
     subscribe_t request;
     capstan_err_t err = codec_decode(subscribe_wire(), message->body, &request, NULL);
-    if (err != CAPSTAN_OK || request.group.size > PARTITION_GROUP_MAX) {
+    if (err != CAPSTAN_OK || !is_group_name(request.group)) {
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
-                            "group: at most 128 bytes of UTF-8");
+                            "group: at most 128 bytes of UTF-8, none of them zero");
         return;
     }
     const topic_t *topic = ready_topic(self, message, request.topic);
     if (!topic) {
         return;
     }
-    for (size_t i = 0; i < self->owner_count && request.group.size > 0; i++) {
-        if (self->owners[i].topic == topic &&
-            slice_equal(slice_text(self->owners[i].group), request.group)) {
-            capstan_reply_error(self->self, message, CAPSTAN_E_GROUP_BUSY, NULL);
-            return;
-        }
+    err = may_subscribe(self, topic, request.group, message->sender);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
     }
     capstan_ref_t ref;
     err = capstan_spawn(
@@ -561,13 +610,14 @@ static void on_subscribe(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
         return;
     }
+    self->consumers =
+        realloc(self->consumers, (self->consumer_count + 1) * sizeof *self->consumers);
+    ENSURE(self->consumers);
+    consumer_t *consumer = &self->consumers[self->consumer_count++];
+    *consumer =
+        (consumer_t){.topic = topic, .session = message->sender, .subscription = ref};
     if (request.group.size > 0) {
-        self->owners =
-            realloc(self->owners, (self->owner_count + 1) * sizeof *self->owners);
-        ENSURE(self->owners);
-        struct group_owner *owner = &self->owners[self->owner_count++];
-        *owner = (struct group_owner){.topic = topic, .subscription = ref};
-        memcpy(owner->group, request.group.data, request.group.size);
+        memcpy(consumer->group, request.group.data, request.group.size);
     }
 }
 
@@ -579,9 +629,9 @@ static void on_down(topics_t *self, const capstan_message_t *message)
     if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
         return;
     }
-    for (size_t i = 0; i < self->owner_count; i++) {
-        if (capstan_ref_equal(self->owners[i].subscription, down.actor)) {
-            self->owners[i] = self->owners[--self->owner_count];
+    for (size_t i = 0; i < self->consumer_count; i++) {
+        if (capstan_ref_equal(self->consumers[i].subscription, down.actor)) {
+            self->consumers[i] = self->consumers[--self->consumer_count];
             return;
         }
     }
@@ -683,7 +733,7 @@ static void destroy(capstan_actor_t *actor)
     }
     status_fini(self);
     topics_fini(self);
-    free(self->owners);
+    free(self->consumers);
     free(self);
 }
 
