@@ -26,6 +26,7 @@ extern const capstan_behaviour_t partition_behaviour;
 enum {
     PARTITION_TOPIC_MAX = 128,
     PARTITION_GROUP_MAX = 128,
+    PARTITION_GROUPS_MAX = 1024, /* whose frontiers are kept: peers choose the names */
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */

@@ -352,7 +352,7 @@ static void on_answer(subscription_t *self, const capstan_message_t *message)
         if (reader->store_ask == message->correlation) {
             reader->store_ask = 0;
             if (message->kind == CAPSTAN_KIND_ERROR) {
-                end(self, CAPSTAN_E_UNAVAILABLE);
+                end(self, message_failure(message));
             } else {
                 store_frontier(self, reader);
             }
