@@ -119,6 +119,26 @@ typedef struct topics {
     size_t consumer_count;
 } topics_t;
 
+/* topics_actor.c: what its parts share. A question of its own is one at a time, `ask`. */
+void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
+                const void *body);
+void topics_reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
+                  const void *body);
+/* Starts the partitions of a topic that is on disk. */
+void topics_launch(topics_t *self, topic_t *topic);
+void topics_serve_waiters(topics_t *self, topic_t *topic);
+
+/* topics_marks.c: a mark is appended, and then acted on. Copies the job. */
+void marks_add(topics_t *self, const topic_mark_job_t *job);
+/* Appends the first mark if the stream's place is known. */
+void marks_run(topics_t *self);
+/* The first mark is on disk, or could not be written. */
+void marks_finish(topics_t *self, capstan_err_t err);
+/* Stores a producer's epoch in every partition, and answers the job's request then. */
+void marks_fence(topics_t *self, const topic_mark_job_t *job);
+bool marks_fence_answer(topics_t *self, const capstan_message_t *message);
+void marks_fini(topics_t *self);
+
 /* topics_list.c: finding, making and starting topics. */
 topic_t *topics_find(const topics_t *self, slice_t name);
 bool topic_name_is_valid(slice_t name);

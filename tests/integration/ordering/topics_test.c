@@ -84,9 +84,8 @@ static void start(world_t *self)
     topics_arguments_t arguments = {
         .settings = &self->settings, .journal = self->journal, .reader = self->reader};
     self->topics = spawn(self, &topics_behaviour, "ordering", &arguments);
-    cr_assert_eq(
-        ask(self, self->topics, topics_settle_wire(), &(topics_settle_t){0}, NULL, NULL),
-        CAPSTAN_OK);
+    cr_assert_eq(ask(self, self->topics, topics_settle_wire(), &(topics_settle_t){0}, NULL, NULL),
+                 CAPSTAN_OK);
 }
 
 static void stop(world_t *self)
@@ -158,9 +157,8 @@ static void leave_marks(store_t *store)
     buffer_t records = {0};
     codec_list_writer_t list = codec_list_begin(&records);
     add_mark(&list, topic_mark_wire(),
-             &(topic_mark_t){.topic = slice_text("orders"),
-                             .partitions = 1,
-                             .sequence = SEQUENCE_PRODUCER});
+             &(topic_mark_t){
+                 .topic = slice_text("orders"), .partitions = 1, .sequence = SEQUENCE_PRODUCER});
     add_mark(&list, epoch_mark_wire(),
              &(epoch_mark_t){.topic = slice_text("orders"),
                              .producer = slice_text("shop"),
@@ -202,8 +200,7 @@ static capstan_err_t publisher_receive(capstan_actor_t *self, const capstan_mess
     publisher->request = *message;
     return actor_send(
         self, publisher->partition,
-        &(send_options_t){
-            .message = MESSAGE_publish, .kind = CAPSTAN_KIND_EVENT, .correlation = 1},
+        &(send_options_t){.message = MESSAGE_publish, .kind = CAPSTAN_KIND_EVENT, .correlation = 1},
         message->body);
 }
 
@@ -251,11 +248,11 @@ Test(topics, stores_an_epoch_in_the_partitions_also_when_it_was_issued_before)
     capstan_ref_t ref = spawn(&world, &behaviour, "publisher", &publisher);
     cr_assert_eq(publish(&world, ref, 1).error, (uint64_t)CAPSTAN_E_EPOCH_UNKNOWN,
                  "the partition should not know the epoch yet");
-    cr_assert_eq(ask(&world, world.topics, producer_open_wire(),
-                     &(producer_open_t){.topic = slice_text("orders"),
-                                        .producer = slice_text("shop")},
-                     producer_opened_wire(), &opened),
-                 CAPSTAN_OK);
+    cr_assert_eq(
+        ask(&world, world.topics, producer_open_wire(),
+            &(producer_open_t){.topic = slice_text("orders"), .producer = slice_text("shop")},
+            producer_opened_wire(), &opened),
+        CAPSTAN_OK);
     cr_assert_eq(opened.producer_epoch, 1u);
     cr_assert_eq(publish(&world, ref, 1).result, (uint64_t)EVENT_STORED);
     stop(&world);

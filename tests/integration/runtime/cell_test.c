@@ -28,9 +28,8 @@ static uint64_t result_of(capstan_node_t *node, capstan_ref_t ref)
     void *body;
     size_t size;
     uint64_t result;
-    cr_assert_eq(
-        capstan_node_ask(node, ref, MESSAGE_result, (slice_t){0}, STOP_US, &body, &size),
-        CAPSTAN_OK);
+    cr_assert_eq(capstan_node_ask(node, ref, MESSAGE_result, (slice_t){0}, STOP_US, &body, &size),
+                 CAPSTAN_OK);
     cr_assert_eq(size, sizeof result);
     memcpy(&result, body, size);
     free(body);
@@ -47,10 +46,10 @@ static capstan_node_t *start(const capstan_behaviour_t *behaviour, void *argumen
 {
     capstan_node_t *node;
     cr_assert_eq(capstan_node_new(NULL, &node), CAPSTAN_OK);
-    cr_assert_eq(
-        capstan_node_spawn(node, behaviour,
-                           &(capstan_spawn_options_t){.cell = "a", .argument = argument}, ret_ref),
-        CAPSTAN_OK);
+    cr_assert_eq(capstan_node_spawn(node, behaviour,
+                                    &(capstan_spawn_options_t){.cell = "a", .argument = argument},
+                                    ret_ref),
+                 CAPSTAN_OK);
     return node;
 }
 
@@ -162,10 +161,8 @@ static void worker_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
 
 Test(cell, lets_a_timer_fire_between_the_messages_of_a_long_queue)
 {
-    static const capstan_behaviour_t behaviour = {.name = "worker",
-                                                  .init = keep_argument,
-                                                  .receive = worker_receive,
-                                                  .timer = worker_timer};
+    static const capstan_behaviour_t behaviour = {
+        .name = "worker", .init = keep_argument, .receive = worker_receive, .timer = worker_timer};
     worker_t worker = {0};
     capstan_ref_t ref;
     capstan_node_t *node = start(&behaviour, &worker, &ref);
