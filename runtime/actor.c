@@ -48,7 +48,7 @@ static void end(capstan_actor_t *self)
     cell_t *cell = self->cell;
     ENSURE(!self->running && !self->dead);
     self->dead = true;
-    atomic_store_explicit(&self->slot->generation, 0, memory_order_release);
+    atomic_store_explicit(&self->slot->generation, 0, memory_order_seq_cst);
     self->slot->actor = NULL;
     ask_cancel_all(cell, self);
     if (self->timer_count > 0) {

@@ -63,8 +63,10 @@ typedef struct subscription {
     char group[129];
     bool latest;
     bool open; /* `subscribed` was sent */
+    bool ended;
     uint64_t sent_bytes;
     uint64_t granted_bytes;
+    uint64_t read_bytes;
     size_t next; /* partition whose turn it is to open a read, so that all get theirs */
     size_t count;
     reader_t readers[];
@@ -77,6 +79,10 @@ static bool is_group(const subscription_t *self)
 
 static void end(subscription_t *self, capstan_err_t err)
 {
+    if (self->ended) {
+        return; /* it is told once, however many reads failed in one handler */
+    }
+    self->ended = true;
     buffer_t body = {0};
     if (self->open) {
         codec_encode(
@@ -106,7 +112,7 @@ static void open_read(subscription_t *self, reader_t *reader)
     codec_encode(partition_read_wire(),
                  &(partition_read_t){.lsn = reader->lsn,
                                      .offset = reader->offset,
-                                     .bytes_max = READ_BYTES,
+                                     .bytes_max = self->read_bytes,
                                      .subscription = self->number},
                  &body);
     capstan_err_t err = capstan_ask(self->self, reader->partition, MESSAGE_partition_read,
@@ -325,6 +331,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
         memcpy(self->group, subscribe->group.data, subscribe->group.size);
     }
     self->count = count;
+    /* Reads that are open together bring one window at most beyond the one that is bounded. */
+    self->read_bytes = WINDOW_BYTES / count < READ_BYTES ? WINDOW_BYTES / count : READ_BYTES;
     for (size_t i = 0; i < count; i++) {
         self->readers[i].partition = arguments->partitions[i];
     }
@@ -344,7 +352,7 @@ static void on_answer(subscription_t *self, const capstan_message_t *message)
         if (reader->store_ask == message->correlation) {
             reader->store_ask = 0;
             if (message->kind == CAPSTAN_KIND_ERROR) {
-                end(self, CAPSTAN_E_UNAVAILABLE);
+                end(self, message_failure(message));
             } else {
                 store_frontier(self, reader);
             }
