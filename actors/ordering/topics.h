@@ -90,6 +90,8 @@ typedef struct topics {
 
     bool loaded;
     uint64_t ask; /* of loading, and of the append under way */
+    bool appending;        /* `ask` is of an append */
+    capstan_err_t damaged; /* the list cannot be read: the answer to everything */
     uint64_t stream;
     uint64_t epoch;
     uint64_t lsn_next;

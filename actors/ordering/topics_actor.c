@@ -108,10 +108,10 @@ static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waite
 
 static void serve_settler(topics_t *self)
 {
-    if (self->settler.kind == 0 || !self->loaded) {
+    capstan_err_t failed = self->damaged;
+    if (self->settler.kind == 0 || (!self->loaded && !failed)) {
         return;
     }
-    capstan_err_t failed = CAPSTAN_OK;
     for (size_t i = 0; i < self->count; i++) {
         if (self->list[i]->phase == TOPIC_FAILED) {
             failed = self->list[i]->failed;
@@ -221,6 +221,7 @@ static void run_job(topics_t *self)
                             .epoch = self->epoch,
                             .lsn = self->lsn_next,
                             .records = buffer_slice(&records)});
+    self->appending = self->ask > 0;
     buffer_fini(&records);
     buffer_fini(&data);
 }
@@ -390,11 +391,29 @@ static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
     return CAPSTAN_OK;
 }
 
+/* A refused append leaves the question where the stream stands, which is asked at once. What fails
+ * beside that would fail again at once. A list that is damaged stays so until someone repairs the
+ * store; everyone who asks is told. */
+static void on_trouble(topics_t *self, capstan_err_t err, bool was_append)
+{
+    if (err == CAPSTAN_E_STORE_CORRUPT && !self->loaded) {
+        LOG(ordering, topics_damaged, log_error(err));
+        self->damaged = err;
+        serve_settler(self);
+    } else if (was_append) {
+        open_stream(self);
+    } else {
+        capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
+    }
+}
+
 static void on_own_answer(topics_t *self, const capstan_message_t *message)
 {
     journal_appended_t appended;
     capstan_err_t err = CAPSTAN_E_INTERNAL;
+    bool was_append = self->appending;
     self->ask = 0;
+    self->appending = false;
     if (message->kind == CAPSTAN_KIND_ERROR) {
         err = message_failure(message);
     } else if (message->message == MESSAGE_stream_opened) {
@@ -409,11 +428,8 @@ static void on_own_answer(topics_t *self, const capstan_message_t *message)
         message->message != MESSAGE_journal_records) {
         finish_job(self, err);
     }
-    if (err == CAPSTAN_E_STORE_CORRUPT) {
-        LOG(ordering, topics_damaged, log_error(err));
-        capstan_actor_exit(self->self, err);
-    } else if (err != CAPSTAN_OK) {
-        open_stream(self);
+    if (err != CAPSTAN_OK) {
+        on_trouble(self, err, was_append);
     } else if (self->ask == 0) {
         run_job(self);
     }
@@ -607,7 +623,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         self->settler.body = (slice_t){0};
         serve_settler(self);
     } else if (!self->loaded) {
-        capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+        capstan_reply_error(self->self, message,
+                            self->damaged ? self->damaged : CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_topic_ensure) {
         on_ensure(self, message);
     } else if (message->message == MESSAGE_topic_resolve) {
