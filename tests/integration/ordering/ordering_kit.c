@@ -154,6 +154,16 @@ capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions,
     return err;
 }
 
+uint64_t bench_frontier(bench_t *self, uint64_t partition, const char *group)
+{
+    partition_frontier_t request = {.group = slice_text(group)};
+    frontier_t frontier = {0};
+    cr_assert_eq(bench_ask(self, self->partitions[partition], partition_frontier_wire(), &request,
+                           frontier_wire(), &frontier),
+                 CAPSTAN_OK);
+    return frontier.offset;
+}
+
 uint64_t bench_accepted(bench_t *self)
 {
     uint64_t sum = 0;
@@ -200,6 +210,7 @@ struct client {
     uint64_t subscription_number;
     bool keep_grants;
     uint64_t passed_bytes;
+    size_t deliver_bytes_max;
     capstan_err_t ended;
     uint64_t faults;
 };
@@ -219,10 +230,22 @@ static void note_result(client_t *self, uint64_t sequence, uint64_t result, caps
     self->settled++;
 }
 
+static void write_key(uint32_t key, char ret_text[BENCH_KEY_BYTES + 1])
+{
+    snprintf(ret_text, BENCH_KEY_BYTES + 1, "k%07u", key % 10000000);
+}
+
+uint64_t bench_partition_of(const bench_t *self, uint32_t key)
+{
+    char text[BENCH_KEY_BYTES + 1];
+    write_key(key, text);
+    return XXH64(text, BENCH_KEY_BYTES, 0) % self->partition_count;
+}
+
 static void publish_item(capstan_actor_t *actor, client_t *self, const item_t *item, buffer_t *space)
 {
     char key[BENCH_KEY_BYTES + 1];
-    snprintf(key, sizeof key, "k%07u", item->key % 10000000);
+    write_key(item->key, key);
     buffer_t payload = {0};
     uint8_t *bytes = buffer_reserve(&payload, item->size);
     for (size_t i = 0; i < item->size; i++) {
@@ -238,7 +261,7 @@ static void publish_item(capstan_actor_t *actor, client_t *self, const item_t *i
     buffer_clear(space);
     codec_encode(publish_wire(), &publish, space);
     uint64_t sequence = ++self->sent;
-    size_t partition = XXH64(key, BENCH_KEY_BYTES, 0) % self->bench->partition_count;
+    uint64_t partition = bench_partition_of(self->bench, item->key);
     capstan_err_t err = actor_send(actor, self->bench->partitions[partition],
                                    &(send_options_t){.message = MESSAGE_publish,
                                                      .kind = CAPSTAN_KIND_EVENT,
@@ -335,6 +358,9 @@ static void on_deliver(capstan_actor_t *actor, client_t *self, const capstan_mes
     self->subscription = message->sender;
     self->subscription_number = deliver.subscription;
     self->passed_bytes += message->body.size;
+    if (message->body.size > self->deliver_bytes_max) {
+        self->deliver_bytes_max = message->body.size;
+    }
     if (!self->keep_grants) {
         tell_grant(actor, self);
     }
@@ -641,6 +667,14 @@ void client_grant(client_t *self)
 capstan_err_t client_ended(client_t *self)
 {
     return wait_until(self, has_ended, 0, BENCH_US / 10) ? self->ended : CAPSTAN_OK;
+}
+
+size_t client_deliver_bytes_max(client_t *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    size_t bytes = self->deliver_bytes_max;
+    pthread_mutex_unlock(&self->mutex);
+    return bytes;
 }
 
 uint64_t client_faults(client_t *self)

@@ -51,6 +51,8 @@ CAPSTAN_MUST_CHECK capstan_err_t bench_ask(bench_t *self, capstan_ref_t target,
 /* Makes the topic of producers' sequences, and learns where its partitions are. */
 CAPSTAN_MUST_CHECK capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions,
                                            topic_info_t *ret_info);
+/* One group's frontier in a partition, as the partition knows it. */
+uint64_t bench_frontier(bench_t *self, uint64_t partition, const char *group);
 /* Events that the partitions have accepted; waits until each of them answers. */
 uint64_t bench_accepted(bench_t *self);
 
@@ -92,6 +94,8 @@ CAPSTAN_MUST_CHECK capstan_err_t client_ask(client_t *self, const wire_record_t 
 
 /* Publishes; the items get the next link sequences, the first of which is returned. */
 uint64_t client_publish(client_t *self, const item_t *items, size_t count);
+/* The partition that a key belongs to. */
+uint64_t bench_partition_of(const bench_t *self, uint32_t key);
 /* Waits for the outcomes of everything published. */
 bool client_settled(client_t *self);
 result_t client_result(client_t *self, uint64_t sequence);
@@ -114,6 +118,8 @@ void client_acknowledge(client_t *self, uint64_t partition, uint64_t offset);
 void client_grant(client_t *self);
 /* Why the subscription was ended, after a wait; CAPSTAN_OK: it was not. */
 capstan_err_t client_ended(client_t *self);
+/* The largest deliver body that came. */
+size_t client_deliver_bytes_max(client_t *self);
 /* What a client must never see: an outcome twice, a payload that is not the item's. */
 uint64_t client_faults(client_t *self);
 
