@@ -26,6 +26,7 @@ typedef struct topic_waiter {
 
 typedef struct producer_epoch {
     uint64_t epoch;
+    uint64_t fenced; /* every partition has stored this epoch, as far as this process knows */
     size_t size;
     char name[];
 } producer_epoch_t;
@@ -63,6 +64,7 @@ typedef struct topic_mark_job {
 typedef struct fence_job {
     struct fence_job *next;
     capstan_message_t request;
+    producer_epoch_t *producer;
     uint64_t epoch;
     size_t left;
     uint64_t asks[256];

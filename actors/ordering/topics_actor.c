@@ -231,6 +231,7 @@ static void fence_partitions(topics_t *self, const topic_mark_job_t *job)
     fence_job_t *fence = calloc(1, sizeof *fence);
     ENSURE(fence);
     fence->request = job->request;
+    fence->producer = job->producer;
     fence->epoch = job->epoch;
     buffer_t body = {0};
     codec_encode(
@@ -269,6 +270,9 @@ static bool fence_answer(topics_t *self, const capstan_message_t *message)
         if (refused) {
             capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
         } else if (--fence->left == 0) {
+            if (fence->epoch > fence->producer->fenced) {
+                fence->producer->fenced = fence->epoch;
+            }
             reply(self, &fence->request, producer_opened_wire(),
                   &(producer_opened_t){.producer_epoch = fence->epoch});
         }
@@ -510,6 +514,18 @@ static topic_t *ready_topic(topics_t *self, const capstan_message_t *message, sl
     return topic;
 }
 
+/* An epoch that is answered fences the older ones in every partition. The process that issued it
+ * may have ended before that was so, or a partition may have refused it: fencing is repeated. */
+static void confirm_epoch(topics_t *self, const topic_mark_job_t *job)
+{
+    if (job->producer->fenced < job->epoch) {
+        fence_partitions(self, job);
+        return;
+    }
+    reply(self, &job->request, producer_opened_wire(),
+          &(producer_opened_t){.producer_epoch = job->epoch});
+}
+
 static void on_producer_open(topics_t *self, const capstan_message_t *message)
 {
     producer_open_t request;
@@ -527,18 +543,18 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         return;
     }
     producer_epoch_t *producer = topic_producer(self, topic, request.producer);
+    topic_mark_job_t job = {
+        .topic = topic, .producer = producer, .epoch = producer->epoch, .request = *message};
+    job.request.body = (slice_t){0};
     if (producer->epoch > 0 && !request.take_over) {
-        reply(self, message, producer_opened_wire(),
-              &(producer_opened_t){.producer_epoch = producer->epoch});
+        confirm_epoch(self, &job);
         return;
     }
-    uint64_t epoch = producer->epoch + 1;
-    for (const topic_mark_job_t *job = self->job_head; job; job = job->next) {
-        epoch = job->producer == producer && job->epoch >= epoch ? job->epoch + 1 : epoch;
+    job.epoch++;
+    for (const topic_mark_job_t *other = self->job_head; other; other = other->next) {
+        job.epoch = other->producer == producer && other->epoch >= job.epoch ? other->epoch + 1
+                                                                           : job.epoch;
     }
-    topic_mark_job_t job = {
-        .topic = topic, .producer = producer, .epoch = epoch, .request = *message};
-    job.request.body = (slice_t){0};
     add_job(self, &job);
 }
 
