@@ -89,6 +89,10 @@ static void run_command(cell_t *self, const command_t *command)
         if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
+        /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. */
+        if (node_stopping(self->node) && command->slot->actor) {
+            cell_stop_actor(command->slot->actor);
+        }
         break;
     }
     case COMMAND_STOP_ACTOR: {
@@ -107,7 +111,7 @@ static void run_command(cell_t *self, const command_t *command)
     }
 }
 
-static bool run_commands(cell_t *self)
+bool cell_run_commands(cell_t *self)
 {
     if (!atomic_load_explicit(&self->control_waiting, memory_order_acquire)) {
         return false;
@@ -160,6 +164,7 @@ static bool drain_ring(cell_t *self)
         if (!foreign) {
             break;
         }
+        cell_run_commands(self); /* it may be for an actor whose spawn waits there */
         take_foreign(self, foreign);
         any = true;
     }
@@ -202,6 +207,9 @@ static bool poll_watches(cell_t *self, long timeout_ms)
     watch_t ready[CELL_WATCHES_MAX];
     size_t count = 0;
     int found = zmq_poll(self->items, (int)self->watch_count + 2, timeout_ms);
+    if (timeout_ms != 0) {
+        read_clocks(self); /* handlers that start timers must not begin in the past */
+    }
     if (found <= 0) {
         ENSURE(found == 0 || zmq_errno() == EINTR);
         return false;
@@ -235,11 +243,15 @@ static bool run_ready(cell_t *self)
             self->ready_tail = NULL;
         }
         actor->ready = false;
-        /* All that is queued now; what it sends itself waits for the next round. */
+        /* All that is queued now, as far as the budget goes; what it sends itself waits for the
+         * next round. */
         for (uint64_t left = actor->dead ? 0 : actor->slot->mailbox.queued;
-             left > 0 && actor_run_one(actor); left--) {
+             left > 0 && budget > 0 && actor_run_one(actor); left--) {
             any = true;
             budget--;
+        }
+        if (!actor->dead && actor->slot->mailbox.queued > 0) {
+            cell_make_ready(self, actor);
         }
     }
     return any;
@@ -270,7 +282,7 @@ static void free_retired(cell_t *self)
 bool cell_turn(cell_t *self)
 {
     read_clocks(self);
-    bool any = run_commands(self);
+    bool any = cell_run_commands(self);
     any |= drain_ring(self);
     for (int i = 0; i < CELL_INBOX_BUDGET && transport_receive(self); i++) {
         any = true;
@@ -317,7 +329,6 @@ static void sleep_until_work(cell_t *self)
     atomic_store_explicit(&self->sleeping, true, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     if (!has_foreign_work(self)) {
-        read_clocks(self);
         poll_watches(self, sleep_ms(self));
     }
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);

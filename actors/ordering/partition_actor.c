@@ -270,6 +270,10 @@ static void on_frontier(partition_actor_t *self, const capstan_message_t *messag
         return;
     }
     const group_frontier_t *known = partition_find_frontier(self, request.group);
+    if (request.offset > 0 && !known && self->frontier_count >= PARTITION_GROUPS_MAX) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_LIMIT, NULL);
+        return;
+    }
     answer_t answer = {.to = message->sender,
                        .correlation = message->correlation,
                        .reply = MESSAGE_frontier};

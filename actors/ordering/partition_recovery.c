@@ -47,6 +47,7 @@ static void fail(partition_actor_t *self, capstan_err_t err)
     self->broken = err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE;
     if (err == CAPSTAN_E_STORE_CORRUPT) {
         tell_topics(self, err);
+        reads_refuse(self, err);
     } else {
         capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
     }

@@ -278,15 +278,20 @@ void kit_start(void)
     kit_start_with(slice_text("{\"schema\":1}"));
 }
 
+void kit_defaults(void)
+{
+    kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
+                                        .sessions_max = 16,
+                                        .heartbeat_ms = 1000,
+                                        .credit_messages = 1024,
+                                        .credit_bytes = 2097152,
+                                        .outbox_bytes = 1048576};
+}
+
 void kit_start_with(slice_t description)
 {
     if (!kit.settings.endpoint) {
-        kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
-                                            .sessions_max = 16,
-                                            .heartbeat_ms = 1000,
-                                            .credit_messages = 1024,
-                                            .credit_bytes = 2097152,
-                                            .outbox_bytes = 1048576};
+        kit_defaults();
     }
     if (kit.settings.memory_bytes_max == 0) {
         kit.settings.memory_bytes_max = UINT64_C(4) << 30;

@@ -49,6 +49,8 @@ typedef struct kit {
 /* One node per process, so one kit; the actors find it here. */
 extern kit_t kit;
 
+/* The settings that kit_start uses, to be changed before it. */
+void kit_defaults(void);
 void kit_start(void);
 void kit_start_with(slice_t description);
 void kit_stop(void);

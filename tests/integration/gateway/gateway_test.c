@@ -164,8 +164,9 @@ Test(gateway, greeted_again_on_one_connection_starts_from_sequence_one)
 
 Test(gateway, limits_the_sessions)
 {
+    kit_defaults();
+    kit.settings.sessions_max = 2; /* not later: the gateway reads it on its own thread */
     kit_start();
-    kit.settings.sessions_max = 2;
     raw_peer_t peers[3];
     for (int i = 0; i < 3; i++) {
         raw_open(&peers[i]);
