@@ -178,11 +178,30 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     leave(self);
 }
 
+/* Before the list grows, those who have gone are let go: one who lives long may be watched by many
+ * who do not. */
+static void grow_watchers(capstan_actor_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->watcher_count; i++) {
+        if (route_find(self->cell->node, self->watchers[i])) {
+            self->watchers[kept++] = self->watchers[i];
+        }
+    }
+    self->watcher_count = kept;
+    if (kept * 2 > self->watcher_capacity || self->watcher_capacity == 0) {
+        self->watcher_capacity = self->watcher_capacity > 0 ? self->watcher_capacity * 2 : 4;
+        self->watchers =
+            realloc(self->watchers, self->watcher_capacity * sizeof *self->watchers);
+        ENSURE(self->watchers);
+    }
+}
+
 static void add_watcher(capstan_actor_t *self, capstan_ref_t watcher)
 {
-    self->watchers =
-        realloc(self->watchers, (self->watcher_count + 1) * sizeof *self->watchers);
-    ENSURE(self->watchers);
+    if (self->watcher_count == self->watcher_capacity) {
+        grow_watchers(self);
+    }
     self->watchers[self->watcher_count++] = watcher;
 }
 

@@ -87,6 +87,7 @@ struct capstan_actor {
     capstan_actor_t *next;
     capstan_ref_t *watchers;
     size_t watcher_count;
+    size_t watcher_capacity;
     uint32_t ask_head; /* its pending asks */
     uint32_t timer_count;
     bool ready;    /* in the ready list */
