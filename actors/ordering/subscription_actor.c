@@ -30,6 +30,7 @@ enum {
     READ_BYTES = 128 << 10,
     READ_US = 60000000, /* a read at the end of a partition is opened again after this long */
     FRONTIER_US = 60000000,
+    FRONTIER_RETRY_US = 500000, /* after a partition could not store one */
     FROM_LATEST = 2,
 };
 
@@ -44,7 +45,8 @@ typedef struct reader {
     uint64_t ask; /* read or first frontier under way */
     uint64_t lsn;
     uint64_t offset;   /* of the last event delivered */
-    uint64_t stored;   /* frontier on disk, or on its way there */
+    uint64_t stored;   /* frontier on disk */
+    uint64_t storing;  /* frontier on its way there */
     uint64_t store_ask;
     uint64_t wanted; /* acknowledged, to be stored next */
     uint64_t wanted_lsn;
@@ -64,6 +66,7 @@ typedef struct subscription {
     bool latest;
     bool open; /* `subscribed` was sent */
     bool ended;
+    bool retrying; /* a timer runs, to store frontiers that could not be stored */
     uint64_t sent_bytes;
     uint64_t granted_bytes;
     uint64_t read_bytes;
@@ -190,7 +193,7 @@ static void store_frontier(subscription_t *self, reader_t *reader)
     if (reader->store_ask > 0 || reader->wanted <= reader->stored) {
         return;
     }
-    reader->stored = reader->wanted;
+    reader->storing = reader->wanted;
     ask_frontier(self, reader,
                  &(partition_frontier_t){.group = slice_text(self->group),
                                          .offset = reader->wanted,
@@ -204,6 +207,33 @@ static void store_rest(subscription_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
         self->readers[i].store_ask = 0;
+        store_frontier(self, &self->readers[i]);
+    }
+}
+
+/* A disk that is full or fails is no reason to send the consumer away: what it acknowledged is
+ * stored when the partition has recovered. */
+static void on_stored(subscription_t *self, reader_t *reader, const capstan_message_t *message)
+{
+    reader->store_ask = 0;
+    if (message->kind != CAPSTAN_KIND_ERROR) {
+        reader->stored = reader->storing;
+        store_frontier(self, reader);
+    } else if (capstan_err_retry(message_failure(message)) != CAPSTAN_RETRY_LATER) {
+        end(self, CAPSTAN_E_UNAVAILABLE);
+    } else if (!self->retrying) {
+        self->retrying = true;
+        capstan_timer_start(self->self, FRONTIER_RETRY_US, NULL);
+    }
+}
+
+static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
+{
+    (void)number;
+    (void)cookie;
+    subscription_t *self = capstan_actor_state(actor);
+    self->retrying = false;
+    for (size_t i = 0; i < self->count; i++) {
         store_frontier(self, &self->readers[i]);
     }
 }
@@ -350,12 +380,7 @@ static void on_answer(subscription_t *self, const capstan_message_t *message)
     for (size_t i = 0; i < self->count; i++) {
         reader_t *reader = &self->readers[i];
         if (reader->store_ask == message->correlation) {
-            reader->store_ask = 0;
-            if (message->kind == CAPSTAN_KIND_ERROR) {
-                end(self, message_failure(message));
-            } else {
-                store_frontier(self, reader);
-            }
+            on_stored(self, reader, message);
             return;
         }
         if (reader->ask != message->correlation) {
@@ -413,4 +438,9 @@ static void destroy(capstan_actor_t *actor)
 }
 
 const capstan_behaviour_t subscription_behaviour = {
-    .name = "subscription", .init = init, .receive = receive, .destroy = destroy};
+    .name = "subscription",
+    .init = init,
+    .receive = receive,
+    .timer = timer,
+    .destroy = destroy,
+};

@@ -102,6 +102,7 @@ typedef struct topics {
     bool placed;         /* knows where the stream ends; false from a failure to the next opening */
     capstan_err_t doubt; /* why the first job's append failed; it may have landed all the same */
     uint64_t ask;        /* of loading, and of the append under way */
+    capstan_err_t damaged; /* the list cannot be read: the answer to everything */
     uint64_t stream;
     uint64_t epoch;
     uint64_t lsn_next;

@@ -108,10 +108,10 @@ static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waite
 
 static void serve_settler(topics_t *self)
 {
-    if (self->settler.kind == 0 || !self->loaded) {
+    capstan_err_t failed = self->damaged;
+    if (self->settler.kind == 0 || (!self->loaded && !failed)) {
         return;
     }
-    capstan_err_t failed = CAPSTAN_OK;
     for (size_t i = 0; i < self->count; i++) {
         if (self->list[i]->phase == TOPIC_FAILED) {
             failed = self->list[i]->failed;
@@ -296,9 +296,10 @@ static void on_own_answer(topics_t *self, const capstan_message_t *message)
             marks_finish(self, CAPSTAN_OK);
         }
     }
-    if (err == CAPSTAN_E_STORE_CORRUPT) {
+    if (err == CAPSTAN_E_STORE_CORRUPT && !self->loaded) {
         LOG(ordering, topics_damaged, log_error(err));
-        capstan_actor_exit(self->self, err);
+        self->damaged = err; /* until someone repairs the store; everyone who asks is told */
+        serve_settler(self);
     } else if (err != CAPSTAN_OK) {
         lose_place(self, err);
     } else if (self->ask == 0) {
@@ -397,20 +398,18 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         return;
     }
     producer_epoch_t *producer = topic_producer(self, topic, request.producer);
+    topic_mark_job_t job = {
+        .topic = topic, .producer = producer, .epoch = producer->epoch, .request = *message};
+    job.request.body = (slice_t){0};
     if (producer->epoch > 0 && !request.take_over) {
-        marks_fence(self, &(topic_mark_job_t){.topic = topic,
-                                              .producer = producer,
-                                              .epoch = producer->epoch,
-                                              .request = *message});
+        marks_fence(self, &job);
         return;
     }
-    uint64_t epoch = producer->epoch + 1;
-    for (const topic_mark_job_t *job = self->job_head; job; job = job->next) {
-        epoch = job->producer == producer && job->epoch >= epoch ? job->epoch + 1 : epoch;
+    job.epoch++;
+    for (const topic_mark_job_t *other = self->job_head; other; other = other->next) {
+        job.epoch = other->producer == producer && other->epoch >= job.epoch ? other->epoch + 1
+                                                                           : job.epoch;
     }
-    topic_mark_job_t job = {
-        .topic = topic, .producer = producer, .epoch = epoch, .request = *message};
-    job.request.body = (slice_t){0};
     marks_add(self, &job);
 }
 
@@ -517,7 +516,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         self->settler.body = (slice_t){0};
         serve_settler(self);
     } else if (!self->loaded) {
-        capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+        capstan_reply_error(self->self, message,
+                            self->damaged ? self->damaged : CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_topic_ensure) {
         on_ensure(self, message);
     } else if (message->message == MESSAGE_topic_resolve) {

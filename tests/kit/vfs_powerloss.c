@@ -4,7 +4,9 @@
 #include "runtime/base/ensure.h"
 #include "runtime/simulation/random.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,7 @@ typedef struct disk_file {
 struct powerloss {
     sqlite3_vfs vfs; /* first: SQLite hands it back */
     sqlite3_vfs *system;
+    pthread_mutex_t mutex; /* guards everything below, files and handles too */
     disk_file_t files[FILES_MAX];
     uint64_t operations;
     uint64_t fail_at; /* UINT64_MAX: never */
@@ -66,6 +69,27 @@ typedef struct handle {
     uint8_t shm_shared; /* bit per slot that this handle shares */
     bool remove_at_close;
 } handle_t;
+
+/* --- one method at a time --- */
+
+static powerloss_t *hold(powerloss_t *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    return self;
+}
+
+static void let_go(powerloss_t **self_p)
+{
+    pthread_mutex_unlock(&(*self_p)->mutex);
+}
+
+static powerloss_t *disk_of(sqlite3_file *base)
+{
+    return ((handle_t *)base)->disk;
+}
+
+/* Holds the disk until the calling function returns. */
+#define HOLD(disk) __attribute__((cleanup(let_go), unused)) powerloss_t *held = hold(disk)
 
 /* --- files --- */
 
@@ -218,6 +242,7 @@ static void survive(disk_file_t *file, survival_t survival, size_t sector, rando
 
 void powerloss_restore(powerloss_t *self, uint64_t seed)
 {
+    HOLD(self);
     random_source_t random = (random_source_t){.state = seed};
     survival_t survival = (survival_t)random_below(&random, SURVIVAL_COUNT);
     size_t sector = random_below(&random, 2) == 0 ? 512 : 4096;
@@ -250,6 +275,7 @@ static disk_file_t *file_of(sqlite3_file *base)
 
 static int file_close(sqlite3_file *base)
 {
+    HOLD(disk_of(base));
     handle_t *handle = (handle_t *)base;
     handle->file->open_count--;
     if (handle->remove_at_close) {
@@ -260,6 +286,7 @@ static int file_close(sqlite3_file *base)
 
 static int file_read(sqlite3_file *base, void *out, int amount, sqlite3_int64 offset)
 {
+    HOLD(disk_of(base));
     const disk_file_t *file = file_of(base);
     if (((handle_t *)base)->disk->failed) {
         return SQLITE_IOERR_READ;
@@ -275,8 +302,18 @@ static int file_read(sqlite3_file *base, void *out, int amount, sqlite3_int64 of
     return there == wanted ? SQLITE_OK : SQLITE_IOERR_SHORT_READ;
 }
 
+static uint64_t used(const powerloss_t *self)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < FILES_MAX; i++) {
+        sum += self->files[i].exists ? self->files[i].current.size : 0;
+    }
+    return sum;
+}
+
 static int file_write(sqlite3_file *base, const void *data, int amount, sqlite3_int64 offset)
 {
+    HOLD(disk_of(base));
     powerloss_t *disk = ((handle_t *)base)->disk;
     disk_file_t *file = file_of(base);
     change_t change = {.offset = (uint64_t)offset, .size = (size_t)amount};
@@ -284,7 +321,7 @@ static int file_write(sqlite3_file *base, const void *data, int amount, sqlite3_
     uint64_t growth = end > file->current.size ? end - file->current.size : 0;
     bool last = false;
     bool power = has_power(disk, &last);
-    if (power && growth > 0 && powerloss_used(disk) + growth > disk->capacity) {
+    if (power && growth > 0 && used(disk) + growth > disk->capacity) {
         return SQLITE_FULL;
     }
     if (power || last) {
@@ -295,6 +332,7 @@ static int file_write(sqlite3_file *base, const void *data, int amount, sqlite3_
 
 static int file_truncate(sqlite3_file *base, sqlite3_int64 size)
 {
+    HOLD(disk_of(base));
     bool last = false;
     bool power = has_power(((handle_t *)base)->disk, &last);
     if (power || last) {
@@ -305,6 +343,7 @@ static int file_truncate(sqlite3_file *base, sqlite3_int64 size)
 
 static int file_sync(sqlite3_file *base, int flags)
 {
+    HOLD(disk_of(base));
     (void)flags;
     powerloss_t *disk = ((handle_t *)base)->disk;
     bool last = false;
@@ -324,12 +363,14 @@ static int file_sync(sqlite3_file *base, int flags)
 
 static int file_size(sqlite3_file *base, sqlite3_int64 *ret_size)
 {
+    HOLD(disk_of(base));
     *ret_size = (sqlite3_int64)file_of(base)->current.size;
     return SQLITE_OK;
 }
 
 static int file_lock(sqlite3_file *base, int level)
 {
+    HOLD(disk_of(base));
     handle_t *handle = (handle_t *)base;
     disk_file_t *file = handle->file;
     if (level <= handle->lock) {
@@ -353,6 +394,7 @@ static int file_lock(sqlite3_file *base, int level)
 
 static int file_unlock(sqlite3_file *base, int level)
 {
+    HOLD(disk_of(base));
     handle_t *handle = (handle_t *)base;
     disk_file_t *file = handle->file;
     if (file->lock_writer == handle && level < SQLITE_LOCK_RESERVED) {
@@ -367,6 +409,7 @@ static int file_unlock(sqlite3_file *base, int level)
 
 static int file_check_reserved(sqlite3_file *base, int *ret_reserved)
 {
+    HOLD(disk_of(base));
     *ret_reserved = file_of(base)->lock_writer != NULL;
     return SQLITE_OK;
 }
@@ -395,6 +438,7 @@ static int file_characteristics(sqlite3_file *base)
 
 static int shm_map(sqlite3_file *base, int region, int size, int extend, void volatile **ret_region)
 {
+    HOLD(disk_of(base));
     shm_t *shm = &file_of(base)->shm;
     ENSURE(region < SHM_REGIONS_MAX);
     if (!shm->regions[region] && extend) {
@@ -426,6 +470,7 @@ static void shm_set(shm_t *shm, handle_t *handle, int slot, int flags)
 
 static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
 {
+    HOLD(disk_of(base));
     handle_t *handle = (handle_t *)base;
     shm_t *shm = &handle->file->shm;
     for (int i = offset; (flags & SQLITE_SHM_LOCK) && i < offset + count; i++) {
@@ -442,10 +487,12 @@ static int shm_lock(sqlite3_file *base, int offset, int count, int flags)
 static void shm_barrier(sqlite3_file *base)
 {
     (void)base;
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 static int shm_unmap(sqlite3_file *base, int remove)
 {
+    HOLD(disk_of(base));
     (void)remove;
     handle_t *handle = (handle_t *)base;
     shm_t *shm = &handle->file->shm;
@@ -504,6 +551,7 @@ static disk_file_t *make_file(powerloss_t *self, const char *name)
 static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags,
                      int *ret_flags)
 {
+    HOLD((powerloss_t *)vfs);
     powerloss_t *self = (powerloss_t *)vfs;
     handle_t *handle = (handle_t *)base;
     *handle = (handle_t){0};
@@ -528,6 +576,7 @@ static int disk_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int
 
 static int disk_delete(sqlite3_vfs *vfs, const char *name, int sync)
 {
+    HOLD((powerloss_t *)vfs);
     powerloss_t *self = (powerloss_t *)vfs;
     bool last = false;
     bool power = has_power(self, &last);
@@ -546,6 +595,7 @@ static int disk_delete(sqlite3_vfs *vfs, const char *name, int sync)
 
 static int disk_access(sqlite3_vfs *vfs, const char *name, int flags, int *ret_there)
 {
+    HOLD((powerloss_t *)vfs);
     (void)flags;
     const disk_file_t *file = find_file((powerloss_t *)vfs, name);
     *ret_there = file && file->exists;
@@ -565,11 +615,11 @@ static int disk_randomness(sqlite3_vfs *vfs, int size, char *out)
     return system->xRandomness(system, size, out);
 }
 
-/* Nobody else is there who could give way meanwhile. */
+/* Another thread may give way meanwhile. */
 static int disk_wait(sqlite3_vfs *vfs, int microseconds)
 {
-    (void)vfs;
-    return microseconds;
+    sqlite3_vfs *system = ((powerloss_t *)vfs)->system;
+    return system->xSleep(system, microseconds);
 }
 
 static int disk_time(sqlite3_vfs *vfs, sqlite3_int64 *ret_time)
@@ -590,6 +640,7 @@ powerloss_t *powerloss_new(const char *name)
 {
     powerloss_t *self = calloc(1, sizeof *self);
     ENSURE(self);
+    pthread_mutex_init(&self->mutex, NULL);
     self->system = sqlite3_vfs_find(NULL);
     self->capacity = UINT64_MAX;
     self->fail_at = UINT64_MAX;
@@ -614,6 +665,7 @@ void powerloss_destroy(powerloss_t **self_p)
     powerloss_t *self = *self_p;
     *self_p = NULL;
     sqlite3_vfs_unregister(&self->vfs);
+    pthread_mutex_destroy(&self->mutex);
     for (size_t i = 0; i < FILES_MAX; i++) {
         ENSURE(self->files[i].open_count == 0);
         clear_file(&self->files[i]);
@@ -621,36 +673,38 @@ void powerloss_destroy(powerloss_t **self_p)
     free(self);
 }
 
-uint64_t powerloss_operations(const powerloss_t *self)
+uint64_t powerloss_operations(powerloss_t *self)
 {
+    HOLD(self);
     return self->operations;
 }
 
 void powerloss_fail_after(powerloss_t *self, uint64_t operations)
 {
+    HOLD(self);
     self->fail_at = self->operations + operations;
 }
 
-bool powerloss_failed(const powerloss_t *self)
+bool powerloss_failed(powerloss_t *self)
 {
+    HOLD(self);
     return self->failed;
 }
 
 void powerloss_set_capacity(powerloss_t *self, uint64_t bytes)
 {
+    HOLD(self);
     self->capacity = bytes;
 }
 
-uint64_t powerloss_used(const powerloss_t *self)
+uint64_t powerloss_used(powerloss_t *self)
 {
-    uint64_t used = 0;
-    for (size_t i = 0; i < FILES_MAX; i++) {
-        used += self->files[i].exists ? self->files[i].current.size : 0;
-    }
-    return used;
+    HOLD(self);
+    return used(self);
 }
 
 void powerloss_fail_syncs(powerloss_t *self, bool fail)
 {
+    HOLD(self);
     self->fail_syncs = fail;
 }

@@ -7,7 +7,7 @@
  * (SQLite's "powersafe overwrite", which its Unix VFS assumes too). A new name, or a removed one,
  * is sure to be on the disk only once something was synced after it.
  *
- * For one thread. */
+ * Any thread: one method runs at a time. */
 #ifndef KIT_VFS_POWERLOSS_H
 #define KIT_VFS_POWERLOSS_H
 
@@ -22,18 +22,18 @@ powerloss_t *powerloss_new(const char *name);
 void powerloss_destroy(powerloss_t **self_p);
 
 /* Operations that change the disk (write, truncate, sync, delete) since it was made. */
-uint64_t powerloss_operations(const powerloss_t *self);
+uint64_t powerloss_operations(powerloss_t *self);
 
 /* The power fails in the operation after the next `operations` ones. */
 void powerloss_fail_after(powerloss_t *self, uint64_t operations);
-bool powerloss_failed(const powerloss_t *self);
+bool powerloss_failed(powerloss_t *self);
 
 /* The power is back. Every file must be closed. */
 void powerloss_restore(powerloss_t *self, uint64_t seed);
 
 /* Files hold so many bytes together at most; what would be more is refused as "disk full". */
 void powerloss_set_capacity(powerloss_t *self, uint64_t bytes);
-uint64_t powerloss_used(const powerloss_t *self);
+uint64_t powerloss_used(powerloss_t *self);
 
 /* While set, a sync fails. */
 void powerloss_fail_syncs(powerloss_t *self, bool fail);
