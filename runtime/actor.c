@@ -434,10 +434,11 @@ void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
 
 capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
 {
-    capstan_err_t err = actor_send(
-        self, target,
-        &(send_options_t){.message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
-        (slice_t){0});
+    capstan_err_t err =
+        actor_send(self, target,
+                   &(send_options_t){
+                       .message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
+                   (slice_t){0});
     if (err == CAPSTAN_E_GONE) {
         route_tell_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
         return CAPSTAN_OK;
