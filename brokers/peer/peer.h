@@ -27,8 +27,11 @@ typedef struct peer_handlers {
     void (*outcome)(void *context, uint64_t token, uint64_t result, capstan_err_t err);
     /* Events arrived; valid during the call. Their credit is given back when it returns. */
     void (*deliver)(void *context, const deliver_t *deliver);
-    /* The session was lost and opened again (subscriptions are gone: subscribe again). It is called
-     * before anything is sent in the new session; it may not call the peer. */
+    /* The session was lost and opened again. Its subscriptions are gone: subscribe again, except
+     * where a peer_request to subscribe is under way, which the peer itself makes again and which
+     * returns what the new session answers. A node that has not yet noticed the end of the old
+     * session answers GROUP_BUSY for a while. It is called before anything is sent in the new
+     * session; it may not call the peer. */
     void (*reconnected)(void *context);
     /* The node ended a subscription. */
     void (*subscription_ended)(void *context, uint64_t subscription, capstan_err_t err);

@@ -2,8 +2,6 @@
  * In each hostile test a second, honest session is there and stays unharmed. */
 #include "gateway_kit.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -518,26 +516,17 @@ Test(gateway, drops_a_connection_that_sends_too_large_a_frame)
     kit_stop();
 }
 
-/* A plain TCP client: no ZMTP, or half of it. */
-static int tcp_connect(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    address.sin_port = htons((uint16_t)atol(strrchr(kit.arguments.endpoint, ':') + 1));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
 Test(gateway, outlives_peers_that_speak_no_zmtp_or_go_away_in_the_middle)
 {
     static const char greeting[] = "\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL";
     kit_start();
     raw_peer_t honest;
     honest_open(&honest);
-    int silent = tcp_connect();
+    int silent = kit_tcp_connect();
+    cr_assert_geq(silent, 0);
     for (int i = 0; i < 50; i++) {
-        int fd = tcp_connect();
+        int fd = kit_tcp_connect();
+        cr_assert_geq(fd, 0);
         const char *bytes = i % 2 ? greeting : "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         cr_assert_gt(send(fd, bytes, 1 + (size_t)(i % 12), MSG_NOSIGNAL), 0);
         close(fd);
