@@ -167,8 +167,7 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
         } else {
             /* Damage stays until someone repairs the store, and is told as what it is. */
             capstan_err_t err = message_failure(message);
-            refuse(self, read,
-                   err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
+            refuse(self, read, err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
         }
         return true;
     }

@@ -262,9 +262,8 @@ Test(ordering_node, has_one_consumer_per_group_until_its_session_ends, .timeout 
 static capstan_err_t open_producer(client_t *client, const char *topic, bool take_over,
                                    uint64_t *ret_epoch)
 {
-    producer_open_t open = {.topic = slice_text(topic),
-                            .producer = slice_text("producer"),
-                            .take_over = take_over};
+    producer_open_t open = {
+        .topic = slice_text(topic), .producer = slice_text("producer"), .take_over = take_over};
     producer_opened_t opened = {0};
     capstan_err_t err =
         client_ask(client, producer_open_wire(), &open, producer_opened_wire(), &opened);
@@ -506,10 +505,11 @@ static void damage_log(bench_t *bench)
 
 static void damage_topics(bench_t *bench)
 {
-    damage_row(bench,
-               "UPDATE log SET checksum = checksum + 1 WHERE id = (SELECT max(log.id) FROM log JOIN "
-               "streams ON streams.id = stream WHERE instance = 'topics')",
-               3);
+    damage_row(
+        bench,
+        "UPDATE log SET checksum = checksum + 1 WHERE id = (SELECT max(log.id) FROM log JOIN "
+        "streams ON streams.id = stream WHERE instance = 'topics')",
+        3);
 }
 
 static void damage_snapshot(bench_t *bench)
@@ -531,8 +531,9 @@ Test(ordering_node, says_that_a_damaged_log_snapshot_or_list_of_topics_is_damage
 static void damage_old(bench_t *bench)
 {
     fill_store(bench, 120);
-    damage(bench, "UPDATE log SET records = zeroblob(length(records)) WHERE id = (SELECT min(log.id) "
-                  "FROM log JOIN streams ON streams.id = stream WHERE instance = 'orders/0')");
+    damage(bench,
+           "UPDATE log SET records = zeroblob(length(records)) WHERE id = (SELECT min(log.id) "
+           "FROM log JOIN streams ON streams.id = stream WHERE instance = 'orders/0')");
     start(bench);
     client_t *client = client_new(bench, "orders");
     cr_assert_eq(client_subscribe(client, &(client_place_t){0}), CAPSTAN_OK);
