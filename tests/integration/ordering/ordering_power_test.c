@@ -17,8 +17,9 @@ enum {
     SEQUENCES_MAX = 2048, /* of a key */
     LIFE_ITEMS_MAX = 400,
     WINDOW_ITEMS = 48, /* published at once */
-    REORDER = 24,      /* events change places with others so far ahead */
-    LIVES = 5,         /* of one disk, each ended by a loss of power */
+    LARGE_BYTES = 120000,
+    REORDER = 24, /* events change places with others so far ahead */
+    LIVES = 5,    /* of one disk, each ended by a loss of power */
     INSTANTS = 30,
     INSTANTS_FULL = 1000,
 };
@@ -60,7 +61,7 @@ static void add_item(trial_t *self, const item_t *item)
 static uint32_t some_size(trial_t *self, uint32_t key, uint64_t sequence)
 {
     random_source_t random = {.state = self->seed ^ (uint64_t)key << 32 ^ sequence};
-    return (uint32_t)random_below(&random, self->large ? 40000 : 300);
+    return (uint32_t)random_below(&random, self->large ? LARGE_BYTES : 300);
 }
 
 /* The next events of all keys: in order, then shuffled within a window, some twice. */
