@@ -150,6 +150,16 @@ static void emit_figure(json_writer_t *json, const char *name, double value)
     emit_double(json, value);
 }
 
+static void emit_rate(json_writer_t *json, const char *name, double value)
+{
+    emit_key(json, name);
+    if (isnan(value)) {
+        emit_null(json);
+    } else {
+        emit_uint(json, (uint64_t)llround(value));
+    }
+}
+
 static void print_json(const outcome_row_t *row)
 {
     buffer_t text = {0};
@@ -159,11 +169,11 @@ static void print_json(const outcome_row_t *row)
     emit_string(&json, row->bench->bench);
     emit_key(&json, "case");
     emit_string(&json, row->bench->name);
-    emit_figure(&json, "ops_per_s", round(row->ours.ops_per_s));
+    emit_rate(&json, "ops_per_s", row->ours.ops_per_s);
     emit_figure(&json, "p50_us", row->ours.p50_us);
     emit_figure(&json, "p99_us", row->ours.p99_us);
     emit_figure(&json, "p999_us", row->ours.p999_us);
-    emit_figure(&json, "ceiling_ops_per_s", round(row->peer.ops_per_s));
+    emit_rate(&json, "ceiling_ops_per_s", row->peer.ops_per_s);
     emit_key(&json, "peer");
     emit_string(&json, row->bench->peer);
     emit_key(&json, "metric");

@@ -18,6 +18,7 @@
 
 enum {
     BAD_LISTED_MAX = 20,
+    PRODUCER_BYTES_MAX = 128,
     INPUT_WAIT_MS = 20, /* then the link gets a turn */
     PACE_SLACK_US = 1000,
     PROGRESS_AFTER_US = 1000 * 1000,
@@ -453,6 +454,13 @@ int cli_feed(int argc, char **argv)
     }
     given.file = operands.items[0];
     given.producer = given.producer ? given.producer : base_name(given.file);
+    size_t producer_size = strlen(given.producer);
+    if (producer_size == 0 || producer_size > PRODUCER_BYTES_MAX) {
+        return options_wrong(&line,
+                             "the producer's name has %zu bytes; give one of 1 to %d with "
+                             "--producer",
+                             producer_size, PRODUCER_BYTES_MAX);
+    }
     interrupt_catch();
     return feed_file(&given);
 }

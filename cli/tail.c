@@ -52,6 +52,7 @@ typedef struct tail {
     uint64_t subscription;
     bool subscribe; /* there is no subscription, and none is asked for */
     bool asking;    /* a subscription is asked for */
+    bool again;     /* the group's consumer may be this tail, before it lost a session */
     bool closed;    /* nobody reads stdout */
     bool failed;
     uint64_t arrived; /* events, printed or left out */
@@ -177,6 +178,7 @@ static void on_reconnected(void *context)
     /* A request that is not answered yet is sent again by the link, and answered in this session.
      */
     self->subscribe = !self->asking;
+    self->again = true;
 }
 
 static void on_subscription_ended(void *context, uint64_t subscription, capstan_err_t err)
@@ -184,6 +186,7 @@ static void on_subscription_ended(void *context, uint64_t subscription, capstan_
     tail_t *self = context;
     if (subscription == self->subscription) {
         self->subscribe = true;
+        self->again = true;
         if (capstan_err_retry(err) == CAPSTAN_RETRY_FIX) {
             fail(self, "the node ended the subscription: %s. %s", capstan_err_text(err),
                  capstan_err_remedy(err));
@@ -247,14 +250,14 @@ static void pause_for(tail_t *self, int64_t pause_us)
 
 /* Subscribes, for the first time or again. A node that is starting answers LATER for a while; so
  * does one that has not yet noticed that the group's consumer, which was us, is gone. */
-static void subscribe(tail_t *self, bool again)
+static void subscribe(tail_t *self)
 {
     const tail_options_t *options = self->options;
     char reason[TEXT_SIZE / 2] = "";
     int64_t end = read_clock() + SUBSCRIBE_US_MAX;
     capstan_err_t err = request_subscription(self, reason, sizeof reason);
     while (err && capstan_err_retry(err) == CAPSTAN_RETRY_LATER && !is_over(self) &&
-           (again || err != CAPSTAN_E_GROUP_BUSY) && read_clock() < end) {
+           (self->again || err != CAPSTAN_E_GROUP_BUSY) && read_clock() < end) {
         pause_for(self, PAUSE_US);
         err = request_subscription(self, reason, sizeof reason);
     }
@@ -299,7 +302,7 @@ static void run(tail_t *self)
     while (!is_over(self)) {
         uint64_t arrived = self->arrived;
         if (self->subscribe) {
-            subscribe(self, true);
+            subscribe(self);
             last_us = read_clock();
         }
         int64_t left_us = idle_us > 0 ? last_us + idle_us - read_clock() : TURN_US;
@@ -336,7 +339,7 @@ static int tail_topic(const tail_options_t *options)
     if (peer_connect(&peer, &handlers, &self->peer, self->text, sizeof self->text) != CAPSTAN_OK) {
         self->failed = true;
     } else {
-        subscribe(self, false);
+        subscribe(self);
         run(self);
         peer_close(&self->peer, LINGER_US);
     }
@@ -375,7 +378,7 @@ static const option_t table[] = {
      .choices = "earliest|latest",
      .initial = "earliest",
      .target.text = &given.from,
-     .meaning = "earliest or latest: where a look, or a new group, begins"},
+     .meaning = "where a look, or a new group, begins: earliest|latest"},
     {.name = "idle-ms",
      .argument = "N",
      .type = OPTION_UINT,
@@ -390,7 +393,7 @@ static const option_t table[] = {
      .choices = "csv|json",
      .initial = "csv",
      .target.text = &given.format,
-     .meaning = "csv: the fields that were fed, in their order; json: all about each event"},
+     .meaning = "csv: the fields that were fed; json: all about each event"},
 };
 
 static const char summary[] =

@@ -17,6 +17,7 @@
 static const char *const other_variables[] = {
     "CAPSTAN_LOANS",     "CAPSTAN_FULL",    "CAPSTAN_SEED",         "CAPSTAN_SOURCE_DIR",
     "CAPSTAN_BUILD_DIR", "CAPSTAN_PROGRAM", "CAPSTAN_FUZZ_SECONDS", "CAPSTAN_REGENERATE",
+    "CAPSTAN_INSTANTS",  "CAPSTAN_TEST_SECONDS",
 };
 
 /* One row and where its value is. */

@@ -124,8 +124,7 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
     schema_print(tables, count, SCHEMA_JSON, &self->schema);
     status_arguments_t status = {.name = self->settings.node->name,
                                  .topics = self->topics,
-                                 .journal = self->journal,
-                                 .gateway = &self->gateway};
+                                 .journal = self->journal};
     capstan_err_t err = spawn(self, &status_behaviour, "gateway", &status, &self->status);
     if (err != CAPSTAN_OK) {
         return explain(err, "status", ret_text, text_size);

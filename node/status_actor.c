@@ -52,7 +52,7 @@ static void emit_actor(void *context, const actor_figures_t *figures)
 {
     json_writer_t *json = context;
     emit_object_begin(json);
-    emit_key(json, "actor");
+    emit_key(json, "name");
     emit_string(json, figures->name);
     emit_key(json, "cell");
     emit_string(json, figures->cell);
@@ -124,11 +124,14 @@ static bool is_complete(const question_t *question)
 static void on_status(status_actor_t *self, const capstan_message_t *message)
 {
     const status_arguments_t *arguments = &self->arguments;
+    capstan_ref_t gateway = {0};
+    /* The gateway starts after this actor, because it is told where to find it. */
+    (void)!capstan_node_resolve(capstan_actor_node(self->self), "gateway", &gateway);
     const struct {
         capstan_ref_t actor;
         uint32_t message;
     } parts[PART_COUNT] = {
-        [PART_GATEWAY] = {*arguments->gateway, MESSAGE_gateway_status},
+        [PART_GATEWAY] = {gateway, MESSAGE_gateway_status},
         [PART_TOPICS] = {arguments->topics, MESSAGE_ordering_status},
         [PART_JOURNAL] = {arguments->journal, MESSAGE_journal_status},
     };

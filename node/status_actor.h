@@ -9,7 +9,6 @@ typedef struct status_arguments {
     const char *name; /* the node's label; must outlive the actor */
     capstan_ref_t topics;
     capstan_ref_t journal;
-    const capstan_ref_t *gateway; /* set once the gateway runs; must outlive the actor */
 } status_arguments_t;
 
 extern const capstan_behaviour_t status_behaviour;

@@ -3,7 +3,9 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_events.h"
 #include "runtime/runtime_messages.h"
+#include "runtime/telemetry/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +48,7 @@ static void end(capstan_actor_t *self)
     cell_t *cell = self->cell;
     ENSURE(!self->running && !self->dead);
     self->dead = true;
-    atomic_store_explicit(&self->slot->generation, 0, memory_order_release);
+    atomic_store_explicit(&self->slot->generation, 0, memory_order_seq_cst);
     self->slot->actor = NULL;
     ask_cancel_all(cell, self);
     if (self->timer_count > 0) {
@@ -168,6 +170,9 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     enter(self);
     capstan_err_t err = self->behaviour->receive(self, message);
     if (err != CAPSTAN_OK && !self->exiting) {
+        LOG(runtime, actor_failed, log_string("actor", self->slot->name),
+            log_string("cell", self->cell->name), log_uint("message", message->message),
+            log_error(err));
         capstan_actor_exit(self, err);
     }
     leave(self);

@@ -5,6 +5,7 @@
 #include "runtime/runtime_messages.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { STACK_BYTES = 1 << 20 };
+enum {
+    STACK_BYTES = 1 << 20,
+    PATIENCE_FACTOR_MAX = 8, /* times spin_us */
+};
 
 static int64_t clock_us(clockid_t clock)
 {
@@ -85,6 +89,10 @@ static void run_command(cell_t *self, const command_t *command)
         if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
+        /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. */
+        if (node_stopping(self->node) && command->slot->actor) {
+            cell_stop_actor(command->slot->actor);
+        }
         break;
     }
     case COMMAND_STOP_ACTOR: {
@@ -103,7 +111,7 @@ static void run_command(cell_t *self, const command_t *command)
     }
 }
 
-static bool run_commands(cell_t *self)
+bool cell_run_commands(cell_t *self)
 {
     if (!atomic_load_explicit(&self->control_waiting, memory_order_acquire)) {
         return false;
@@ -156,6 +164,7 @@ static bool drain_ring(cell_t *self)
         if (!foreign) {
             break;
         }
+        cell_run_commands(self); /* it may be for an actor whose spawn waits there */
         take_foreign(self, foreign);
         any = true;
     }
@@ -198,6 +207,9 @@ static bool poll_watches(cell_t *self, long timeout_ms)
     watch_t ready[CELL_WATCHES_MAX];
     size_t count = 0;
     int found = zmq_poll(self->items, (int)self->watch_count + 2, timeout_ms);
+    if (timeout_ms != 0) {
+        read_clocks(self); /* handlers that start timers must not begin in the past */
+    }
     if (found <= 0) {
         ENSURE(found == 0 || zmq_errno() == EINTR);
         return false;
@@ -231,11 +243,15 @@ static bool run_ready(cell_t *self)
             self->ready_tail = NULL;
         }
         actor->ready = false;
-        /* All that is queued now; what it sends itself waits for the next round. */
+        /* All that is queued now, as far as the budget goes; what it sends itself waits for the
+         * next round. */
         for (uint64_t left = actor->dead ? 0 : actor->slot->mailbox.queued;
-             left > 0 && actor_run_one(actor); left--) {
+             left > 0 && budget > 0 && actor_run_one(actor); left--) {
             any = true;
             budget--;
+        }
+        if (!actor->dead && actor->slot->mailbox.queued > 0) {
+            cell_make_ready(self, actor);
         }
     }
     return any;
@@ -266,7 +282,7 @@ static void free_retired(cell_t *self)
 bool cell_turn(cell_t *self)
 {
     read_clocks(self);
-    bool any = run_commands(self);
+    bool any = cell_run_commands(self);
     any |= drain_ring(self);
     for (int i = 0; i < CELL_INBOX_BUDGET && transport_receive(self); i++) {
         any = true;
@@ -313,23 +329,39 @@ static void sleep_until_work(cell_t *self)
     atomic_store_explicit(&self->sleeping, true, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
     if (!has_foreign_work(self)) {
-        read_clocks(self);
         poll_watches(self, sleep_ms(self));
     }
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
 }
 
+/* How long to look before sleeping. A wake-up costs some 25 us, so a cell that slept for less than
+ * a few of those would have done better to look on: two cells that ask each other would otherwise
+ * each fall asleep while the other is being woken, for ever. A long sleep resets the patience. */
+static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
+{
+    int64_t least_us = node_options(self->node)->spin_us;
+    if (slept_us > least_us * PATIENCE_FACTOR_MAX) {
+        return least_us;
+    }
+    return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
+}
+
 static void loop(cell_t *self)
 {
-    int64_t spin_us = node_options(self->node)->spin_us;
+    int64_t patience_us = node_options(self->node)->spin_us;
     int64_t idle_since_us = 0;
     while (!self->ending) {
         if (cell_turn(self)) {
             idle_since_us = 0;
         } else if (idle_since_us == 0) {
             idle_since_us = self->now_us;
-        } else if (self->now_us - idle_since_us >= spin_us) {
+        } else if (self->now_us - idle_since_us < patience_us) {
+            sched_yield(); /* looking must not keep a core from someone who has work */
+        } else {
+            int64_t asleep_us = self->now_us;
             sleep_until_work(self);
+            read_clocks(self);
+            patience_us = next_patience_us(self, patience_us, self->now_us - asleep_us);
             idle_since_us = 0;
         }
     }

@@ -37,7 +37,7 @@ void mailbox_init(mailbox_t *self, mailbox_limits_t limits)
 
 bool mailbox_reserve(mailbox_t *self, uint64_t bytes, bool always)
 {
-    uint64_t sent = atomic_fetch_add_explicit(&self->sent_messages, 1, memory_order_relaxed);
+    uint64_t sent = atomic_fetch_add_explicit(&self->sent_messages, 1, memory_order_seq_cst);
     uint64_t sent_bytes = atomic_fetch_add_explicit(&self->sent_bytes, bytes, memory_order_relaxed);
     if (always) {
         return true;
@@ -120,7 +120,8 @@ mailbox_account_t mailbox_account(const mailbox_t *self)
 
 bool mailbox_is_settled(const mailbox_t *self)
 {
-    return load(&self->sent_messages) == load(&self->done_messages);
+    return atomic_load_explicit(&self->sent_messages, memory_order_seq_cst) ==
+           load(&self->done_messages);
 }
 
 uint64_t mailbox_walk(const mailbox_t *self)

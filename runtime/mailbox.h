@@ -33,7 +33,8 @@ typedef struct mail {
 
 typedef struct mailbox {
     /* Written by senders: relaxed, because the message itself travels through a queue that
-     * orders memory; the limit check may be late by what is being sent at this instant. */
+     * orders memory; the limit check may be late by what is being sent at this instant. Only
+     * counting a message as sent is sequentially consistent: see route_send. */
     _Alignas(64) _Atomic uint64_t sent_messages;
     _Atomic uint64_t sent_bytes;
     _Atomic uint64_t refused; /* sends that failed for want of space; they are not `sent` */

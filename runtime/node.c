@@ -115,6 +115,9 @@ capstan_err_t node_slot_take(capstan_node_t *node, const capstan_spawn_options_t
     slot->next = NULL;
     slot->overflow_drops = options->overflow == CAPSTAN_OVERFLOW_DROP;
     slot->base = mailbox_account(&slot->mailbox);
+    /* All is settled. What `sent` may have beyond that is a late sender's reservation, which it is
+     * about to take back. */
+    slot->base.sent = slot->base.delivered + slot->base.dropped_all;
     slot->mailbox.messages_max =
         options->mailbox_messages ? options->mailbox_messages : node->options.mailbox_messages;
     slot->mailbox.bytes_max =

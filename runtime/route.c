@@ -13,7 +13,7 @@ uint64_t message_cost(const capstan_message_t *message)
 
 static bool is_alive(const slot_t *slot, uint32_t generation)
 {
-    return atomic_load_explicit(&slot->generation, memory_order_acquire) == generation;
+    return atomic_load_explicit(&slot->generation, memory_order_seq_cst) == generation;
 }
 
 slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
@@ -26,7 +26,9 @@ slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
 
 /* The actor may end, and its slot be given out again, between the look and the reservation. The
  * second look settles it: after it, the slot cannot be reused before this message is accounted
- * for, because then sent is greater than delivered + dropped. */
+ * for, because then sent is greater than delivered + dropped. The sender counts and then looks at
+ * the generation, the cell ends the generation and then looks at the count: all four sequentially
+ * consistent, so that at least one of the two sees the other. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always)
 {
     slot_t *slot = route_find(from->node, message->target);

@@ -56,7 +56,7 @@ static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
     }
 }
 
-static void make_ready(cell_t *self, capstan_actor_t *actor)
+void cell_make_ready(cell_t *self, capstan_actor_t *actor)
 {
     if (actor->ready) {
         return;
@@ -87,7 +87,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     mail->block = block;
     block->references++;
     mailbox_push(&slot->mailbox, &mail->mail);
-    make_ready(self, slot->actor);
+    cell_make_ready(self, slot->actor);
 }
 
 /* A body within the cell is copied once, into a block that many bodies share. */
@@ -224,14 +224,20 @@ static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, 
 /* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
 bool transport_receive(cell_t *self)
 {
-    block_t *block = block_new(0);
-    zmq_msg_init(&block->batch);
-    block->received = true;
-    if (socket_receive(self->inbox, &block->batch, self) < 0) {
+    zmq_msg_t batch;
+    zmq_msg_init(&batch);
+    if (socket_receive(self->inbox, &batch, self) < 0) {
         ENSURE(zmq_errno() == EAGAIN);
-        block_release(block);
+        zmq_msg_close(&batch);
         return false;
     }
+    block_t *block = block_new(0);
+    block->received = true;
+    zmq_msg_init(&block->batch);
+    zmq_msg_move(&block->batch, &batch);
+    /* Whoever sent this may have spawned its receiver just before: the spawn stands in the commands
+     * by now, but perhaps it did not yet when the turn began. */
+    cell_run_commands(self);
     batch_reader_t reader;
     slice_t input = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
     capstan_err_t err = batch_open(input, &reader);

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-/* A reply is bounded by us, not by who asks; only a single commit's or row's size goes beyond. */
+/* A reply is bounded by us, not by who asks; only a single record's or row's size goes beyond. */
 enum { READ_BYTES_MAX = 16 << 20 };
 
 typedef struct reader {

@@ -191,7 +191,35 @@ typedef struct gathering {
     size_t begin; /* in the writer's buffer */
     codec_list_writer_t writer;
     uint64_t lsn_next; /* 0: no row yet */
+    bool full;         /* the rest is for the next read */
 } gathering_t;
+
+static bool fits(const gathering_t *self, size_t bytes)
+{
+    return self->writer.out->size - self->begin + bytes <= self->bytes_max;
+}
+
+/* Adds a row's records as far as there is room; one is always added to an empty list. A row is what
+ * one append brought, so that its size is no bound: without this cut, what is handed on to consumers
+ * would be larger than they take. */
+static void gather_records(gathering_t *self, codec_list_t *list)
+{
+    size_t left = list->input.size - list->position;
+    buffer_t *out = self->writer.out;
+    if (fits(self, left)) {
+        buffer_append(out, (const uint8_t *)list->input.data + list->position, left);
+        self->writer.count += list->left;
+        self->lsn_next += list->left;
+        return;
+    }
+    slice_t record;
+    while (codec_list_next_raw(list, &record) &&
+           (self->writer.count == 0 || fits(self, record.size))) {
+        codec_list_add_raw(&self->writer, record);
+        self->lsn_next++;
+    }
+    self->full = true;
+}
 
 /* Adds one row's records, without those before the lsn that was asked for. */
 static capstan_err_t gather_row(gathering_t *self, sqlite3_stmt *statement)
@@ -211,11 +239,9 @@ static capstan_err_t gather_row(gathering_t *self, sqlite3_stmt *statement)
     for (slice_t skipped; lsn < expected && codec_list_next_raw(&list, &skipped);) {
         lsn++;
     }
-    buffer_append(self->writer.out, (const uint8_t *)records.data + list.position,
-                  records.size - list.position);
-    self->writer.count += list.left;
-    self->lsn_next = lsn + list.left;
-    return CAPSTAN_OK;
+    self->lsn_next = lsn;
+    gather_records(self, &list);
+    return list.fault.err ? CAPSTAN_E_STORE_CORRUPT : CAPSTAN_OK;
 }
 
 static capstan_err_t gather(store_t *self, const journal_read_t *request, gathering_t *gathering)
@@ -223,12 +249,9 @@ static capstan_err_t gather(store_t *self, const journal_read_t *request, gather
     sqlite3_stmt *statement = self->sql[SQL_read];
     bind_number(statement, 1, request->stream);
     bind_number(statement, 2, request->lsn);
-    buffer_t *out = gathering->writer.out;
     capstan_err_t fault = CAPSTAN_OK;
     int step = SQLITE_ROW;
-    while (!fault &&
-           (gathering->lsn_next == 0 || out->size - gathering->begin < request->bytes_max) &&
-           (step = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (!fault && !gathering->full && (step = sqlite3_step(statement)) == SQLITE_ROW) {
         fault = gather_row(gathering, statement);
     }
     capstan_err_t err = store_finish(self, SQL_read, step);
@@ -256,7 +279,8 @@ capstan_err_t store_read(store_t *self, const journal_read_t *request, buffer_t 
                          journal_records_t *ret_reply)
 {
     size_t begin = out->size;
-    gathering_t gathering = {.lsn = request->lsn, .begin = begin};
+    gathering_t gathering = {
+        .lsn = request->lsn, .bytes_max = request->bytes_max, .begin = begin};
     gathering.writer = codec_list_begin(out);
     capstan_err_t err = gather(self, request, &gathering);
     if (!err && gathering.lsn_next == 0) {

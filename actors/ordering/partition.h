@@ -89,6 +89,9 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
 void partition_fence(partition_t *self, slice_t producer, uint64_t producer_epoch,
                      partition_effects_t *effects);
 
+/* The newest epoch that was issued to the producer; 0 when none was. */
+uint64_t partition_epoch_known(partition_t *self, slice_t producer);
+
 /* Recovery: rows of a snapshot in any order, then records of the log in order.
  * Errors: STORE_CORRUPT for bytes that the tables cannot decode or that contradict the state. */
 CAPSTAN_MUST_CHECK capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value);

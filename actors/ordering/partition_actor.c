@@ -112,15 +112,6 @@ static void send_append(partition_actor_t *self)
     buffer_clear(&self->gathered);
 }
 
-static void reply_frontier(partition_actor_t *self, const capstan_message_t *request,
-                           const frontier_t *frontier)
-{
-    buffer_t body = {0};
-    codec_encode(frontier_wire(), frontier, &body);
-    capstan_reply(self->self, request, MESSAGE_frontier, buffer_slice(&body));
-    buffer_fini(&body);
-}
-
 static capstan_message_t request_of(const answer_t *answer)
 {
     return (capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
@@ -131,12 +122,16 @@ static capstan_message_t request_of(const answer_t *answer)
 static void reply_request(partition_actor_t *self, const answer_t *answer)
 {
     capstan_message_t request = request_of(answer);
+    buffer_t body = {0};
     if (answer->reply == MESSAGE_frontier) {
-        reply_frontier(self, &request,
-                       &(frontier_t){.partition = self->index, .offset = answer->value});
-    } else {
-        capstan_reply(self->self, &request, answer->reply, (slice_t){0});
+        codec_encode(frontier_wire(),
+                     &(frontier_t){.partition = self->index,
+                                   .offset = answer->offset,
+                                   .lsn = answer->offset_lsn},
+                     &body);
     }
+    capstan_reply(self->self, &request, answer->reply, buffer_slice(&body));
+    buffer_fini(&body);
 }
 
 static void release_answers(partition_actor_t *self)
@@ -254,6 +249,10 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         return;
     }
     refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
+    if (refusal.err == CAPSTAN_OK && publish.producer_epoch > 0 &&
+        publish.producer_epoch > partition_epoch_known(self->core, publish.producer)) {
+        refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
+    }
     if (refusal.err != CAPSTAN_OK) {
         answers_add(&self->answers, &refusal);
         return;
@@ -271,19 +270,14 @@ static void on_frontier(partition_actor_t *self, const capstan_message_t *messag
         return;
     }
     const group_frontier_t *known = partition_find_frontier(self, request.group);
-    if (request.offset == 0) {
-        frontier_t frontier = {.partition = self->index};
-        if (known) {
-            frontier.offset = known->offset;
-            frontier.lsn = known->lsn;
-        } else if (request.latest) {
-            frontier.offset = self->tail.offset_committed;
-            frontier.lsn = self->lsn_committed;
-        }
-        reply_frontier(self, message, &frontier);
+    if (request.offset > 0 && !known && self->frontier_count >= PARTITION_GROUPS_MAX) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_LIMIT, NULL);
         return;
     }
-    if (!known || request.offset > known->offset) {
+    answer_t answer = {.to = message->sender,
+                       .correlation = message->correlation,
+                       .reply = MESSAGE_frontier};
+    if (request.offset > 0 && (!known || request.offset > known->offset)) {
         frontier_mark_t mark = {
             .group = request.group, .offset = request.offset, .lsn = request.lsn};
         buffer_t data = {0};
@@ -291,12 +285,18 @@ static void on_frontier(partition_actor_t *self, const capstan_message_t *messag
         partition_set_frontier(self, &mark);
         partition_gather(self, RECORD_frontier_mark, buffer_slice(&data));
         buffer_fini(&data);
+        known = partition_find_frontier(self, request.group);
     }
-    answers_add(&self->answers, &(answer_t){.to = message->sender,
-                                            .correlation = message->correlation,
-                                            .lsn = self->lsn_next,
-                                            .reply = MESSAGE_frontier,
-                                            .value = request.offset});
+    if (known) {
+        answer.offset = known->offset;
+        answer.offset_lsn = known->lsn;
+    } else if (request.latest) {
+        answer.offset = self->tail.offset_committed;
+        answer.offset_lsn = self->lsn_committed;
+    }
+    /* A frontier that is not on disk yet could go back in a crash: it is told once it is. */
+    answer.lsn = self->lsn_next;
+    answers_add(&self->answers, &answer);
 }
 
 static void on_epoch(partition_actor_t *self, const capstan_message_t *message)

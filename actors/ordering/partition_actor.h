@@ -26,6 +26,7 @@ extern const capstan_behaviour_t partition_behaviour;
 enum {
     PARTITION_TOPIC_MAX = 128,
     PARTITION_GROUP_MAX = 128,
+    PARTITION_GROUPS_MAX = 1024, /* whose frontiers are kept: peers choose the names */
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
@@ -112,6 +113,8 @@ void reads_add(partition_actor_t *self, const capstan_message_t *message);
 /* A commit or a recovery: whoever can be served is. */
 void reads_wake(partition_actor_t *self);
 bool reads_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The partition cannot recover: nobody waits for it any longer. */
+void reads_refuse(partition_actor_t *self, capstan_err_t err);
 void reads_fini(partition_actor_t *self);
 
 /* partition_snapshot.c. */

@@ -62,6 +62,12 @@ producer_t *producer_get(partition_t *self, slice_t name)
     return producer;
 }
 
+uint64_t partition_epoch_known(partition_t *self, slice_t producer)
+{
+    const producer_t *known = producer_find(self, producer);
+    return known ? known->epoch : 0;
+}
+
 typedef struct key_wanted {
     const producer_t *producer;
     slice_t key;

@@ -88,10 +88,17 @@ void reads_add(partition_actor_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    /* One read per subscription: a newer one replaces one whose asker gave up waiting. */
+    if (self->phase == PARTITION_BROKEN && self->broken == CAPSTAN_E_STORE_CORRUPT) {
+        capstan_reply_error(self->self, message, self->broken, NULL);
+        return;
+    }
+    /* One read per subscription: a newer one replaces one whose asker gave up waiting. Others whose
+     * time has passed go too: their subscriptions have ended, and nothing else would tell. */
+    int64_t now_us = capstan_now_us(self->self);
     for (parked_read_t *old = self->parked, *next; old; old = next) {
         next = old->next;
-        if (capstan_ref_equal(old->request.sender, message->sender)) {
+        if (capstan_ref_equal(old->request.sender, message->sender) ||
+            old->request.deadline_us <= now_us) {
             unlink_read(self, old);
         }
     }
@@ -172,6 +179,13 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
         return true;
     }
     return false;
+}
+
+void reads_refuse(partition_actor_t *self, capstan_err_t err)
+{
+    while (self->parked) {
+        refuse(self, self->parked, err);
+    }
 }
 
 void reads_fini(partition_actor_t *self)

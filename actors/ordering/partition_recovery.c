@@ -47,6 +47,7 @@ static void fail(partition_actor_t *self, capstan_err_t err)
     self->broken = err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE;
     if (err == CAPSTAN_E_STORE_CORRUPT) {
         tell_topics(self, err);
+        reads_refuse(self, err);
     } else {
         capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
     }
@@ -121,8 +122,10 @@ static void read_rows(partition_actor_t *self)
 static void become_ready(partition_actor_t *self)
 {
     partition_figures_t figures = partition_figures(self->core);
-    const char *broken = partition_check(self->core);
-    ENSURE(!broken);
+    if (partition_check(self->core)) {
+        fail(self, CAPSTAN_E_STORE_CORRUPT); /* it decodes, and contradicts itself */
+        return;
+    }
     self->phase = PARTITION_READY;
     self->lsn_committed = self->lsn_sent = self->lsn_next;
     tail_init(&self->tail, figures.offset_next, self->settings->tail_bytes);

@@ -65,9 +65,11 @@ typedef struct subscription {
     char group[129];
     bool latest;
     bool open; /* `subscribed` was sent */
+    bool ended;
     bool retrying; /* a timer runs, to store frontiers that could not be stored */
     uint64_t sent_bytes;
     uint64_t granted_bytes;
+    uint64_t read_bytes;
     size_t next; /* partition whose turn it is to open a read, so that all get theirs */
     size_t count;
     reader_t readers[];
@@ -80,6 +82,10 @@ static bool is_group(const subscription_t *self)
 
 static void end(subscription_t *self, capstan_err_t err)
 {
+    if (self->ended) {
+        return; /* it is told once, however many reads failed in one handler */
+    }
+    self->ended = true;
     buffer_t body = {0};
     if (self->open) {
         codec_encode(
@@ -109,7 +115,7 @@ static void open_read(subscription_t *self, reader_t *reader)
     codec_encode(partition_read_wire(),
                  &(partition_read_t){.lsn = reader->lsn,
                                      .offset = reader->offset,
-                                     .bytes_max = READ_BYTES,
+                                     .bytes_max = self->read_bytes,
                                      .subscription = self->number},
                  &body);
     capstan_err_t err = capstan_ask(self->self, reader->partition, MESSAGE_partition_read,
@@ -193,6 +199,16 @@ static void store_frontier(subscription_t *self, reader_t *reader)
                                          .offset = reader->wanted,
                                          .lsn = reader->wanted_lsn},
                  &reader->store_ask);
+}
+
+/* The consumer has gone. What it acknowledged while a store was under way is stored too; nobody
+ * waits for the answer. */
+static void store_rest(subscription_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        self->readers[i].store_ask = 0;
+        store_frontier(self, &self->readers[i]);
+    }
 }
 
 /* A disk that is full or fails is no reason to send the consumer away: what it acknowledged is
@@ -345,6 +361,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
         memcpy(self->group, subscribe->group.data, subscribe->group.size);
     }
     self->count = count;
+    /* Reads that are open together bring one window at most beyond the one that is bounded. */
+    self->read_bytes = WINDOW_BYTES / count < READ_BYTES ? WINDOW_BYTES / count : READ_BYTES;
     for (size_t i = 0; i < count; i++) {
         self->readers[i].partition = arguments->partitions[i];
     }
@@ -391,6 +409,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     if (message->kind != CAPSTAN_KIND_EVENT) {
         on_answer(self, message);
     } else if (message->message == MESSAGE_down) {
+        store_rest(self);
         capstan_actor_exit(actor, CAPSTAN_OK);
     } else if (message->message == MESSAGE_acknowledge) {
         on_acknowledge(self, message);

@@ -14,6 +14,7 @@ enum {
     TOPICS_RETRY_US = 500000,
     PRODUCER_NAME_MAX = 128,
     TOPIC_WAITERS_MAX = 1024,
+    SUBSCRIPTIONS_PER_SESSION_MAX = 64,
 };
 
 /* A request that waits for its topic to be ready. */
@@ -26,7 +27,6 @@ typedef struct topic_waiter {
 
 typedef struct producer_epoch {
     uint64_t epoch;
-    uint64_t fenced; /* every partition has stored this epoch, as far as this process knows */
     size_t size;
     char name[];
 } producer_epoch_t;
@@ -64,7 +64,6 @@ typedef struct topic_mark_job {
 typedef struct fence_job {
     struct fence_job *next;
     capstan_message_t request;
-    producer_epoch_t *producer;
     uint64_t epoch;
     size_t left;
     uint64_t asks[256];
@@ -75,6 +74,7 @@ typedef struct status_job {
     struct status_job *next;
     capstan_message_t request;
     size_t left;
+    size_t place; /* behind the part that answered last */
     size_t count;
     struct status_part {
         const topic_t *topic;
@@ -82,6 +82,14 @@ typedef struct status_job {
         buffer_t report; /* body of partition_report; empty when it did not answer */
     } *parts;
 } status_job_t;
+
+/* A subscription that lives. */
+typedef struct consumer {
+    const topic_t *topic;
+    char group[PARTITION_GROUP_MAX + 1]; /* empty: it only looks */
+    capstan_ref_t session;
+    capstan_ref_t subscription;
+} consumer_t;
 
 typedef struct topics {
     capstan_actor_t *self;
@@ -91,8 +99,9 @@ typedef struct topics {
     uint8_t seed[16];
 
     bool loaded;
-    uint64_t ask; /* of loading, and of the append under way */
-    bool appending;        /* `ask` is of an append */
+    bool placed;         /* knows where the stream ends; false from a failure to the next opening */
+    capstan_err_t doubt; /* why the first job's append failed; it may have landed all the same */
+    uint64_t ask;        /* of loading, and of the append under way */
     capstan_err_t damaged; /* the list cannot be read: the answer to everything */
     uint64_t stream;
     uint64_t epoch;
@@ -107,13 +116,29 @@ typedef struct topics {
     status_job_t *statuses;
     capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
     uint64_t subscription_last;
-    struct group_owner {
-        const topic_t *topic;
-        char group[PARTITION_GROUP_MAX + 1];
-        capstan_ref_t subscription;
-    } *owners;
-    size_t owner_count;
+    consumer_t *consumers;
+    size_t consumer_count;
 } topics_t;
+
+/* topics_actor.c: what its parts share. A question of its own is one at a time, `ask`. */
+void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
+                const void *body);
+void topics_reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
+                  const void *body);
+/* Starts the partitions of a topic that is on disk. */
+void topics_launch(topics_t *self, topic_t *topic);
+void topics_serve_waiters(topics_t *self, topic_t *topic);
+
+/* topics_marks.c: a mark is appended, and then acted on. Copies the job. */
+void marks_add(topics_t *self, const topic_mark_job_t *job);
+/* Appends the first mark if the stream's place is known. */
+void marks_run(topics_t *self);
+/* The first mark is on disk, or could not be written. */
+void marks_finish(topics_t *self, capstan_err_t err);
+/* Stores a producer's epoch in every partition, and answers the job's request then. */
+void marks_fence(topics_t *self, const topic_mark_job_t *job);
+bool marks_fence_answer(topics_t *self, const capstan_message_t *message);
+void marks_fini(topics_t *self);
 
 /* topics_list.c: finding, making and starting topics. */
 topic_t *topics_find(const topics_t *self, slice_t name);

@@ -1,9 +1,10 @@
 /* The topics of a node.
  *
  * Accepts   topic_ensure, producer_open, subscribe (for peers), topic_resolve, ordering_status,
- *           topics_settle, partition_ready, down; answers of the journal, its reader and the partitions.
- * Replies   topic_info, producer_opened, topic_route, ordering_report, done; `subscribed` is replied
- *           by the subscription that it starts.
+ *           topics_settle, partition_ready, down; answers of the journal, its reader and the
+ *           partitions.
+ * Replies   topic_info, producer_opened, topic_route, ordering_report, done; `subscribed` is
+ * replied by the subscription that it starts.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -23,9 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void run_job(topics_t *self);
-
-static void ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
+void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
                 const void *body)
 {
     buffer_t bytes = {0};
@@ -35,11 +34,12 @@ static void ask(topics_t *self, capstan_ref_t target, const wire_record_t *messa
     buffer_fini(&bytes);
     if (err != CAPSTAN_OK) {
         self->ask = 0;
+        self->placed = false;
         capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
     }
 }
 
-static void reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
+void topics_reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
                   const void *body)
 {
     buffer_t bytes = {0};
@@ -58,8 +58,9 @@ static void reply_route(topics_t *self, const topic_t *topic, const capstan_mess
         codec_list_add(&list, partition_ref_wire(), &(partition_ref_t){.actor = topic->refs[i]});
     }
     codec_list_end(&list);
-    reply(self, request, topic_route_wire(),
-          &(topic_route_t){.topic = slice_text(topic->name), .partitions = buffer_slice(&refs)});
+    topics_reply(
+        self, request, topic_route_wire(),
+        &(topic_route_t){.topic = slice_text(topic->name), .partitions = buffer_slice(&refs)});
     buffer_fini(&refs);
 }
 
@@ -73,15 +74,15 @@ static void serve_waiter(topics_t *self, const topic_t *topic, const topic_waite
                (waiter->sequence > 0 && waiter->sequence != topic->sequence)) {
         capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_TOPIC_DIFFERS, NULL);
     } else {
-        reply(self, &waiter->request, topic_info_wire(),
-              &(topic_info_t){.topic = slice_text(topic->name),
-                              .partitions = topic->partitions,
-                              .sequence = topic->sequence,
-                              .created = waiter->created});
+        topics_reply(self, &waiter->request, topic_info_wire(),
+                     &(topic_info_t){.topic = slice_text(topic->name),
+                                     .partitions = topic->partitions,
+                                     .sequence = topic->sequence,
+                                     .created = waiter->created});
     }
 }
 
-static void serve_waiters(topics_t *self, topic_t *topic)
+void topics_serve_waiters(topics_t *self, topic_t *topic)
 {
     for (size_t i = 0; i < topic->waiter_count; i++) {
         serve_waiter(self, topic, &topic->waiters[i]);
@@ -99,8 +100,7 @@ static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waite
         capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_UNAVAILABLE, NULL);
         return;
     }
-    topic->waiters =
-        realloc(topic->waiters, (topic->waiter_count + 1) * sizeof *topic->waiters);
+    topic->waiters = realloc(topic->waiters, (topic->waiter_count + 1) * sizeof *topic->waiters);
     ENSURE(topic->waiters);
     topic->waiters[topic->waiter_count] = *waiter;
     topic->waiters[topic->waiter_count++].request.body = (slice_t){0};
@@ -127,13 +127,13 @@ static void serve_settler(topics_t *self)
     self->settler.kind = 0;
 }
 
-static void start(topics_t *self, topic_t *topic)
+void topics_launch(topics_t *self, topic_t *topic)
 {
     capstan_err_t err = topic_start(self, topic);
     if (err != CAPSTAN_OK) {
         topic->phase = TOPIC_FAILED;
         topic->failed = err;
-        serve_waiters(self, topic);
+        topics_serve_waiters(self, topic);
     }
 }
 
@@ -161,158 +161,19 @@ static void on_ready(topics_t *self, const capstan_message_t *message)
             topic->phase = TOPIC_READY;
         }
         if (all || ready.error > 0) {
-            serve_waiters(self, topic);
+            topics_serve_waiters(self, topic);
             serve_settler(self);
         }
         return;
     }
 }
 
-/* --- marks ----------------------------------------------------------------------------------- */
-
-static void add_job(topics_t *self, const topic_mark_job_t *job)
-{
-    topic_mark_job_t *copy = malloc(sizeof *copy);
-    ENSURE(copy);
-    *copy = *job;
-    copy->next = NULL;
-    if (self->job_tail) {
-        self->job_tail->next = copy;
-    } else {
-        self->job_head = copy;
-    }
-    self->job_tail = copy;
-    if (self->ask == 0) {
-        run_job(self);
-    }
-}
-
-static void run_job(topics_t *self)
-{
-    const topic_mark_job_t *job = self->job_head;
-    if (!job || !self->loaded) {
-        return;
-    }
-    const topic_t *topic = job->topic;
-    buffer_t data = {0};
-    uint64_t kind = RECORD_topic_mark;
-    if (job->producer) {
-        kind = RECORD_epoch_mark;
-        codec_encode(
-            epoch_mark_wire(),
-            &(epoch_mark_t){.topic = slice_text(topic->name),
-                            .producer = slice_of(job->producer->name, job->producer->size),
-                            .producer_epoch = job->epoch},
-            &data);
-    } else {
-        codec_encode(topic_mark_wire(),
-                     &(topic_mark_t){.topic = slice_text(topic->name),
-                                     .partitions = topic->partitions,
-                                     .sequence = topic->sequence},
-                     &data);
-    }
-    buffer_t records = {0};
-    codec_list_writer_t list = codec_list_begin(&records);
-    codec_list_add(&list, journal_record_wire(),
-                   &(journal_record_t){.kind = kind, .data = buffer_slice(&data)});
-    codec_list_end(&list);
-    ask(self, self->journal, journal_append_wire(),
-        &(journal_append_t){.stream = self->stream,
-                            .epoch = self->epoch,
-                            .lsn = self->lsn_next,
-                            .records = buffer_slice(&records)});
-    self->appending = self->ask > 0;
-    buffer_fini(&records);
-    buffer_fini(&data);
-}
-
-static void fence_partitions(topics_t *self, const topic_mark_job_t *job)
-{
-    fence_job_t *fence = calloc(1, sizeof *fence);
-    ENSURE(fence);
-    fence->request = job->request;
-    fence->producer = job->producer;
-    fence->epoch = job->epoch;
-    buffer_t body = {0};
-    codec_encode(
-        partition_epoch_wire(),
-        &(partition_epoch_t){.producer = slice_of(job->producer->name, job->producer->size),
-                             .producer_epoch = job->epoch},
-        &body);
-    for (uint64_t i = 0; i < job->topic->partitions; i++) {
-        if (capstan_ask(self->self, job->topic->refs[i], MESSAGE_partition_epoch,
-                        buffer_slice(&body), TOPICS_ASK_US, &fence->asks[i]) == CAPSTAN_OK) {
-            fence->left++;
-        }
-    }
-    buffer_fini(&body);
-    if (fence->left < job->topic->partitions) {
-        capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
-        free(fence);
-        return;
-    }
-    fence->next = self->fences;
-    self->fences = fence;
-}
-
-static bool fence_answer(topics_t *self, const capstan_message_t *message)
-{
-    for (fence_job_t **link = &self->fences, *fence; (fence = *link); link = &fence->next) {
-        size_t i = 0;
-        while (i < 256 && fence->asks[i] != message->correlation) {
-            i++;
-        }
-        if (i == 256) {
-            continue;
-        }
-        fence->asks[i] = 0;
-        bool refused = message->kind == CAPSTAN_KIND_ERROR;
-        if (refused) {
-            capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
-        } else if (--fence->left == 0) {
-            if (fence->epoch > fence->producer->fenced) {
-                fence->producer->fenced = fence->epoch;
-            }
-            reply(self, &fence->request, producer_opened_wire(),
-                  &(producer_opened_t){.producer_epoch = fence->epoch});
-        }
-        if (refused || fence->left == 0) {
-            *link = fence->next;
-            free(fence);
-        }
-        return true;
-    }
-    return false;
-}
-
-static void finish_job(topics_t *self, capstan_err_t err)
-{
-    topic_mark_job_t *job = self->job_head;
-    self->job_head = job->next;
-    if (!self->job_head) {
-        self->job_tail = NULL;
-    }
-    if (err == CAPSTAN_OK && job->producer) {
-        job->producer->epoch = job->epoch;
-        fence_partitions(self, job);
-    } else if (err == CAPSTAN_OK) {
-        start(self, job->topic);
-    } else if (job->producer) {
-        capstan_reply_error(self->self, &job->request, err, NULL);
-    } else {
-        job->topic->phase = TOPIC_FAILED;
-        job->topic->failed = err;
-        serve_waiters(self, job->topic);
-        topics_remove(self, job->topic);
-    }
-    free(job);
-}
-
 /* --- loading --------------------------------------------------------------------------------- */
 
 static void open_stream(topics_t *self)
 {
-    ask(self, self->journal, stream_open_wire(),
+    topics_ask(
+        self, self->journal, stream_open_wire(),
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text("topics")});
 }
 
@@ -343,18 +204,18 @@ static capstan_err_t load_record(topics_t *self, const journal_record_t *record)
 static void read_on(topics_t *self)
 {
     if (self->lsn_read < self->lsn_next) {
-        ask(self, self->reader, journal_read_wire(),
-            &(journal_read_t){.stream = self->stream,
-                              .lsn = self->lsn_read,
-                              .bytes_max = PARTITION_READ_BYTES});
+        topics_ask(self, self->reader, journal_read_wire(),
+                   &(journal_read_t){.stream = self->stream,
+                                     .lsn = self->lsn_read,
+                                     .bytes_max = PARTITION_READ_BYTES});
         return;
     }
     self->loaded = true;
     for (size_t i = 0; i < self->count; i++) {
-        start(self, self->list[i]);
+        topics_launch(self, self->list[i]);
     }
     serve_settler(self);
-    run_job(self);
+    marks_run(self);
 }
 
 static capstan_err_t on_records(topics_t *self, const capstan_message_t *message)
@@ -375,7 +236,8 @@ static capstan_err_t on_records(topics_t *self, const capstan_message_t *message
     return CAPSTAN_OK;
 }
 
-/* Also after a refused append: where the stream stands is asked anew. */
+/* Also after a failed append: where the stream stands is asked anew, and tells whether the mark
+ * landed, because nobody else writes here and the journal has read our append before. */
 static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
 {
     stream_opened_t opened;
@@ -383,11 +245,17 @@ static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
     if (err != CAPSTAN_OK) {
         return err;
     }
+    bool landed = opened.lsn_next > self->lsn_next;
     self->stream = opened.stream;
     self->epoch = opened.epoch;
     self->lsn_next = opened.lsn_next;
+    self->placed = true;
     if (self->loaded) {
-        run_job(self);
+        err = self->doubt;
+        self->doubt = CAPSTAN_OK;
+        if (err != CAPSTAN_OK) {
+            marks_finish(self, landed ? CAPSTAN_OK : err);
+        }
     } else {
         self->lsn_read = self->lsn_read ? self->lsn_read : opened.lsn_first;
         read_on(self);
@@ -395,29 +263,26 @@ static capstan_err_t on_opened(topics_t *self, const capstan_message_t *message)
     return CAPSTAN_OK;
 }
 
-/* A refused append leaves the question where the stream stands, which is asked at once. What fails
- * beside that would fail again at once. A list that is damaged stays so until someone repairs the
- * store; everyone who asks is told. */
-static void on_trouble(topics_t *self, capstan_err_t err, bool was_append)
+/* While the stream's place was known, the question that failed was an append. Refused, it changed
+ * nothing; without an answer it may have. The next try is not made at once: what fails, a full disk
+ * for example, would fail again as fast as messages travel. */
+static void lose_place(topics_t *self, capstan_err_t err)
 {
-    if (err == CAPSTAN_E_STORE_CORRUPT && !self->loaded) {
-        LOG(ordering, topics_damaged, log_error(err));
-        self->damaged = err;
-        serve_settler(self);
-    } else if (was_append) {
-        open_stream(self);
-    } else {
-        capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
+    bool appending = self->placed && self->loaded;
+    self->placed = false;
+    if (appending && err == CAPSTAN_E_TIMEOUT) {
+        self->doubt = err;
+    } else if (appending) {
+        marks_finish(self, err);
     }
+    capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
 }
 
 static void on_own_answer(topics_t *self, const capstan_message_t *message)
 {
     journal_appended_t appended;
     capstan_err_t err = CAPSTAN_E_INTERNAL;
-    bool was_append = self->appending;
     self->ask = 0;
-    self->appending = false;
     if (message->kind == CAPSTAN_KIND_ERROR) {
         err = message_failure(message);
     } else if (message->message == MESSAGE_stream_opened) {
@@ -426,16 +291,19 @@ static void on_own_answer(topics_t *self, const capstan_message_t *message)
         err = on_records(self, message);
     } else if (message->message == MESSAGE_journal_appended) {
         err = codec_decode(journal_appended_wire(), message->body, &appended, NULL);
-        self->lsn_next = err == CAPSTAN_OK ? appended.lsn_next : self->lsn_next;
+        if (err == CAPSTAN_OK) {
+            self->lsn_next = appended.lsn_next;
+            marks_finish(self, CAPSTAN_OK);
+        }
     }
-    if (self->loaded && self->job_head && message->message != MESSAGE_stream_opened &&
-        message->message != MESSAGE_journal_records) {
-        finish_job(self, err);
-    }
-    if (err != CAPSTAN_OK) {
-        on_trouble(self, err, was_append);
+    if (err == CAPSTAN_E_STORE_CORRUPT && !self->loaded) {
+        LOG(ordering, topics_damaged, log_error(err));
+        self->damaged = err; /* until someone repairs the store; everyone who asks is told */
+        serve_settler(self);
+    } else if (err != CAPSTAN_OK) {
+        lose_place(self, err);
     } else if (self->ask == 0) {
-        run_job(self);
+        marks_run(self);
     }
 }
 
@@ -477,7 +345,7 @@ static void on_ensure(topics_t *self, const capstan_message_t *message)
                        request.partitions ? request.partitions : self->settings->partitions,
                        request.sequence ? request.sequence : SEQUENCE_ARRIVAL);
     wait_for(self, topic, &waiter);
-    add_job(self, &(topic_mark_job_t){.topic = topic});
+    marks_add(self, &(topic_mark_job_t){.topic = topic});
 }
 
 static topic_t *existing(topics_t *self, const capstan_message_t *message, slice_t name)
@@ -506,32 +374,19 @@ static topic_t *ready_topic(topics_t *self, const capstan_message_t *message, sl
 {
     topic_t *topic = existing(self, message, name);
     if (topic && topic->phase != TOPIC_READY) {
-        capstan_err_t err =
-            topic->phase == TOPIC_FAILED ? topic->failed : CAPSTAN_E_UNAVAILABLE;
+        capstan_err_t err = topic->phase == TOPIC_FAILED ? topic->failed : CAPSTAN_E_UNAVAILABLE;
         capstan_reply_error(self->self, message, err, NULL);
         return NULL;
     }
     return topic;
 }
 
-/* An epoch that is answered fences the older ones in every partition. The process that issued it
- * may have ended before that was so, or a partition may have refused it: fencing is repeated. */
-static void confirm_epoch(topics_t *self, const topic_mark_job_t *job)
-{
-    if (job->producer->fenced < job->epoch) {
-        fence_partitions(self, job);
-        return;
-    }
-    reply(self, &job->request, producer_opened_wire(),
-          &(producer_opened_t){.producer_epoch = job->epoch});
-}
-
 static void on_producer_open(topics_t *self, const capstan_message_t *message)
 {
     producer_open_t request;
     capstan_err_t err = codec_decode(producer_open_wire(), message->body, &request, NULL);
-    if (err == CAPSTAN_OK && (request.producer.size == 0 ||
-                              request.producer.size > PRODUCER_NAME_MAX)) {
+    if (err == CAPSTAN_OK &&
+        (request.producer.size == 0 || request.producer.size > PRODUCER_NAME_MAX)) {
         err = CAPSTAN_E_INVALID;
     }
     if (err != CAPSTAN_OK) {
@@ -547,7 +402,7 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         .topic = topic, .producer = producer, .epoch = producer->epoch, .request = *message};
     job.request.body = (slice_t){0};
     if (producer->epoch > 0 && !request.take_over) {
-        confirm_epoch(self, &job);
+        marks_fence(self, &job);
         return;
     }
     job.epoch++;
@@ -555,28 +410,50 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         job.epoch =
             other->producer == producer && other->epoch >= job.epoch ? other->epoch + 1 : job.epoch;
     }
-    add_job(self, &job);
+    marks_add(self, &job);
+}
+
+/* Names are kept as C strings: one that is cut off at a zero byte would be another group's. */
+static bool is_group_name(slice_t name)
+{
+    return name.size <= PARTITION_GROUP_MAX &&
+           (name.size == 0 || !memchr(name.data, '\0', name.size));
+}
+
+/* A session that has given up waiting for `subscribed` knows nothing of its subscription, so that
+ * what one session can have is counted here. */
+static capstan_err_t may_subscribe(const topics_t *self, const topic_t *topic, slice_t group,
+                                   capstan_ref_t session)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->consumer_count; i++) {
+        const consumer_t *consumer = &self->consumers[i];
+        if (group.size > 0 && consumer->topic == topic &&
+            slice_equal(slice_text(consumer->group), group)) {
+            return CAPSTAN_E_GROUP_BUSY;
+        }
+        count += capstan_ref_equal(consumer->session, session);
+    }
+    return count < SUBSCRIPTIONS_PER_SESSION_MAX ? CAPSTAN_OK : CAPSTAN_E_LIMIT;
 }
 
 static void on_subscribe(topics_t *self, const capstan_message_t *message)
 {
     subscribe_t request;
     capstan_err_t err = codec_decode(subscribe_wire(), message->body, &request, NULL);
-    if (err != CAPSTAN_OK || request.group.size > PARTITION_GROUP_MAX) {
+    if (err != CAPSTAN_OK || !is_group_name(request.group)) {
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
-                            "group: at most 128 bytes of UTF-8");
+                            "group: at most 128 bytes of UTF-8, none of them zero");
         return;
     }
     const topic_t *topic = ready_topic(self, message, request.topic);
     if (!topic) {
         return;
     }
-    for (size_t i = 0; i < self->owner_count && request.group.size > 0; i++) {
-        if (self->owners[i].topic == topic &&
-            slice_equal(slice_text(self->owners[i].group), request.group)) {
-            capstan_reply_error(self->self, message, CAPSTAN_E_GROUP_BUSY, NULL);
-            return;
-        }
+    err = may_subscribe(self, topic, request.group, message->sender);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
     }
     capstan_ref_t ref;
     err = capstan_spawn(
@@ -593,13 +470,13 @@ static void on_subscribe(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
         return;
     }
+    self->consumers =
+        realloc(self->consumers, (self->consumer_count + 1) * sizeof *self->consumers);
+    ENSURE(self->consumers);
+    consumer_t *consumer = &self->consumers[self->consumer_count++];
+    *consumer = (consumer_t){.topic = topic, .session = message->sender, .subscription = ref};
     if (request.group.size > 0) {
-        self->owners =
-            realloc(self->owners, (self->owner_count + 1) * sizeof *self->owners);
-        ENSURE(self->owners);
-        struct group_owner *owner = &self->owners[self->owner_count++];
-        *owner = (struct group_owner){.topic = topic, .subscription = ref};
-        memcpy(owner->group, request.group.data, request.group.size);
+        memcpy(consumer->group, request.group.data, request.group.size);
     }
 }
 
@@ -611,9 +488,9 @@ static void on_down(topics_t *self, const capstan_message_t *message)
     if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
         return;
     }
-    for (size_t i = 0; i < self->owner_count; i++) {
-        if (capstan_ref_equal(self->owners[i].subscription, down.actor)) {
-            self->owners[i] = self->owners[--self->owner_count];
+    for (size_t i = 0; i < self->consumer_count; i++) {
+        if (capstan_ref_equal(self->consumers[i].subscription, down.actor)) {
+            self->consumers[i] = self->consumers[--self->consumer_count];
             return;
         }
     }
@@ -623,7 +500,7 @@ static void on_down(topics_t *self, const capstan_message_t *message)
             if (capstan_ref_equal(topic->refs[k], down.actor)) {
                 topic->refs[k] = (capstan_ref_t){0};
                 topic->ready[k] = false;
-                start(self, topic);
+                topics_launch(self, topic);
                 return;
             }
         }
@@ -667,7 +544,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
     } else if (self->ask > 0 && message->correlation == self->ask) {
         on_own_answer(self, message);
-    } else if (!fence_answer(self, message)) {
+    } else if (!marks_fence_answer(self, message)) {
         (void)status_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -704,19 +581,10 @@ static void destroy(capstan_actor_t *actor)
     if (!self) {
         return;
     }
-    while (self->job_head) {
-        topic_mark_job_t *job = self->job_head;
-        self->job_head = job->next;
-        free(job);
-    }
-    while (self->fences) {
-        fence_job_t *fence = self->fences;
-        self->fences = fence->next;
-        free(fence);
-    }
+    marks_fini(self);
     status_fini(self);
     topics_fini(self);
-    free(self->owners);
+    free(self->consumers);
     free(self);
 }
 

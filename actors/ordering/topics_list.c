@@ -22,7 +22,7 @@ bool topic_name_is_valid(slice_t name)
     for (size_t i = 0; i < name.size; i++) {
         bool letter = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z');
         bool digit = text[i] >= '0' && text[i] <= '9';
-        if (!letter && !digit && !strchr("._-", text[i])) {
+        if (!letter && !digit && !(text[i] != '\0' && strchr("._-", text[i]))) {
             return false;
         }
     }

@@ -119,13 +119,17 @@ void status_start(topics_t *self, const capstan_message_t *message)
     ENSURE(job);
     job->request = *message;
     job->request.body = (slice_t){0};
+    /* A topic whose mark is on its way does not exist yet, and may be removed again. */
     for (size_t i = 0; i < self->count; i++) {
-        job->count += self->list[i]->partitions;
+        job->count += self->list[i]->phase == TOPIC_MARKING ? 0 : self->list[i]->partitions;
     }
     job->parts = calloc(job->count + 1, sizeof *job->parts);
     ENSURE(job->parts);
     size_t place = 0;
     for (size_t i = 0; i < self->count; i++) {
+        if (self->list[i]->phase == TOPIC_MARKING) {
+            continue;
+        }
         for (uint64_t k = 0; k < self->list[i]->partitions; k++) {
             job->parts[place].topic = self->list[i];
             if (capstan_ask(self->self, self->list[i]->refs[k], MESSAGE_partition_status,
@@ -144,11 +148,14 @@ void status_start(topics_t *self, const capstan_message_t *message)
     self->statuses = job;
 }
 
+/* Answers come about in the order of the questions, so the search goes on from the last one. */
 static bool take_report(status_job_t *job, const capstan_message_t *message)
 {
-    for (size_t i = 0; i < job->count; i++) {
+    for (size_t n = 0; n < job->count; n++) {
+        size_t i = (job->place + n) % job->count;
         if (job->parts[i].ask == message->correlation) {
             job->parts[i].ask = 0;
+            job->place = i + 1;
             if (message->message == MESSAGE_partition_report) {
                 buffer_append(&job->parts[i].report, message->body.data, message->body.size);
             }

@@ -38,6 +38,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     ENSURE(self);
     capstan_actor_set_state(actor, self);
     self->holders = 1;
+    self->statm = -1;
     self->actor = actor;
     self->settings = arguments->settings;
     self->event_bytes_max = arguments->event_bytes_max;
@@ -52,12 +53,6 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     collect_rows(self, &ordering_table);
     capstan_err_t err = gateway_socket_open(self, arguments->settings->endpoint,
                                             arguments->error_text, sizeof arguments->error_text);
-    if (err == CAPSTAN_OK) {
-        err = actor_watch_socket(actor, self->router, self->router);
-    }
-    if (err == CAPSTAN_OK) {
-        err = actor_watch_socket(actor, self->monitor, self->monitor);
-    }
     if (err != CAPSTAN_OK) {
         return err;
     }
@@ -65,6 +60,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
         capstan_timer_start(actor, (int64_t)self->settings->heartbeat_ms * 1000, NULL);
     snprintf(arguments->endpoint, sizeof arguments->endpoint, "%s", self->endpoint);
     LOG(gateway, listening, log_string("endpoint", self->endpoint));
+    gateway_memory_start(self);
     return CAPSTAN_OK;
 }
 
@@ -360,6 +356,10 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
         self->retry_timer = 0; /* turn_end flushes */
         return;
     }
+    if (number == self->memory_timer) {
+        gateway_memory_check(self);
+        return;
+    }
     end_silent(self, capstan_now_us(actor));
     self->heartbeat_timer =
         capstan_timer_start(actor, (int64_t)self->settings->heartbeat_ms * 1000, NULL);
@@ -412,6 +412,7 @@ static void destroy(capstan_actor_t *actor)
     }
     routes_destroy(&self->routes);
     gateway_socket_close(self);
+    gateway_memory_stop(self);
     self->actor = NULL;
     gateway_release(self);
 }

@@ -18,6 +18,7 @@
 #include "brokers/gateway/gateway.h"
 #include "brokers/gateway/gateway_events.h"
 #include "brokers/gateway/gateway_messages.h"
+#include "brokers/gateway/memory_guard.h"
 #include "runtime/runtime.h"
 #include "runtime/wire/batch.h"
 
@@ -73,6 +74,7 @@ typedef struct gateway_figures {
     uint64_t publishes;
     uint64_t rejected; /* publishes that went to no partition */
     uint64_t sessions_opened;
+    uint64_t memory_resets; /* the memory watchdog closed all connections */
     uint64_t ends[END_REASON_COUNT];
     uint64_t faults[FAULT_COUNT];
 } gateway_figures_t;
@@ -89,7 +91,7 @@ struct gateway {
     uint32_t boot;
     char endpoint[288];
 
-    void *router;
+    void *router; /* NULL while the memory watchdog keeps it closed; so is the monitor */
     void *monitor;
     connection_t *connections; /* by descriptor */
     size_t connection_count;
@@ -101,6 +103,12 @@ struct gateway {
     uint64_t heartbeat_timer;
     uint64_t retry_timer; /* 0: nothing waits for the socket */
 
+    int statm; /* /proc/self/statm; -1: not open */
+    uint64_t memory_timer;
+    memory_guard_t memory;
+    uint64_t resident; /* bytes, at the last check */
+    unsigned reopen_failures;
+
     routes_t *routes;
     buffer_t scratch; /* one body under construction at a time */
     gateway_figures_t figures;
@@ -110,7 +118,10 @@ struct gateway {
 /* gateway_socket.c */
 CAPSTAN_MUST_CHECK capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint,
                                                      char *ret_text, size_t text_size);
+/* Ends every connection and forgets it; accepts a socket that opened halfway. */
 void gateway_socket_close(gateway_t *self);
+/* How many connections there are, greeted or not. */
+size_t gateway_socket_connections(const gateway_t *self);
 /* Takes one message; false when there is none. `ret_batch` is initialised and to be closed.
  * `ret_frames` is false when it was not [routing id, batch]; the batch is then empty. */
 bool gateway_socket_receive(gateway_t *self, origin_t *ret_origin, zmq_msg_t *ret_batch,
@@ -121,6 +132,12 @@ CAPSTAN_MUST_CHECK capstan_err_t gateway_socket_send(gateway_t *self, const orig
 /* Takes what the monitor knows: descriptors come and go, sessions end with theirs. */
 void gateway_socket_events(gateway_t *self);
 connection_t *gateway_connection(gateway_t *self, int fd);
+
+/* gateway_memory.c */
+void gateway_memory_start(gateway_t *self);
+void gateway_memory_stop(gateway_t *self);
+/* On self->memory_timer. */
+void gateway_memory_check(gateway_t *self);
 
 /* gateway_actor.c */
 void gateway_release(gateway_t *self);

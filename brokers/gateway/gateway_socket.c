@@ -113,6 +113,12 @@ capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint, char *r
     if (err == CAPSTAN_OK) {
         err = open_monitor(self);
     }
+    if (err == CAPSTAN_OK) {
+        err = actor_watch_socket(self->actor, self->router, self->router);
+    }
+    if (err == CAPSTAN_OK) {
+        err = actor_watch_socket(self->actor, self->monitor, self->monitor);
+    }
     if (err != CAPSTAN_OK) {
         snprintf(ret_text, text_size, "cannot set up the socket: %s", zmq_strerror(errno));
         return err;
@@ -123,9 +129,11 @@ capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint, char *r
 void gateway_socket_close(gateway_t *self)
 {
     if (self->router) {
+        actor_unwatch(self->actor, self->router);
         (void)zmq_socket_monitor(self->router, NULL, 0);
     }
     if (self->monitor) {
+        actor_unwatch(self->actor, self->monitor);
         zmq_close(self->monitor);
         self->monitor = NULL;
     }
@@ -133,6 +141,18 @@ void gateway_socket_close(gateway_t *self)
         zmq_close(self->router);
         self->router = NULL;
     }
+    for (size_t i = 0; i < self->connection_count; i++) {
+        self->connections[i] = (connection_t){0};
+    }
+}
+
+size_t gateway_socket_connections(const gateway_t *self)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->connection_count; i++) {
+        count += self->connections[i].alive;
+    }
+    return count;
 }
 
 /* Reads the parts behind `part` away; none of them is kept. */

@@ -33,6 +33,9 @@ static void write_counts(json_writer_t *json, const gateway_t *self)
     const gateway_figures_t *figures = &self->figures;
     write_count(json, "session_count", self->session_count);
     write_count(json, "sessions_opened", figures->sessions_opened);
+    write_count(json, "connections", gateway_socket_connections(self));
+    write_count(json, "memory_resets", figures->memory_resets);
+    write_count(json, "resident_bytes", self->resident);
     write_count(json, "batches_in", figures->batches_in);
     write_count(json, "messages_in", figures->messages_in);
     write_count(json, "bytes_in", figures->bytes_in);

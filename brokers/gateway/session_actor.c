@@ -83,6 +83,7 @@ static void free_link(link_t *self)
     gateway_t *shared = self->shared;
     session_destroy(&self->core);
     link_output_fini(self);
+    free(self->pending);
     free(self);
     gateway_release(shared);
 }
@@ -158,6 +159,16 @@ static void describe(link_t *self, const envelope_t *envelope, uint64_t sequence
     session_settle(self->core, sequence);
 }
 
+static void add_pending(link_t *self, const pending_t *pending)
+{
+    if (self->pending_count == self->pending_capacity) {
+        self->pending_capacity = self->pending_capacity > 0 ? self->pending_capacity * 2 : 8;
+        self->pending = realloc(self->pending, self->pending_capacity * sizeof *self->pending);
+        ENSURE(self->pending);
+    }
+    self->pending[self->pending_count++] = *pending;
+}
+
 void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
 {
     if (envelope->message == MESSAGE_describe) {
@@ -170,9 +181,12 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
         refuse_request(self, envelope, sequence, CAPSTAN_E_UNSUPPORTED, NULL);
         return;
     }
-    if (self->pending_count == REQUESTS_MAX) {
+    bool subscribe = envelope->message == MESSAGE_subscribe;
+    if (self->pending_count == REQUESTS_MAX ||
+        (subscribe && self->subscription_count == SUBSCRIPTIONS_MAX)) {
         refuse_request(self, envelope, sequence, CAPSTAN_E_LIMIT,
-                       "too many requests of this session wait for an answer");
+                       subscribe ? "a session has at most 64 subscriptions"
+                                 : "at most 1024 requests of a session wait for an answer");
         return;
     }
     uint64_t ttl_us = envelope->ttl_us > 0 ? envelope->ttl_us : REQUEST_TTL_US;
@@ -187,8 +201,8 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
                        err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
         return;
     }
-    self->pending[self->pending_count++] =
-        (pending_t){.ask = ask, .correlation = envelope->correlation, .sequence = sequence};
+    add_pending(
+        self, &(pending_t){.ask = ask, .correlation = envelope->correlation, .sequence = sequence});
 }
 
 subscription_t *link_subscription(link_t *self, uint64_t number)
@@ -248,9 +262,10 @@ static void on_answer(link_t *self, const capstan_message_t *message)
     self->pending[i] = self->pending[--self->pending_count];
     session_settle(self->core, pending.sequence);
     if (message->message == MESSAGE_subscribed && self->subscription_count == SUBSCRIPTIONS_MAX) {
-        /* The subscription hears of nobody who takes its events, and ends with the session. */
+        /* Asked for all at once. This one hears of nobody who takes its events, and ends with the
+         * session. */
         link_emit_failure(self, pending.correlation, CAPSTAN_E_LIMIT,
-                          "too many subscriptions in this session");
+                          "a session has at most 64 subscriptions");
         return;
     }
     if (message->message == MESSAGE_subscribed) {

@@ -71,8 +71,9 @@ struct link {
     delivery_t *deliveries_tail;
     uint64_t deliveries_bytes;
 
-    pending_t pending[REQUESTS_MAX];
+    pending_t *pending;
     size_t pending_count;
+    size_t pending_capacity; /* grows with what really waits: most peers ask one at a time */
     subscription_t subscriptions[SUBSCRIPTIONS_MAX];
     size_t subscription_count;
 };

@@ -230,12 +230,12 @@ static capstan_err_t read_reply(peer_t *self, peer_wait_t *wait, const wire_reco
 }
 
 /* Serves the connection until the reply is there or the time is over. */
-static void wait_for_reply(peer_t *self, const peer_wait_t *wait, const envelope_t *envelope,
+static void wait_for_reply(peer_t *self, peer_wait_t *wait, const envelope_t *envelope,
                            slice_t body, int64_t deadline_us)
 {
-    bool queued = false;
     while (!wait->answered && self->state != PEER_STALE) {
-        queued = queued || queue(self, envelope, body, envelope->correlation) == CAPSTAN_OK;
+        wait->queued =
+            wait->queued || queue(self, envelope, body, envelope->correlation) == CAPSTAN_OK;
         (void)peer_serve(self);
         if (wait->answered || self->now_us >= deadline_us) {
             return;

@@ -27,8 +27,11 @@ typedef struct peer_handlers {
     void (*outcome)(void *context, uint64_t token, uint64_t result, capstan_err_t err);
     /* Events arrived; valid during the call. Their credit is given back when it returns. */
     void (*deliver)(void *context, const deliver_t *deliver);
-    /* The session was lost and opened again (subscriptions are gone: subscribe again). It is called
-     * before anything is sent in the new session; it may not call the peer. */
+    /* The session was lost and opened again. Its subscriptions are gone: subscribe again, except
+     * where a peer_request to subscribe is under way, which the peer itself makes again and which
+     * returns what the new session answers. A node that has not yet noticed the end of the old
+     * session answers GROUP_BUSY for a while. It is called before anything is sent in the new
+     * session; it may not call the peer. */
     void (*reconnected)(void *context);
     /* The node ended a subscription. */
     void (*subscription_ended)(void *context, uint64_t subscription, capstan_err_t err);
@@ -45,15 +48,17 @@ void peer_close(peer_t **self_p, int64_t linger_us);
 
 const welcome_t *peer_welcome(const peer_t *self);
 
-/* Queues one event. NO_CREDIT: nothing was queued; poll and try again. TOO_LARGE: never fits. */
+/* Queues one event. NO_CREDIT: nothing was queued; poll and try again. TOO_LARGE: never fits.
+ * STALE_SESSION: a newer peer has taken the name; this one sends nothing any more. */
 CAPSTAN_MUST_CHECK capstan_err_t peer_publish(peer_t *self, const publish_t *event, uint64_t token);
 uint64_t peer_unanswered(const peer_t *self);
 
 void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge);
 
-/* Sends a request and serves the connection until its answer. `ret_body` points to the encoded
- * reply until the next call on this peer. A `failure` reply comes back as its error, its text in
- * `ret_text`. */
+/* Sends a request and serves the connection, handlers included, until its answer; a handler may
+ * itself make a request. `ret_body` points to the encoded reply until the next call on this peer. A
+ * `failure` reply comes back as its error, its text in `ret_text`. Other errors: TIMEOUT,
+ * STALE_SESSION, MALFORMED (another reply than `reply`). */
 CAPSTAN_MUST_CHECK capstan_err_t peer_request(peer_t *self, const wire_record_t *message,
                                               const void *body, const wire_record_t *reply,
                                               int64_t timeout_us, slice_t *ret_body, char *ret_text,

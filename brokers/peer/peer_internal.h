@@ -34,7 +34,8 @@ typedef enum peer_state {
 typedef struct peer_wait {
     struct peer_wait *outer;
     uint64_t correlation;
-    bool answered;
+    bool queued;
+    bool answered;    /* in this session */
     uint32_t message; /* of the reply */
     buffer_t body;
 } peer_wait_t;

@@ -141,6 +141,19 @@ static void connect_anew(peer_t *self)
     lose(self);
 }
 
+/* A reply that its caller has not got yet was about the session that is lost: what it subscribed
+ * is gone. The request is made again. */
+static void forget_replies(peer_t *self)
+{
+    for (peer_wait_t *wait = self->waits; wait; wait = wait->outer) {
+        if (wait->answered) {
+            wait->answered = false;
+            wait->queued = false;
+            buffer_clear(&wait->body);
+        }
+    }
+}
+
 static void on_welcome(peer_t *self, slice_t body)
 {
     welcome_t welcome;
@@ -158,6 +171,7 @@ static void on_welcome(peer_t *self, slice_t body)
     self->reconnected = self->greeted_once;
     self->greeted_once = true;
     peer_link_restart(self->link);
+    forget_replies(self);
 }
 
 capstan_err_t peer_read_failure(slice_t body, char *ret_text, size_t text_size)

@@ -1,4 +1,5 @@
-/* Reading and writing single msgpack values, checked byte by byte. Internal to runtime/wire.
+/* Reading and writing single msgpack values, checked byte by byte. For runtime/wire, and
+ * for the payloads that the program itself writes and shows.
  *
  * A reader gets the place and the end of the bytes, moves `at` behind the value and fills its
  * output; on failure both stay as they are, so that `at` is the offending place. MALFORMED: the

@@ -198,6 +198,16 @@ class Tail(unittest.TestCase):
             self.assertEqual(node.acknowledged[-1], {"partition": 2, "offset": 100})
             self.assertNotIn("resume", node.subscribes[0])
 
+    def test_what_could_not_be_written_is_not_acknowledged(self):
+        with fake_node.FakeNode() as node, open("/dev/full", "wb") as full:
+            node.events = [(0, event_of(1, a="1"))]
+            done = subprocess.run([PROGRAM, "tail", "--topic", "t", "--to", node.endpoint,
+                                   "--group", "g"], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=20, check=False)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"No space left", done.stderr)
+            self.assertEqual(node.acknowledged, [])
+
     def test_a_look_acknowledges_nothing(self):
         with fake_node.FakeNode() as node:
             node.events = [(2, event_of(1, a="1"))]

@@ -141,6 +141,11 @@ class Loans(unittest.TestCase):
             self.assertEqual(summary["duplicates"], summary["sent"] - self.rows)
             self.check_output(node.tail("loans", "--idle-ms", "2000"))
 
+    def test_what_a_full_reorder_buffer_refuses_is_sent_again(self):
+        with RealNode("ordering.held_items_max=10", "ordering.key_held_items_max=2") as node:
+            self.feed_and_tail(node)
+            self.assertGreater(node.topic("loans")["rejected"], 0)
+
     def test_dropped_rows_are_shown_as_gaps_and_can_be_sent_later(self):
         with RealNode() as node, tempfile.TemporaryDirectory() as folder:
             data = b"\n".join(self.lines[:5001]) + b"\n"

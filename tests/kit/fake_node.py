@@ -143,7 +143,7 @@ class FakeNode:
     def on_subscribe(self, peer, envelope, body, _):
         self.subscribes.append(body)
         self.reply(peer, envelope, "subscribed", subscription=1, partitions=4)
-        for partition, event in self.events:
+        for partition, event in list(self.events):
             deliver = encode("deliver", subscription=1, partition=partition,
                              events=[encode("event", **event)])
             self.send(peer, [("deliver", EVENT, deliver)])

@@ -3,7 +3,11 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 kit_t kit;
 
@@ -274,15 +278,23 @@ void kit_start(void)
     kit_start_with(slice_text("{\"schema\":1}"));
 }
 
+void kit_defaults(void)
+{
+    kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
+                                        .sessions_max = 16,
+                                        .heartbeat_ms = 1000,
+                                        .credit_messages = 1024,
+                                        .credit_bytes = 2097152,
+                                        .outbox_bytes = 1048576};
+}
+
 void kit_start_with(slice_t description)
 {
     if (!kit.settings.endpoint) {
-        kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
-                                            .sessions_max = 16,
-                                            .heartbeat_ms = 1000,
-                                            .credit_messages = 1024,
-                                            .credit_bytes = 2097152,
-                                            .outbox_bytes = 1048576};
+        kit_defaults();
+    }
+    if (kit.settings.memory_bytes_max == 0) {
+        kit.settings.memory_bytes_max = UINT64_C(4) << 30;
     }
     cr_assert_eq(
         capstan_node_new(&(capstan_node_options_t){.strict_wire = kit.strict_wire}, &kit.node),
@@ -360,6 +372,24 @@ void kit_wait_figure(const char *path, uint64_t value)
                      (unsigned long long)value);
         poll(NULL, 0, 1);
     }
+}
+
+uint16_t kit_port(void)
+{
+    return (uint16_t)strtoul(strrchr(kit.arguments.endpoint, ':') + 1, NULL, 10);
+}
+
+int kit_tcp_connect(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons(kit_port()),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 /* --- the raw peer ------------------------------------------------------------------------------

@@ -49,6 +49,8 @@ typedef struct kit {
 /* One node per process, so one kit; the actors find it here. */
 extern kit_t kit;
 
+/* The settings that kit_start uses, to be changed before it. */
+void kit_defaults(void);
 void kit_start(void);
 void kit_start_with(slice_t description);
 void kit_stop(void);
@@ -57,6 +59,9 @@ void kit_wait(const _Atomic uint64_t *counter, uint64_t value);
 /* A figure of the gateway, by its path in the report: "session_count", "protocol_errors/frames". */
 uint64_t kit_figure(const char *path);
 void kit_wait_figure(const char *path, uint64_t value);
+uint16_t kit_port(void);
+/* A plain TCP client, for no ZMTP or half of it; -1: nobody listens. Any thread. */
+int kit_tcp_connect(void);
 
 /* The raw peer. */
 typedef struct raw_peer {

@@ -2,8 +2,6 @@
  * In each hostile test a second, honest session is there and stays unharmed. */
 #include "gateway_kit.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -166,8 +164,9 @@ Test(gateway, greeted_again_on_one_connection_starts_from_sequence_one)
 
 Test(gateway, limits_the_sessions)
 {
+    kit_defaults();
+    kit.settings.sessions_max = 2; /* not later: the gateway reads it on its own thread */
     kit_start();
-    kit.settings.sessions_max = 2;
     raw_peer_t peers[3];
     for (int i = 0; i < 3; i++) {
         raw_open(&peers[i]);
@@ -217,6 +216,27 @@ Test(gateway, delivers_as_far_as_the_peer_grants_and_goes_on_with_its_next_grant
     raw_send(&peer, NULL);
     raw_expect(&peer, MESSAGE_pong); /* and not the fourth */
     raw_close(&peer);
+    kit_stop();
+}
+
+Test(gateway, limits_the_subscriptions_of_a_session)
+{
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    for (int i = 0; i < 64; i++) {
+        raw_subscribe(&peer, NULL);
+    }
+    raw_add(
+        &peer,
+        &(envelope_t){.message = MESSAGE_subscribe, .kind = CAPSTAN_KIND_REQUEST, .correlation = 3},
+        slice_of("\x80", 1));
+    raw_send(&peer, NULL);
+    raw_expect_failure(&peer, CAPSTAN_E_LIMIT);
+    cr_assert_eq(atomic_load(&kit.seen.subscriptions), 64u);
+    raw_close(&peer);
+    kit_wait(&kit.seen.subscriptions_ended, 64);
     kit_stop();
 }
 
@@ -352,6 +372,88 @@ Test(gateway, answers_garbage_and_counts_it)
     kit_stop();
 }
 
+/* A valid batch of everything that a peer can send. */
+static void add_all_sorts(raw_peer_t *peer)
+{
+    buffer_t body = {0};
+    raw_publish(peer, "loans", "key", "payload");
+    raw_publish(peer, "unknown", "key", "payload");
+    codec_encode(topic_ensure_wire(), &(topic_ensure_t){.topic = slice_text("loans")}, &body);
+    const uint32_t messages[] = {MESSAGE_topic_ensure, MESSAGE_subscribe, MESSAGE_describe,
+                                 MESSAGE_status, MESSAGE_producer_open};
+    for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+        raw_add(peer,
+                &(envelope_t){.message = messages[i],
+                              .kind = CAPSTAN_KIND_REQUEST,
+                              .correlation = i + 1,
+                              .ttl_us = 1000000},
+                buffer_slice(&body));
+    }
+    buffer_clear(&body);
+    codec_encode(acknowledge_wire(),
+                 &(acknowledge_t){.subscription = 1, .through = slice_of("\x90", 1)}, &body);
+    raw_add(peer, &(envelope_t){.message = MESSAGE_acknowledge, .kind = CAPSTAN_KIND_EVENT},
+            buffer_slice(&body));
+    buffer_fini(&body);
+}
+
+/* The next number below `bound` of a fixed sequence (a linear congruence, Knuth's constants). */
+static uint64_t random_below(uint64_t *state, uint64_t bound)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (*state >> 33) % bound;
+}
+
+static void mutate(buffer_t *batch, uint64_t *random)
+{
+    static const uint8_t nasty[] = {0x80, 0x81, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc4,
+                                    0xc6, 0xcf, 0xd3, 0xd9, 0xdb, 0xdc, 0xdd, 0xde, 0xdf, 0xff};
+    uint64_t changes = 1 + random_below(random, 4);
+    for (uint64_t i = 0; i < changes; i++) {
+        /* Half of them in the header and the first envelope. */
+        size_t reach = random_below(random, 2) ? batch->size : 60;
+        size_t at = random_below(random, reach);
+        batch->data[at] = random_below(random, 2) ? (uint8_t)random_below(random, 256)
+                                                  : nasty[random_below(random, sizeof nasty)];
+    }
+    if (random_below(random, 4) == 0) {
+        batch->size = random_below(random, batch->size);
+    }
+}
+
+Test(gateway, outlives_damaged_batches_of_every_kind)
+{
+    enum { BATCHES = 3000 };
+    kit_start();
+    raw_peer_t honest;
+    raw_peer_t peer;
+    honest_open(&honest);
+    raw_open(&peer);
+    uint64_t random = 11;
+    for (uint64_t i = 0; i < BATCHES; i++) {
+        raw_hello(&peer, "damaged", i + 1);
+        add_all_sorts(&peer);
+        batch_seal(&peer.writer, &(link_header_t){.version = WIRE_VERSION,
+                                                  .sequence = 1,
+                                                  .credit_messages = 10,
+                                                  .credit_bytes = 10000});
+        mutate(&peer.batch, &random);
+        raw_send_bytes(&peer, peer.batch.data, peer.batch.size, 0);
+        buffer_clear(&peer.batch);
+        peer.writer = batch_begin(&peer.batch);
+        char answer[65536];
+        while (zmq_recv(peer.socket, answer, sizeof answer, ZMQ_DONTWAIT) >= 0) {
+        }
+    }
+    kit_wait_figure("sessions_opened", BATCHES + 1);
+    cr_assert_gt(kit_figure("protocol_errors/malformed"), 100u);
+    cr_assert_gt(atomic_load(&kit.seen.published), 100u);
+    raw_close(&peer);
+    kit_wait_figure("session_count", 1);
+    honest_still_works(&honest);
+    kit_stop();
+}
+
 Test(gateway, rejects_a_body_it_cannot_route_and_keeps_the_session)
 {
     kit_start();
@@ -414,26 +516,17 @@ Test(gateway, drops_a_connection_that_sends_too_large_a_frame)
     kit_stop();
 }
 
-/* A plain TCP client: no ZMTP, or half of it. */
-static int tcp_connect(void)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    address.sin_port = htons((uint16_t)atol(strrchr(kit.arguments.endpoint, ':') + 1));
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    cr_assert_geq(fd, 0);
-    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
-    return fd;
-}
-
 Test(gateway, outlives_peers_that_speak_no_zmtp_or_go_away_in_the_middle)
 {
     static const char greeting[] = "\xff\0\0\0\0\0\0\0\x01\x7f\x03\0NULL";
     kit_start();
     raw_peer_t honest;
     honest_open(&honest);
-    int silent = tcp_connect();
+    int silent = kit_tcp_connect();
+    cr_assert_geq(silent, 0);
     for (int i = 0; i < 50; i++) {
-        int fd = tcp_connect();
+        int fd = kit_tcp_connect();
+        cr_assert_geq(fd, 0);
         const char *bytes = i % 2 ? greeting : "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
         cr_assert_gt(send(fd, bytes, 1 + (size_t)(i % 12), MSG_NOSIGNAL), 0);
         close(fd);

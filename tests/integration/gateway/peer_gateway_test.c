@@ -271,6 +271,77 @@ Test(peer, hears_when_a_subscription_dies)
     kit_stop();
 }
 
+typedef struct interrupted {
+    peer_t *peer;
+    bool asking;
+    bool reconnected; /* while it was asking */
+} interrupted_t;
+
+/* The reply to subscribe was read before the event. Now the session ends, and a new one opens,
+ * before peer_request could give the reply to its caller. */
+static void lose_session(void *context, const deliver_t *deliver)
+{
+    (void)deliver;
+    interrupted_t *self = context;
+    if (self->asking && !self->reconnected) {
+        char text[256] = "";
+        slice_t body;
+        describe_t describe = {0};
+        kit_wait_figure("sessions_ended/silent", 1);
+        cr_assert_eq(peer_request(self->peer, describe_wire(), &describe, description_wire(),
+                                  5000000, &body, text, sizeof text),
+                     CAPSTAN_OK, "%s", text);
+    }
+}
+
+static void note_reconnect(void *context)
+{
+    interrupted_t *self = context;
+    self->reconnected = self->asking;
+}
+
+Test(peer, makes_a_request_again_that_was_answered_in_a_session_that_is_lost)
+{
+    kit.settings = (gateway_settings_t){.endpoint = "tcp://127.0.0.1:*",
+                                        .sessions_max = 16,
+                                        .heartbeat_ms = 300,
+                                        .credit_messages = 1024,
+                                        .credit_bytes = 2097152,
+                                        .outbox_bytes = 1048576};
+    kit.deliveries = 1;
+    kit_start();
+    char text[512] = "";
+    interrupted_t self = {0};
+    cr_assert_eq(peer_connect(&(peer_options_t){.endpoint = kit.arguments.endpoint},
+                              &(peer_handlers_t){.context = &self,
+                                                 .deliver = lose_session,
+                                                 .reconnected = note_reconnect},
+                              &self.peer, text, sizeof text),
+                 CAPSTAN_OK, "%s", text);
+    uint64_t number = 0;
+    /* The event is read with the reply, unless it comes just too late. */
+    for (int i = 0; i < 60 && !self.reconnected; i++) {
+        subscribe_t request = {.topic = slice_text("loans")};
+        slice_t body;
+        self.asking = true;
+        cr_assert_eq(peer_request(self.peer, subscribe_wire(), &request, subscribed_wire(), 5000000,
+                                  &body, text, sizeof text),
+                     CAPSTAN_OK, "%s", text);
+        self.asking = false;
+        cr_assert(codec_peek_uint(body, 1, &number));
+    }
+    cr_assert(self.reconnected);
+    uint64_t subscriptions = atomic_load(&kit.seen.subscriptions);
+    cr_assert_eq(number, subscriptions);
+    kit_wait(&kit.seen.subscriptions_ended, subscriptions - 1);
+    acknowledge_t acknowledge = {.subscription = number, .through = slice_of("\x90", 1)};
+    peer_acknowledge(self.peer, &acknowledge);
+    peer_poll(self.peer, 0);
+    kit_wait(&kit.seen.acknowledged, 1); /* it lives */
+    peer_close(&self.peer, 0);
+    kit_stop();
+}
+
 Test(peer, greets_again_and_resends_when_the_node_restarts)
 {
     kit_start();

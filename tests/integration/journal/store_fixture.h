@@ -118,6 +118,8 @@ static inline uint64_t read_all(store_t *store, uint64_t stream, uint64_t lsn, u
         }
         codec_list_t list;
         cr_assert_eq(codec_list_open(journal_record_wire(), reply.records, &list), CAPSTAN_OK);
+        cr_assert(list.left == 1 || reply.records.size <= bytes_max, "%zu bytes of %llu",
+                  reply.records.size, (unsigned long long)bytes_max);
         for (journal_record_t record; codec_list_next(&list, &record); lsn++, count++) {
             char text[32];
             snprintf(text, sizeof text, "record %llu", (unsigned long long)lsn);

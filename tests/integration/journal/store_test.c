@@ -49,6 +49,23 @@ Test(store, keeps_streams_and_positions_when_it_is_opened_again)
     fixture_fini(&fixture);
 }
 
+/* An append may be as large as a commit, and what is read goes on to consumers in one message. */
+Test(store, cuts_a_read_within_an_append_that_is_larger)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 3), CAPSTAN_OK);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 1000), CAPSTAN_OK);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 7), CAPSTAN_OK);
+    for (uint64_t bytes_max = 1; bytes_max < 100000; bytes_max = bytes_max * 3 + 1) {
+        capstan_err_t err;
+        cr_assert_eq(read_all(fixture.store, fixture.stream.stream, 1, bytes_max, &err), 1010);
+        cr_assert_eq(err, CAPSTAN_OK);
+    }
+    fixture_fini(&fixture);
+}
+
 Test(store, refuses_a_wrong_write_set_without_harm_to_its_neighbours)
 {
     fixture_t fixture;

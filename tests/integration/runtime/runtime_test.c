@@ -6,8 +6,12 @@
 #include <criterion/criterion.h>
 #include <capstan/node.h>
 #include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum {
     MESSAGE_number = 0x8000, /* body: a uint64_t */
@@ -304,6 +308,135 @@ Test(runtime, leaves_nothing_of_an_actor_whose_init_failed)
     cr_assert_eq(capstan_node_spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = "a"}, &ref),
                  CAPSTAN_E_LIMIT);
     cr_assert_eq(capstan_node_resolve(node, "failing", &ref), CAPSTAN_E_NOT_FOUND);
+    stop_node(node);
+}
+
+typedef struct outsider {
+    capstan_node_t *node;
+    capstan_ref_t target;
+    uint64_t id;
+} outsider_t;
+
+enum { OUTSIDERS = 4, OUTSIDER_SENDS = 5000 };
+
+static void *tell_from_outside(void *argument)
+{
+    const outsider_t *outsider = argument;
+    for (uint64_t i = 0; i < OUTSIDER_SENDS; i++) {
+        uint64_t number[2] = {outsider->id, i};
+        while (capstan_node_tell(outsider->node, outsider->target, MESSAGE_number,
+                                 (slice_t){number, sizeof number}) == CAPSTAN_E_MAILBOX_FULL) {
+            sched_yield();
+        }
+    }
+    return NULL;
+}
+
+Test(runtime, takes_messages_of_threads_that_are_no_cells_in_their_order)
+{
+    for (int strict = 0; strict < 2; strict++) {
+        capstan_node_t *node = start_node(strict);
+        capstan_ref_t sink =
+            spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
+        pthread_t threads[OUTSIDERS];
+        outsider_t outsiders[OUTSIDERS];
+        for (uint64_t i = 0; i < OUTSIDERS; i++) {
+            outsiders[i] = (outsider_t){.node = node, .target = sink, .id = i};
+            cr_assert_eq(pthread_create(&threads[i], NULL, tell_from_outside, &outsiders[i]), 0);
+        }
+        for (int i = 0; i < OUTSIDERS; i++) {
+            pthread_join(threads[i], NULL);
+        }
+        uint64_t answer[2];
+        ask_total(node, sink, answer);
+        cr_assert_eq(answer[0], OUTSIDERS * OUTSIDER_SENDS);
+        cr_assert_eq(answer[1], 0);
+        stop_node(node);
+    }
+}
+
+typedef struct reader {
+    int fd;
+    uint64_t read;
+    uint64_t calls;
+} reader_t;
+
+static capstan_err_t reader_init(capstan_actor_t *self, void *argument)
+{
+    reader_t *reader = argument;
+    capstan_actor_set_state(self, reader);
+    return actor_watch_fd(self, reader->fd, reader);
+}
+
+static void reader_ready(capstan_actor_t *self, void *cookie)
+{
+    reader_t *reader = capstan_actor_state(self);
+    uint64_t value = 0;
+    cr_assert_eq(cookie, reader);
+    cr_assert_eq(read(reader->fd, &value, sizeof value), (ssize_t)sizeof value);
+    reader->read += value;
+    reader->calls++;
+    if (reader->calls == 3) {
+        actor_unwatch(self, cookie);
+    }
+}
+
+static capstan_err_t reader_receive(capstan_actor_t *self, const capstan_message_t *message)
+{
+    const reader_t *reader = capstan_actor_state(self);
+    uint64_t answer[2] = {reader->calls, reader->read};
+    capstan_reply(self, message, MESSAGE_total, (slice_t){answer, sizeof answer});
+    return CAPSTAN_OK;
+}
+
+Test(runtime, tells_an_actor_that_its_descriptor_is_ready_until_it_is_unwatched)
+{
+    static const capstan_behaviour_t behaviour = {
+        .name = "reader", .init = reader_init, .receive = reader_receive, .ready = reader_ready};
+    capstan_node_t *node = start_node(false);
+    reader_t reader = {.fd = eventfd(0, EFD_NONBLOCK)};
+    capstan_ref_t ref =
+        spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = "a", .argument = &reader});
+    uint64_t answer[2] = {0};
+    for (uint64_t i = 1; i <= 3; i++) {
+        cr_assert_eq(write(reader.fd, &i, sizeof i), (ssize_t)sizeof i);
+        while (answer[0] < i) {
+            ask_total(node, ref, answer);
+        }
+    }
+    uint64_t last = 100;
+    cr_assert_eq(write(reader.fd, &last, sizeof last), (ssize_t)sizeof last);
+    for (int i = 0; i < 100; i++) {
+        ask_total(node, ref, answer);
+    }
+    cr_assert_eq(answer[1], 1 + 2 + 3);
+    stop_node(node);
+    close(reader.fd);
+}
+
+/* A cell that is kept busy while messages come in for an actor that drops what does not fit. */
+Test(runtime, drops_and_counts_what_overflows_where_the_policy_says_so)
+{
+    capstan_node_t *node = start_node(false);
+    capstan_ref_t sink = spawn(node, &sink_behaviour,
+                               &(capstan_spawn_options_t){.cell = "a",
+                                                          .mailbox_messages = 16,
+                                                          .overflow = CAPSTAN_OVERFLOW_DROP});
+    source_t source = {.target = sink, .goal = 5000};
+    spawn(node, &source_behaviour,
+          &(capstan_spawn_options_t){.cell = "a", .argument = &source});
+    void *body;
+    size_t size;
+    capstan_err_t err =
+        capstan_node_ask(node, sink, MESSAGE_total, (slice_t){0}, STOP_US, &body, &size);
+    if (err == CAPSTAN_OK) {
+        free(body);
+    }
+    mailbox_account_t sum = {0};
+    node_figures(node, sum_account, &sum);
+    cr_assert_eq(source.sent, 5000, "a sender is not stopped by a full mailbox");
+    cr_assert_eq(sum.sent, sum.delivered + sum.dropped_all);
+    cr_assert_geq(sum.dropped_all, 5000 - 16 - 1);
     stop_node(node);
 }
 

@@ -1,0 +1,130 @@
+/* The newest events in memory: what a reader sees at the seams between segments, the disk and the
+ * bound. */
+#include "actors/ordering/tail.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* An event's encoding, of `size` bytes at least. */
+static void add(tail_t *tail, uint64_t offset, size_t size)
+{
+    static const char padding[256];
+    buffer_t bytes = {0};
+    codec_encode(event_wire(),
+                 &(event_t){.offset = offset, .key = slice_text("k"), .payload = {padding, size}},
+                 &bytes);
+    tail_add(tail, offset, buffer_slice(&bytes));
+    buffer_fini(&bytes);
+}
+
+/* Reads behind the cursor and checks that the offsets follow each other; returns how many. */
+static uint64_t read_on(const tail_t *tail, tail_cursor_t *cursor, size_t bytes_max)
+{
+    buffer_t bytes = {0};
+    codec_list_t list;
+    event_t event;
+    uint64_t last = cursor->offset;
+    codec_list_writer_t writer = codec_list_begin(&bytes);
+    uint64_t count = tail_read(tail, cursor, bytes_max, &writer);
+    codec_list_end(&writer);
+    cr_assert_eq(codec_list_open(event_wire(), buffer_slice(&bytes), &list), CAPSTAN_OK);
+    while (codec_list_next(&list, &event)) {
+        cr_assert_eq(event.offset, ++last);
+    }
+    cr_assert_eq(last, cursor->offset);
+    cr_assert_eq(writer.count, count);
+    buffer_fini(&bytes);
+    return count;
+}
+
+Test(tail, shows_an_event_only_once_its_append_is_on_disk)
+{
+    tail_t tail;
+    tail_cursor_t cursor = {0};
+    tail_init(&tail, 1, 1 << 20);
+    add(&tail, 1, 10);
+    add(&tail, 2, 10);
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 0, "the open segment is not readable");
+    tail_seal(&tail, 1, 4);
+    add(&tail, 3, 10);
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 0, "a segment under way is not readable");
+    tail_commit(&tail, 3);
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 0, "nor one of which a part is on disk");
+    tail_commit(&tail, 4);
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 2);
+    cr_assert_eq(cursor.lsn, 4);
+    tail_fini(&tail);
+}
+
+Test(tail, hands_out_every_event_once_whatever_the_size_of_the_reads)
+{
+    for (size_t bytes_max = 1; bytes_max < 400; bytes_max += 13) {
+        tail_t tail;
+        tail_cursor_t cursor = {0};
+        uint64_t lsn = 1;
+        uint64_t count = 0;
+        tail_init(&tail, 1, 1 << 20);
+        for (uint64_t offset = 1; offset <= 60; offset++) {
+            add(&tail, offset, offset % 7 * 10);
+            if (offset % 6 == 0) {
+                tail_seal(&tail, lsn, lsn + 7);
+                lsn += 7;
+            }
+        }
+        tail_commit(&tail, lsn);
+        for (uint64_t got; (got = read_on(&tail, &cursor, bytes_max)) > 0;) {
+            count += got;
+        }
+        cr_assert_eq(count, 60);
+        cr_assert_eq(cursor.lsn, lsn);
+        tail_fini(&tail);
+    }
+}
+
+/* Reading the log from the cursor's lsn must find the next event: never a later place. */
+Test(tail, leaves_a_cursor_from_which_the_log_finds_the_next_event)
+{
+    tail_t tail;
+    tail_init(&tail, 1, 1 << 20);
+    for (uint64_t offset = 1; offset <= 40; offset++) {
+        add(&tail, offset, 20);
+        if (offset % 10 == 0) {
+            tail_seal(&tail, offset - 9, offset + 1); /* lsn and offset are the same here */
+        }
+    }
+    tail_commit(&tail, 41);
+    tail_cursor_t cursor = {0};
+    while (read_on(&tail, &cursor, 100) > 0) {
+        cr_assert_leq(cursor.lsn, cursor.offset + 1);
+    }
+    cr_assert_eq(cursor.offset, 40);
+    tail_fini(&tail);
+}
+
+Test(tail, lets_go_of_the_oldest_committed_events_only)
+{
+    tail_t tail;
+    tail_init(&tail, 1, 500);
+    for (uint64_t offset = 1; offset <= 40; offset++) {
+        add(&tail, offset, 50);
+        tail_seal(&tail, offset, offset + 1);
+    }
+    tail_commit(&tail, 11);
+    cr_assert(!tail_covers(&tail, 0));
+    cr_assert(tail_covers(&tail, 10), "what is not on disk stays");
+    tail_commit(&tail, 41);
+    cr_assert(!tail_covers(&tail, 20));
+    cr_assert(tail_covers(&tail, 40), "a reader at the end waits for the next commit");
+    tail_fini(&tail);
+}
+
+Test(tail, begins_empty_behind_what_was_recovered)
+{
+    tail_t tail;
+    tail_cursor_t cursor = {.offset = 99};
+    tail_init(&tail, 100, 1000);
+    cr_assert(!tail_covers(&tail, 98));
+    cr_assert(tail_covers(&tail, 99));
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 0);
+    tail_fini(&tail);
+}
