@@ -31,7 +31,6 @@ enum {
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
     PARTITION_READ_BYTES = 1 << 20,
-    PARTITION_DELIVER_BYTES = 1 << 20, /* of events from the log: as much as one event may have */
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
 };
 

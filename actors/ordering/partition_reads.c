@@ -122,8 +122,7 @@ void reads_wake(partition_actor_t *self)
 }
 
 /* The records of a stretch of the log hold other things than accepted events too; a stretch without
- * any moves the cursor and asks on. What one commit appended can be more than a delivery may hold:
- * it ends before the event that would be too much, and the cursor stays there. */
+ * any moves the cursor and asks on. */
 static void on_records(partition_actor_t *self, parked_read_t *read,
                        const capstan_message_t *message)
 {
@@ -138,19 +137,15 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
     }
     buffer_t events = {0};
     codec_list_writer_t list = codec_list_begin(&events);
-    uint64_t lsn = records.lsn;
-    for (; codec_list_next(&iterator, &record); lsn++) {
+    while (codec_list_next(&iterator, &record)) {
         uint64_t offset;
         if (record.kind == RECORD_event && codec_peek_uint(record.data, 1, &offset) &&
             offset > read->cursor.offset) {
-            if (list.count > 0 && events.size + record.data.size > PARTITION_DELIVER_BYTES) {
-                break;
-            }
             codec_list_add_raw(&list, record.data);
             read->cursor.offset = offset;
         }
     }
-    read->cursor.lsn = lsn;
+    read->cursor.lsn = records.lsn_next;
     codec_list_end(&list);
     if (iterator.fault.err != CAPSTAN_OK) {
         refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
@@ -174,8 +169,7 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
         } else {
             /* Damage stays until someone repairs the store, and is told as what it is. */
             capstan_err_t err = message_failure(message);
-            refuse(self, read,
-                   err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
+            refuse(self, read, err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
         }
         return true;
     }

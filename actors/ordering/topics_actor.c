@@ -407,8 +407,8 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
     }
     job.epoch++;
     for (const topic_mark_job_t *other = self->job_head; other; other = other->next) {
-        job.epoch = other->producer == producer && other->epoch >= job.epoch ? other->epoch + 1
-                                                                           : job.epoch;
+        job.epoch =
+            other->producer == producer && other->epoch >= job.epoch ? other->epoch + 1 : job.epoch;
     }
     marks_add(self, &job);
 }

@@ -158,7 +158,7 @@ static capstan_err_t go_through(bool strict, void fail(scene_t *scene, bool on))
     fail(&scene, true);
     capstan_err_t refusal = publish_until_refused(&scene);
     cr_assert_neq(refusal, CAPSTAN_OK);
-    fail(&scene, true); /* not even a small one fits any more */
+    fail(&scene, true);               /* not even a small one fits any more */
     acknowledge_all(&scene, offsets); /* cannot be stored now */
     topic_info_t info;
     topic_ensure_t ensure = {.topic = slice_text("more")};
@@ -185,8 +185,7 @@ static capstan_err_t go_through(bool strict, void fail(scene_t *scene, bool on))
 
 static void fill(scene_t *scene, bool on)
 {
-    powerloss_set_capacity(scene->disk,
-                           on ? powerloss_used(scene->disk) + ROOM_BYTES : UINT64_MAX);
+    powerloss_set_capacity(scene->disk, on ? powerloss_used(scene->disk) + ROOM_BYTES : UINT64_MAX);
 }
 
 static void unsync(scene_t *scene, bool on)

@@ -62,7 +62,8 @@ static capstan_err_t start_actors(bench_t *self, journal_arguments_t *writer,
                                   journal_reader_arguments_t *reader)
 {
     capstan_spawn_options_t options = {.cell = "journal", .argument = writer};
-    capstan_err_t err = capstan_node_spawn(self->node, &journal_behaviour, &options, &self->journal);
+    capstan_err_t err =
+        capstan_node_spawn(self->node, &journal_behaviour, &options, &self->journal);
     if (!err) {
         writer->store = NULL;
         options = (capstan_spawn_options_t){.cell = "journal-reader", .argument = reader};
@@ -114,7 +115,7 @@ void bench_stop(bench_t *self)
 }
 
 capstan_err_t bench_ask(bench_t *self, capstan_ref_t target, const wire_record_t *request,
-                      const void *value, const wire_record_t *reply, void *ret_reply)
+                        const void *value, const wire_record_t *reply, void *ret_reply)
 {
     static void *answer;
     buffer_t body = {0};
@@ -128,7 +129,8 @@ capstan_err_t bench_ask(bench_t *self, capstan_ref_t target, const wire_record_t
     return err ? err : codec_decode(reply, slice_of(answer, size), ret_reply, NULL);
 }
 
-capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions, topic_info_t *ret_info)
+capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions,
+                          topic_info_t *ret_info)
 {
     topic_ensure_t ensure = {
         .topic = slice_text(topic), .partitions = partitions, .sequence = SEQUENCE_PRODUCER};
@@ -173,7 +175,7 @@ uint64_t bench_accepted(bench_t *self)
         for (int64_t left_us = BENCH_US; err == CAPSTAN_E_UNAVAILABLE && left_us > 0;
              left_us -= STEP_MS * 1000) {
             err = bench_ask(self, self->partitions[i], partition_status_wire(),
-                          &(partition_status_t){0}, partition_report_wire(), &report);
+                            &(partition_status_t){0}, partition_report_wire(), &report);
             if (err) {
                 poll(NULL, 0, STEP_MS);
             }
@@ -242,7 +244,8 @@ uint64_t bench_partition_of(const bench_t *self, uint32_t key)
     return XXH64(text, BENCH_KEY_BYTES, 0) % self->partition_count;
 }
 
-static void publish_item(capstan_actor_t *actor, client_t *self, const item_t *item, buffer_t *space)
+static void publish_item(capstan_actor_t *actor, client_t *self, const item_t *item,
+                         buffer_t *space)
 {
     char key[BENCH_KEY_BYTES + 1];
     write_key(item->key, key);
@@ -326,7 +329,8 @@ static void note_event(client_t *self, uint64_t partition, const event_t *event)
         ENSURE(self->got);
     }
     char key[BENCH_KEY_BYTES + 1] = "";
-    memcpy(key, event->key.data, event->key.size < BENCH_KEY_BYTES ? event->key.size : BENCH_KEY_BYTES);
+    memcpy(key, event->key.data,
+           event->key.size < BENCH_KEY_BYTES ? event->key.size : BENCH_KEY_BYTES);
     got_t got = {.partition = partition,
                  .offset = event->offset,
                  .sequence = event->sequence,
@@ -405,8 +409,7 @@ static void on_answer(client_t *self, const capstan_message_t *message)
     }
     self->ask = 0;
     self->answered = true;
-    self->answer =
-        message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
+    self->answer = message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
     buffer_clear(&self->body);
     buffer_append(&self->body, message->body.data, message->body.size);
 }
@@ -497,8 +500,8 @@ void client_end(client_t *self)
     tell(self, CLIENT_END, (slice_t){0});
     void *body = NULL;
     size_t size = 0;
-    cr_assert_eq(capstan_node_ask(self->bench->node, self->ref, CLIENT_BARRIER, (slice_t){0}, BENCH_US,
-                                  &body, &size),
+    cr_assert_eq(capstan_node_ask(self->bench->node, self->ref, CLIENT_BARRIER, (slice_t){0},
+                                  BENCH_US, &body, &size),
                  CAPSTAN_E_GONE);
     self->ref = (capstan_ref_t){0};
 }

@@ -46,11 +46,11 @@ void bench_stop(bench_t *self);
 
 /* Asks an actor from the test's thread. The slices of the reply live until the next call. */
 CAPSTAN_MUST_CHECK capstan_err_t bench_ask(bench_t *self, capstan_ref_t target,
-                                         const wire_record_t *request, const void *value,
-                                         const wire_record_t *reply, void *ret_reply);
+                                           const wire_record_t *request, const void *value,
+                                           const wire_record_t *reply, void *ret_reply);
 /* Makes the topic of producers' sequences, and learns where its partitions are. */
 CAPSTAN_MUST_CHECK capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions,
-                                           topic_info_t *ret_info);
+                                             topic_info_t *ret_info);
 /* One group's frontier in a partition, as the partition knows it. */
 uint64_t bench_frontier(bench_t *self, uint64_t partition, const char *group);
 /* Events that the partitions have accepted; waits until each of them answers. */

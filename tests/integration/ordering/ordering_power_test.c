@@ -17,8 +17,9 @@ enum {
     SEQUENCES_MAX = 2048, /* of a key */
     LIFE_ITEMS_MAX = 400,
     WINDOW_ITEMS = 48, /* published at once */
-    REORDER = 24,      /* events change places with others so far ahead */
-    LIVES = 5,         /* of one disk, each ended by a loss of power */
+    LARGE_BYTES = 120000,
+    REORDER = 24, /* events change places with others so far ahead */
+    LIVES = 5,    /* of one disk, each ended by a loss of power */
     INSTANTS = 30,
     INSTANTS_FULL = 1000,
 };
@@ -28,16 +29,16 @@ typedef struct trial {
     random_source_t random;
     powerloss_t *disk;
     bench_t bench;
-    bool lossy;  /* synchronous=OFF: a loss is what we look for */
-    bool large;  /* payloads that make snapshots of several chunks */
-    bool topic;  /* was answered */
+    bool lossy;   /* synchronous=OFF: a loss is what we look for */
+    bool large;   /* payloads that make snapshots of several chunks */
+    bool topic;   /* was answered */
     item_t *plan; /* everything that was ever to be published, in the order of publishing */
     size_t planned;
     size_t capacity;
-    uint64_t next[KEYS];                    /* sequence */
-    uint8_t answered[KEYS][SEQUENCES_MAX];  /* the best event_result_t that was heard */
-    uint64_t acknowledged[PARTITIONS];      /* by the group's consumer */
-    const char *lost;                       /* what was found */
+    uint64_t next[KEYS];                   /* sequence */
+    uint8_t answered[KEYS][SEQUENCES_MAX]; /* the best event_result_t that was heard */
+    uint64_t acknowledged[PARTITIONS];     /* by the group's consumer */
+    const char *lost;                      /* what was found */
 } trial_t;
 
 static void lose(trial_t *self, const char *what)
@@ -60,7 +61,7 @@ static void add_item(trial_t *self, const item_t *item)
 static uint32_t some_size(trial_t *self, uint32_t key, uint64_t sequence)
 {
     random_source_t random = {.state = self->seed ^ (uint64_t)key << 32 ^ sequence};
-    return (uint32_t)random_below(&random, self->large ? 40000 : 300);
+    return (uint32_t)random_below(&random, self->large ? LARGE_BYTES : 300);
 }
 
 /* The next events of all keys: in order, then shuffled within a window, some twice. */
@@ -235,13 +236,13 @@ static void live(trial_t *self)
     }
     size_t from = self->planned;
     plan_some(self, (size_t)random_below(&self->random, LIFE_ITEMS_MAX));
-    powerloss_fail_after(self->disk, random_below(&self->random, UINT64_C(1) << (2 + random_below(
-                                                                     &self->random, 9))));
+    powerloss_fail_after(
+        self->disk,
+        random_below(&self->random, UINT64_C(1) << (2 + random_below(&self->random, 9))));
     while (from < self->planned && !self->lost && !powerloss_failed(self->disk)) {
         size_t left = self->planned - from;
-        size_t to = from + 1 + (size_t)random_below(&self->random, left < WINDOW_ITEMS
-                                                                       ? left
-                                                                       : WINDOW_ITEMS);
+        size_t to = from + 1 +
+                    (size_t)random_below(&self->random, left < WINDOW_ITEMS ? left : WINDOW_ITEMS);
         (void)publish(self, client, from, to);
         if (random_chance(&self->random, 300)) {
             acknowledge_all(self, consumer);
