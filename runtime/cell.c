@@ -15,6 +15,7 @@
 
 enum {
     STACK_BYTES = 1 << 20,
+    LOOKS_PER_YIELD = 8,     /* a yield costs as much as several looks */
     PATIENCE_FACTOR_MAX = 8, /* times spin_us */
 };
 
@@ -84,8 +85,7 @@ static void run_command(cell_t *self, const command_t *command)
 {
     switch (command->kind) {
     case COMMAND_SPAWN: {
-        capstan_err_t err =
-            cell_adopt(self, command->slot, command->behaviour, command->argument);
+        capstan_err_t err = cell_adopt(self, command->slot, command->behaviour, command->argument);
         if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
@@ -145,8 +145,7 @@ static void take_foreign(cell_t *self, foreign_t *foreign)
         message.kind = CAPSTAN_KIND_REQUEST;
         message.sender = self->port->ref;
         message.deadline_us = self->now_us + foreign->timeout_us;
-        message.correlation =
-            ask_start(self, self->port, foreign->waiter, foreign->timeout_us);
+        message.correlation = ask_start(self, self->port, foreign->waiter, foreign->timeout_us);
         capstan_err_t err = route_send(self, &message, false);
         if (err != CAPSTAN_OK) {
             ask_end(self, message.correlation);
@@ -350,13 +349,16 @@ static void loop(cell_t *self)
 {
     int64_t patience_us = node_options(self->node)->spin_us;
     int64_t idle_since_us = 0;
+    uint32_t looks = 0;
     while (!self->ending) {
         if (cell_turn(self)) {
             idle_since_us = 0;
         } else if (idle_since_us == 0) {
             idle_since_us = self->now_us;
         } else if (self->now_us - idle_since_us < patience_us) {
-            sched_yield(); /* looking must not keep a core from someone who has work */
+            if (++looks % LOOKS_PER_YIELD == 0) {
+                sched_yield(); /* looking must not keep a core from someone who has work */
+            }
         } else {
             int64_t asleep_us = self->now_us;
             sleep_until_work(self);
