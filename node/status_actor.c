@@ -17,8 +17,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { PART_US = 3000000, QUESTIONS_MAX = 64 };
+enum { PART_US = 3000000, QUESTIONS_MAX = 64, KINDS_MAX = 64 };
 
 typedef enum part {
     PART_GATEWAY,
@@ -48,20 +49,70 @@ static void emit_figure(json_writer_t *json, const char *name, uint64_t value)
     emit_uint(json, value);
 }
 
-static void emit_actor(void *context, const actor_figures_t *figures)
+/* The actors of one name and cell: a node has thousands of partitions, and the report is one
+ * message. */
+typedef struct actor_kind {
+    char name[64];
+    char cell[32];
+    uint64_t count;
+    mailbox_account_t sum;
+    uint64_t in_flight;
+} actor_kind_t;
+
+typedef struct actor_kinds {
+    actor_kind_t list[KINDS_MAX];
+    size_t count;
+} actor_kinds_t;
+
+static void add_actor(void *context, const actor_figures_t *figures)
 {
-    json_writer_t *json = context;
-    emit_object_begin(json);
-    emit_key(json, "name");
-    emit_string(json, figures->name);
-    emit_key(json, "cell");
-    emit_string(json, figures->cell);
-    emit_figure(json, "sent", figures->account.sent);
-    emit_figure(json, "delivered", figures->account.delivered);
-    emit_figure(json, "dropped", figures->account.dropped_all);
-    emit_figure(json, "refused", figures->account.refused);
-    emit_figure(json, "in_flight", figures->in_flight);
-    emit_object_end(json);
+    actor_kinds_t *kinds = context;
+    size_t i = 0;
+    while (i < kinds->count && (strcmp(kinds->list[i].name, figures->name) != 0 ||
+                                strcmp(kinds->list[i].cell, figures->cell) != 0)) {
+        i++;
+    }
+    if (i == KINDS_MAX) {
+        return;
+    }
+    actor_kind_t *kind = &kinds->list[i];
+    if (i == kinds->count) {
+        kinds->count++;
+        snprintf(kind->name, sizeof kind->name, "%s", figures->name);
+        snprintf(kind->cell, sizeof kind->cell, "%s", figures->cell);
+    }
+    kind->count++;
+    kind->sum.sent += figures->account.sent;
+    kind->sum.delivered += figures->account.delivered;
+    kind->sum.dropped_all += figures->account.dropped_all;
+    kind->sum.refused += figures->account.refused;
+    kind->in_flight += figures->in_flight;
+}
+
+static void emit_actors(json_writer_t *json, capstan_node_t *node)
+{
+    actor_kinds_t *kinds = calloc(1, sizeof *kinds);
+    ENSURE(kinds);
+    node_figures(node, add_actor, kinds);
+    emit_key(json, "actors");
+    emit_array_begin(json);
+    for (size_t i = 0; i < kinds->count; i++) {
+        const actor_kind_t *kind = &kinds->list[i];
+        emit_object_begin(json);
+        emit_key(json, "name");
+        emit_string(json, kind->name);
+        emit_key(json, "cell");
+        emit_string(json, kind->cell);
+        emit_figure(json, "count", kind->count);
+        emit_figure(json, "sent", kind->sum.sent);
+        emit_figure(json, "delivered", kind->sum.delivered);
+        emit_figure(json, "dropped", kind->sum.dropped_all);
+        emit_figure(json, "refused", kind->sum.refused);
+        emit_figure(json, "in_flight", kind->in_flight);
+        emit_object_end(json);
+    }
+    emit_array_end(json);
+    free(kinds);
 }
 
 static void emit_part(json_writer_t *json, const char *name, const buffer_t *part)
@@ -92,10 +143,7 @@ static void answer(status_actor_t *self, const question_t *question)
     emit_part(&json, "gateway", &question->parts[PART_GATEWAY]);
     emit_part(&json, "topics", &question->parts[PART_TOPICS]);
     emit_part(&json, "journal", &question->parts[PART_JOURNAL]);
-    emit_key(&json, "actors");
-    emit_array_begin(&json);
-    node_figures(node, emit_actor, &json);
-    emit_array_end(&json);
+    emit_actors(&json, node);
     emit_object_end(&json);
     codec_encode(status_report_wire(), &(status_report_t){.json = buffer_slice(&text)}, &body);
     capstan_reply(self->self, &question->request, MESSAGE_status_report, buffer_slice(&body));
@@ -187,8 +235,7 @@ static void take_part(question_t *question, size_t place, const capstan_message_
         codec_decode(gateway_report_wire(), message->body, &gateway, NULL) == CAPSTAN_OK) {
         buffer_append(part, gateway.json.data, gateway.json.size);
     } else if (message->message == MESSAGE_ordering_report &&
-               codec_decode(ordering_report_wire(), message->body, &ordering, NULL) ==
-                   CAPSTAN_OK) {
+               codec_decode(ordering_report_wire(), message->body, &ordering, NULL) == CAPSTAN_OK) {
         buffer_append(part, ordering.json.data, ordering.json.size);
     } else if (message->message == MESSAGE_journal_report &&
                codec_decode(journal_report_wire(), message->body, &journal, NULL) == CAPSTAN_OK) {

@@ -178,11 +178,30 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     leave(self);
 }
 
+/* Before the list grows, those who have gone are let go: one who lives long may be watched by many
+ * who do not. */
+static void grow_watchers(capstan_actor_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->watcher_count; i++) {
+        if (route_find(self->cell->node, self->watchers[i])) {
+            self->watchers[kept++] = self->watchers[i];
+        }
+    }
+    self->watcher_count = kept;
+    if (kept * 2 > self->watcher_capacity || self->watcher_capacity == 0) {
+        self->watcher_capacity = self->watcher_capacity > 0 ? self->watcher_capacity * 2 : 4;
+        self->watchers =
+            realloc(self->watchers, self->watcher_capacity * sizeof *self->watchers);
+        ENSURE(self->watchers);
+    }
+}
+
 static void add_watcher(capstan_actor_t *self, capstan_ref_t watcher)
 {
-    self->watchers =
-        realloc(self->watchers, (self->watcher_count + 1) * sizeof *self->watchers);
-    ENSURE(self->watchers);
+    if (self->watcher_count == self->watcher_capacity) {
+        grow_watchers(self);
+    }
     self->watchers[self->watcher_count++] = watcher;
 }
 
@@ -415,10 +434,11 @@ void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
 
 capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
 {
-    capstan_err_t err = actor_send(
-        self, target,
-        &(send_options_t){.message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
-        (slice_t){0});
+    capstan_err_t err =
+        actor_send(self, target,
+                   &(send_options_t){
+                       .message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
+                   (slice_t){0});
     if (err == CAPSTAN_E_GONE) {
         route_tell_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
         return CAPSTAN_OK;

@@ -39,8 +39,8 @@ uint64_t ask_start(cell_t *cell, capstan_actor_t *actor, waiter_t *waiter, int64
     }
     actor->ask_head = index;
     uint64_t correlation = (uint64_t)ask->generation << 32 | (index + 1);
-    ask->timer =
-        timers_start(&cell->timers, cell->now_us + timeout_us, NULL, (void *)(uintptr_t)correlation);
+    ask->timer = timers_start(&cell->timers, cell->now_us + timeout_us, NULL,
+                              (void *)(uintptr_t)correlation);
     return correlation;
 }
 

@@ -528,7 +528,8 @@ static bool join(pthread_t thread, const struct timespec *deadline)
     struct timespec now = deadline_after(0);
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    int64_t left_ns = (deadline->tv_sec - now.tv_sec) * 1000000000 + deadline->tv_nsec - now.tv_nsec;
+    int64_t left_ns =
+        (deadline->tv_sec - now.tv_sec) * 1000000000 + deadline->tv_nsec - now.tv_nsec;
     left_ns = (left_ns > 0 ? left_ns : 0) + until.tv_nsec;
     until.tv_sec += left_ns / 1000000000;
     until.tv_nsec = left_ns % 1000000000;

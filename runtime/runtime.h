@@ -39,7 +39,8 @@ capstan_err_t message_failure(const capstan_message_t *message);
 /* True when the node is stopping. Any thread. */
 bool node_stopping(const capstan_node_t *self);
 
-/* One row per live actor, for status. Any thread; the figures are of slightly different instants. */
+/* One row per live actor, for status. Any thread; the figures are of slightly different instants.
+ */
 typedef struct actor_figures {
     const char *name;
     const char *cell;

@@ -200,8 +200,8 @@ static bool fits(const gathering_t *self, size_t bytes)
 }
 
 /* Adds a row's records as far as there is room; one is always added to an empty list. A row is what
- * one append brought, so that its size is no bound: without this cut, what is handed on to consumers
- * would be larger than they take. */
+ * one append brought, so that its size is no bound: without this cut, what is handed on to
+ * consumers would be larger than they take. */
 static void gather_records(gathering_t *self, codec_list_t *list)
 {
     size_t left = list->input.size - list->position;

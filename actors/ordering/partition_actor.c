@@ -163,7 +163,8 @@ static void refuse_answers(partition_actor_t *self, capstan_err_t err)
     }
 }
 
-/* Retryable to the producers, whatever it is to us: the event may well be taken after the rebuild. */
+/* Retryable to the producers, whatever it is to us: the event may well be taken after the rebuild.
+ */
 static capstan_err_t outward(capstan_err_t err)
 {
     return err == CAPSTAN_E_STORE_FULL ? err : CAPSTAN_E_UNAVAILABLE;

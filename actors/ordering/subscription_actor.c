@@ -175,8 +175,8 @@ static void on_events(subscription_t *self, reader_t *reader, const capstan_mess
 
 /* --- frontiers ------------------------------------------------------------------------------- */
 
-static void ask_frontier(subscription_t *self, reader_t *reader, const partition_frontier_t *request,
-                         uint64_t *ret_ask)
+static void ask_frontier(subscription_t *self, reader_t *reader,
+                         const partition_frontier_t *request, uint64_t *ret_ask)
 {
     buffer_t body = {0};
     codec_encode(partition_frontier_wire(), request, &body);
@@ -355,7 +355,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->session = arguments->request->sender;
     self->correlation = arguments->request->correlation;
     self->latest = subscribe->from == FROM_LATEST;
-    ENSURE(subscribe->topic.size < sizeof self->topic && subscribe->group.size < sizeof self->group);
+    ENSURE(subscribe->topic.size < sizeof self->topic &&
+           subscribe->group.size < sizeof self->group);
     memcpy(self->topic, subscribe->topic.data, subscribe->topic.size);
     if (subscribe->group.size > 0) {
         memcpy(self->group, subscribe->group.data, subscribe->group.size);

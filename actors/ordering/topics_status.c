@@ -5,16 +5,20 @@
 
 #include <stdlib.h>
 
-enum { STATUS_US = 5000000 };
+enum {
+    STATUS_US = 5000000,
+    GAPS_MAX = 64, /* in one report, which is one message: keys are strangers' bytes, up to 1 KiB */
+};
 
-static void emit_gaps(json_writer_t *json, const partition_report_t *report)
+static void emit_gaps(json_writer_t *json, const partition_report_t *report, size_t *left)
 {
     codec_list_t list;
     gap_t gap;
     if (codec_list_open(gap_wire(), report->gap_list, &list) != CAPSTAN_OK) {
         return;
     }
-    while (codec_list_next(&list, &gap)) {
+    while (*left > 0 && codec_list_next(&list, &gap)) {
+        --*left;
         emit_object_begin(json);
         emit_key(json, "partition");
         emit_uint(json, report->partition);
@@ -39,7 +43,8 @@ static void emit_figure(json_writer_t *json, const char *name, uint64_t value)
 }
 
 /* The reports of one topic are neighbours: [from, to). */
-static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from, size_t to)
+static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                       size_t *gaps_left)
 {
     const topic_t *topic = job->parts[from].topic;
     partition_report_t sum = {0};
@@ -62,7 +67,7 @@ static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from
         sum.accepted += report.accepted;
         sum.duplicates += report.duplicates;
         sum.rejected += report.rejected;
-        emit_gaps(&gap_json, &report);
+        emit_gaps(&gap_json, &report, gaps_left);
     }
     emit_array_end(&gap_json);
     emit_object_begin(json);
@@ -98,12 +103,13 @@ static void free_job(status_job_t *job)
 static void finish(topics_t *self, const status_job_t *job)
 {
     buffer_t text = {0};
+    size_t gaps_left = GAPS_MAX;
     json_writer_t json = json_writer(&text);
     emit_array_begin(&json);
     for (size_t from = 0, to; from < job->count; from = to) {
         for (to = from; to < job->count && job->parts[to].topic == job->parts[from].topic; to++) {
         }
-        emit_topic(&json, job, from, to);
+        emit_topic(&json, job, from, to, &gaps_left);
     }
     emit_array_end(&json);
     buffer_t body = {0};

@@ -11,7 +11,7 @@ typedef struct capstan_node_options {
     uint64_t mailbox_bytes;      /* default bound of a mailbox; 0: 256 MiB */
     uint32_t actors_max;         /* 0: 1,048,576 */
     uint32_t spin_us;            /* how long an idle cell looks for work before it sleeps; 0: 10 */
-    bool strict_wire;            /* every message goes through codec and socket, also within a cell */
+    bool strict_wire; /* every message goes through codec and socket, also within a cell */
 } capstan_node_options_t;
 
 /* Makes a node without actors. NULL options are the defaults. One node per process.

@@ -15,7 +15,8 @@
 
 _Noreturn static inline void ensure_failed(const char *condition, const char *file, int line)
 {
-    fprintf(stderr, "capstan: programming error: %s does not hold (%s:%d)\n", condition, file, line);
+    fprintf(stderr, "capstan: programming error: %s does not hold (%s:%d)\n", condition, file,
+            line);
     abort();
 }
 

@@ -207,11 +207,26 @@ class Status(NodeCase):
         report = json.loads(result.stdout)
         actors = report["actors"]
         self.assertTrue(actors)
+        kinds = {(actor["name"], actor["cell"]) for actor in actors}
+        self.assertEqual(len(kinds), len(actors), "one row for the actors of a name and cell")
         table = self.run_program("status", "--to", ready["gateway"])
         self.assertEqual((table.returncode, table.stderr), (0, ""))
         self.assertRegex(table.stdout, r"(?m)^actors$")
         for actor in actors:
             self.assertIn(actor["name"], table.stdout)
+        self.stop(node, signal.SIGTERM)
+
+    def test_a_topics_partitions_are_one_row(self):
+        node, ready = self.start()
+        rows = os.path.join(self.folder, "rows.csv")
+        with open(rows, "w", encoding="utf-8") as file:
+            file.write("key,seq\na,1\nb,1\n")
+        fed = self.run_program("feed", "--topic", "t", "--key", "key", "--seq", "seq", "--to",
+                               ready["gateway"], rows)
+        self.assertEqual(fed.returncode, 0, fed.stderr)
+        result = self.run_program("status", "--to", ready["gateway"], "--json")
+        actors = json.loads(result.stdout)["actors"]
+        self.assertEqual([actor["count"] for actor in actors if actor["name"] == "partition"], [16])
         self.stop(node, signal.SIGTERM)
 
     def test_it_says_where_nobody_answers(self):

@@ -305,8 +305,9 @@ Test(runtime, leaves_nothing_of_an_actor_whose_init_failed)
         .name = "failing", .init = failing_init, .receive = ignore};
     capstan_node_t *node = start_node(false);
     capstan_ref_t ref;
-    cr_assert_eq(capstan_node_spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = "a"}, &ref),
-                 CAPSTAN_E_LIMIT);
+    cr_assert_eq(
+        capstan_node_spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = "a"}, &ref),
+        CAPSTAN_E_LIMIT);
     cr_assert_eq(capstan_node_resolve(node, "failing", &ref), CAPSTAN_E_NOT_FOUND);
     stop_node(node);
 }

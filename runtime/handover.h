@@ -1,0 +1,35 @@
+/* What other threads hand to a cell: commands of the node, and messages. Internal to runtime/. */
+#ifndef RUNTIME_HANDOVER_H
+#define RUNTIME_HANDOVER_H
+
+#include "runtime/ask.h"
+#include "runtime/slot.h"
+
+typedef enum command_kind {
+    COMMAND_SPAWN,
+    COMMAND_STOP_ACTOR,
+    COMMAND_STOP_ALL, /* stop every actor that is left */
+    COMMAND_END,      /* leave the loop; no actor is left on any cell */
+} command_kind_t;
+
+typedef struct command {
+    struct command *next;
+    command_kind_t kind;
+    slot_t *slot;
+    uint32_t generation;
+    const capstan_behaviour_t *behaviour;
+    void *argument;
+    waiter_t *waiter;
+} command_t;
+
+/* A message from a foreign thread, malloc'ed, freed by the cell. */
+typedef struct foreign {
+    capstan_ref_t target;
+    uint32_t message;
+    waiter_t *waiter; /* an ask */
+    int64_t timeout_us;
+    size_t size;
+    uint8_t body[];
+} foreign_t;
+
+#endif

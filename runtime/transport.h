@@ -1,0 +1,58 @@
+/* How messages move between cells, and within one. Internal to runtime/.
+ *
+ * Within a cell a body is copied once, into a block that many bodies share; between cells it is
+ * encoded into the outbox of the other cell, and the received batch is the block. Everything here
+ * is for the cell's thread. */
+#ifndef RUNTIME_TRANSPORT_H
+#define RUNTIME_TRANSPORT_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/slot.h"
+#include "runtime/wire/batch.h"
+
+#include <zmq.h>
+
+enum {
+    CELL_BATCH_BYTES = 65536, /* an outbox is flushed when it holds this much */
+    CELL_BLOCK_BYTES = 65536, /* bodies of messages within the cell lie in blocks of this size */
+};
+
+/* Memory that several queued messages share: a received batch, or a block of local bodies. */
+typedef struct block {
+    uint32_t references;
+    bool received; /* `batch` is open and must be closed */
+    size_t used;
+    size_t size;
+    zmq_msg_t batch;
+    uint8_t data[];
+} block_t;
+
+typedef struct cell_mail {
+    mail_t mail; /* first: mail_t * and cell_mail_t * are the same address */
+    block_t *block;
+} cell_mail_t;
+
+typedef struct outbox {
+    void *socket; /* PUSH to the other cell's inbox; made on first use */
+    buffer_t buffer;
+    batch_writer_t writer;
+} outbox_t;
+
+block_t *block_new(size_t size);
+void block_release(block_t *self);
+
+/* The receiver's mailbox has been reserved. */
+void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *message);
+void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message);
+void transport_flush(cell_t *self);
+/* Takes one batch from the inbox and queues its messages; false when there is none. */
+bool transport_receive(cell_t *self);
+void transport_close(cell_t *self);
+
+/* Queues a message on this cell, or drops it when its receiver has ended. Takes a reference of the
+ * block. */
+void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block);
+/* Puts an actor with mail into the ready list, once. */
+void cell_make_ready(cell_t *self, capstan_actor_t *actor);
+
+#endif
