@@ -26,6 +26,7 @@ enum {
     PAUSE_US = 100 * 1000,
     REQUEST_TIMEOUT_US = 10 * 1000000,
     SUBSCRIBE_US_MAX = 30 * 1000000, /* a node that is starting gets that long */
+    BUSY_US_MAX = 1000 * 1000,       /* a group whose consumer has just ended is free by then */
     LINGER_US = 1000 * 1000,
     TEXT_SIZE = 1024,
 };
@@ -249,15 +250,17 @@ static void pause_for(tail_t *self, int64_t pause_us)
 }
 
 /* Subscribes, for the first time or again. A node that is starting answers LATER for a while; so
- * does one that has not yet noticed that the group's consumer, which was us, is gone. */
+ * does one that has not yet noticed that the group's consumer is gone: for long when that was us
+ * and the connection broke, for a moment when another tail has just ended. */
 static void subscribe(tail_t *self)
 {
     const tail_options_t *options = self->options;
     char reason[TEXT_SIZE / 2] = "";
     int64_t end = read_clock() + SUBSCRIBE_US_MAX;
+    int64_t busy_end = self->again ? end : read_clock() + BUSY_US_MAX;
     capstan_err_t err = request_subscription(self, reason, sizeof reason);
     while (err && capstan_err_retry(err) == CAPSTAN_RETRY_LATER && !is_over(self) &&
-           (self->again || err != CAPSTAN_E_GROUP_BUSY) && read_clock() < end) {
+           read_clock() < (err == CAPSTAN_E_GROUP_BUSY ? busy_end : end)) {
         pause_for(self, PAUSE_US);
         err = request_subscription(self, reason, sizeof reason);
     }
