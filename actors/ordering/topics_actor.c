@@ -275,6 +275,11 @@ static void lose_place(topics_t *self, capstan_err_t err)
     } else if (appending) {
         marks_finish(self, err);
     }
+    /* A store that cannot even be asked: nobody waits for it, except the one whose mark may have
+     * landed. */
+    while (!appending && self->loaded && self->doubt == CAPSTAN_OK && self->job_head) {
+        marks_finish(self, err);
+    }
     capstan_timer_start(self->self, TOPICS_RETRY_US, NULL);
 }
 

@@ -489,7 +489,8 @@ Test(ordering_node, delivers_the_largest_events_and_never_more_than_a_batch_take
 static void damage(const bench_t *bench, const char *statement)
 {
     sqlite3 *db;
-    cr_assert_eq(sqlite3_open(bench->fixture.path, &db), SQLITE_OK);
+    cr_assert_eq(sqlite3_open_v2(bench->fixture.path, &db, SQLITE_OPEN_READWRITE, bench->vfs),
+                 SQLITE_OK);
     char *text = NULL;
     int result = sqlite3_exec(db, statement, NULL, NULL, &text);
     cr_assert_eq(result, SQLITE_OK, "%s", text);
@@ -564,6 +565,53 @@ static void damage_old(bench_t *bench)
 Test(ordering_node, tells_a_reader_of_damage_where_recovery_does_not_look, .timeout = 60)
 {
     twice(damage_old);
+}
+
+/* Damage that a partition finds when it is rebuilt in a running node: its producers and consumers
+ * are told, the other partitions go on. */
+static void damage_while_running(bool strict)
+{
+    powerloss_t *disk = powerloss_new("powerloss");
+    bench_t bench;
+    bench_init(&bench);
+    bench.vfs = "powerloss";
+    bench.strict = strict;
+    start(&bench);
+    client_t *client = client_new(&bench, "orders");
+    client_t *consumer = client_new(&bench, "orders");
+    publish_range(client, 1, 3, 50, EVENT_STORED);
+    cr_assert_eq(client_subscribe(consumer, &(client_place_t){0}), CAPSTAN_OK);
+    uint32_t key = 0;
+    while (bench_partition_of(&bench, key) != 0) {
+        key++;
+    }
+    damage(&bench, "UPDATE log SET checksum = checksum + 1 WHERE id = (SELECT max(log.id) FROM log "
+                   "JOIN streams ON streams.id = stream WHERE instance = 'orders/0')");
+    powerloss_fail_syncs(disk, true);
+    item_t item = {.key = key, .sequence = 4};
+    publish(client, &item, 1, EVENT_REJECTED);
+    powerloss_fail_syncs(disk, false);
+    cr_assert_eq(client_ended(consumer), CAPSTAN_E_STORE_CORRUPT);
+    uint64_t sequence = client_publish(client, &item, 1);
+    cr_assert(client_settled(client));
+    cr_assert_eq(client_result(client, sequence).err, CAPSTAN_E_STORE_CORRUPT);
+    cr_assert_eq(client_subscribe(consumer, &(client_place_t){0}), CAPSTAN_E_STORE_CORRUPT);
+    while (bench_partition_of(&bench, key) == 0) {
+        key++;
+    }
+    item.key = key;
+    publish(client, &item, 1, EVENT_STORED);
+    bench_stop(&bench);
+    client_destroy(&client);
+    client_destroy(&consumer);
+    bench_fini(&bench);
+    powerloss_destroy(&disk);
+}
+
+Test(ordering_node, tells_everyone_of_damage_that_a_rebuild_finds, .timeout = 60)
+{
+    damage_while_running(false);
+    damage_while_running(true);
 }
 
 /* One byte of the file, anywhere: the node starts or says why not, and delivers nothing wrong. */

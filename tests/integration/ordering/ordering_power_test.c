@@ -16,7 +16,8 @@ enum {
     PARTITIONS = 4,
     SEQUENCES_MAX = 2048, /* of a key */
     LIFE_ITEMS_MAX = 400,
-    WINDOW_ITEMS = 48, /* published at once */
+    LIFE_ITEMS_MAX_LARGE = 80, /* a sanitizer's build takes seconds for a hundred megabytes */
+    WINDOW_ITEMS = 48,         /* published at once */
     LARGE_BYTES = 120000,
     REORDER = 24, /* events change places with others so far ahead */
     LIVES = 5,    /* of one disk, each ended by a loss of power */
@@ -235,7 +236,8 @@ static void live(trial_t *self)
         check_look(self, true);
     }
     size_t from = self->planned;
-    plan_some(self, (size_t)random_below(&self->random, LIFE_ITEMS_MAX));
+    plan_some(self, (size_t)random_below(&self->random,
+                                         self->large ? LIFE_ITEMS_MAX_LARGE : LIFE_ITEMS_MAX));
     powerloss_fail_after(
         self->disk,
         random_below(&self->random, UINT64_C(1) << (2 + random_below(&self->random, 9))));
