@@ -96,6 +96,19 @@ static void report_bad(feed_t *self)
     }
 }
 
+/* Held events are nothing to speak of while the rows before them are on their way. When rows were
+ * left out, or nothing but held events came, they are why a tail shows less than was acked. */
+static void report_held(const feed_t *self, const feed_counts_t *counts)
+{
+    bool left_out = self->bad + self->dropped + counts->rejected > 0;
+    if (counts->held > 0 && (left_out || counts->held == counts->acked)) {
+        fprintf(stderr,
+                "capstan feed: %" PRIu64 " of the acked events were held, since an earlier one of "
+                "their key had not come; `capstan status --to %s` shows the gaps still open\n",
+                counts->held, self->options->endpoint);
+    }
+}
+
 static void report_end(const feed_t *self, const feed_counts_t *counts)
 {
     clear_progress(self);
@@ -122,6 +135,7 @@ static void report_end(const feed_t *self, const feed_counts_t *counts)
                 "(%" PRIu64 ") were there already when they were sent again; they count as acked\n",
                 counts->recovered, counts->reconnects);
     }
+    report_held(self, counts);
     if (counts->sent > 0 && counts->duplicates == counts->sent) {
         fprintf(stderr,
                 "capstan feed: the node had all of it already: every event is a duplicate\n");
@@ -384,7 +398,7 @@ static const option_t table[] = {
      .argument = "NAME",
      .type = OPTION_TEXT,
      .target.text = &given.producer,
-     .meaning = "who numbers the events (default: the file's name without folders)"},
+     .meaning = "who numbers the events; from another one they are new (default: the file's name)"},
     {.name = "partitions",
      .argument = "N",
      .type = OPTION_UINT,

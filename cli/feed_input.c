@@ -203,8 +203,9 @@ static feed_input_result_t find_columns(feed_input_t *self, uint64_t line, char 
             char what[FEED_TEXT_MAX - 256];
             list_columns(self, list, sizeof list);
             snprintf(what, sizeof what,
-                     "field '%.256s' (--%s): the header has no such column; it has: %s",
-                     wanted[i].name, wanted[i].option, list);
+                     "field '%.256s' (--%s): the header has no such column; it has: %s%s",
+                     wanted[i].name, wanted[i].option, list,
+                     self->columns == 1 ? " (fields are separated by commas)" : "");
             return refuse(self, line, what, ret_text);
         }
     }

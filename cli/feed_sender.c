@@ -145,6 +145,7 @@ static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_e
         settle_acked(self, row, "stored");
         break;
     case RESULT_HELD:
+        self->counts.held++;
         settle_acked(self, row, "held");
         break;
     case RESULT_DUPLICATE:
@@ -333,11 +334,14 @@ static capstan_err_t ensure_topic(feed_sender_t *self, char *ret_text)
     capstan_err_t err = peer_request(self->peer, topic_ensure_wire(), &request, topic_info_wire(),
                                      REQUEST_TIMEOUT_US, &body, reason, sizeof reason);
     if (err == CAPSTAN_E_TOPIC_DIFFERS) {
-        snprintf(ret_text, FEED_TEXT_MAX, "topic '%.128s' exists with another definition%s%s. %s",
-                 self->options.topic, *reason ? ": " : "", reason,
-                 self->options.sequenced
-                     ? "Feed it without --seq if it numbers by arrival, or use another --topic."
-                     : "Give --seq if its sources number their keys, or use another --topic.");
+        snprintf(ret_text, FEED_TEXT_MAX,
+                 "topic '%.128s' exists with another definition. %s%s, or use another --topic.",
+                 self->options.topic,
+                 self->options.partitions > 0
+                     ? "Leave out --partitions if it has another number of them. "
+                     : "",
+                 self->options.sequenced ? "Feed it without --seq if it numbers by arrival"
+                                         : "Give --seq if its sources number their keys");
     } else if (err) {
         snprintf(ret_text, FEED_TEXT_MAX, "topic '%.128s': %s. %s", self->options.topic,
                  *reason ? reason : capstan_err_text(err), capstan_err_remedy(err));

@@ -35,6 +35,7 @@ typedef struct feed_counts {
     uint64_t acked;
     uint64_t duplicates;
     uint64_t rejected;
+    uint64_t held;      /* of acked: the node had not got an earlier event of the key yet */
     uint64_t recovered; /* of acked: answered `duplicate` after a loss of the connection */
     uint64_t reconnects;
     capstan_err_t rejection; /* the latest one */

@@ -41,10 +41,11 @@ static void print_usage(FILE *out)
     }
     fprintf(out, "  %-10s%s\n\nPages:\n", "help", "explain a command, or print a page");
     help_list(out);
-    fprintf(out, "\nExamples:\n"
-                 "  capstan node --set store.path=/tmp/demo.db\n"
-                 "  capstan help feed\n"
-                 "  capstan help settings\n");
+    fprintf(out,
+            "\nExit status: 0 when it is done, 1 when it failed, 2 for wrong usage.\n\nExamples:\n"
+            "  capstan node --set store.path=/tmp/demo.db\n"
+            "  capstan help feed\n"
+            "  capstan help settings\n");
 }
 
 static int unknown_command(const char *name)

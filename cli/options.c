@@ -103,7 +103,8 @@ static int set_number(const command_line_t *line, const option_t *option, const 
     uint64_t maximum = option->maximum > 0 ? option->maximum : UINT64_MAX;
     uint64_t number;
     if (!value_parse_uint(value, &number)) {
-        return options_wrong(line, "--%s: \"%s\" is no whole number", option->name, value);
+        return options_wrong(line, "--%s: \"%s\" is no whole number from %" PRIu64 " to %" PRIu64,
+                             option->name, value, option->minimum, maximum);
     }
     if (number < option->minimum || number > maximum) {
         return options_wrong(line, "--%s: %s is out of range; allowed are %" PRIu64 " to %" PRIu64,

@@ -60,9 +60,9 @@ static capstan_err_t check_for_people(store_t *store, const char *path,
     if (ret_result->faults == 0) {
         printf("no damage\n");
     } else {
-        printf("%" PRIu64 " findings\nStop the node, keep a copy of the file, and restore a "
+        printf("%" PRIu64 " finding%s\nStop the node, keep a copy of the file, and restore a "
                "backup.\n",
-               ret_result->faults);
+               ret_result->faults, ret_result->faults == 1 ? "" : "s");
     }
     return CAPSTAN_OK;
 }

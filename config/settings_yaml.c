@@ -63,9 +63,13 @@ static capstan_err_t next_event(reader_t *self, yaml_event_t *ret_event)
     yaml_event_t event;
     if (!yaml_parser_parse(&self->parser, &event)) {
         const yaml_parser_t *parser = &self->parser;
-        return REFUSE(self, parser->problem_mark.line, "not YAML: %s%s%s",
-                      parser->problem ? parser->problem : "cannot be read",
-                      parser->context ? ", " : "", parser->context ? parser->context : "");
+        const char *problem = parser->problem ? parser->problem : "cannot be read";
+        /* What libyaml says of a tab names neither the tab nor what to do. */
+        bool tab = strstr(problem, "cannot start any token") != NULL;
+        return REFUSE(self, parser->problem_mark.line, "not YAML: %s%s%s%s", problem,
+                      parser->context ? ", " : "", parser->context ? parser->context : "",
+                      tab ? "; indent with blanks, not tabs, and quote texts that begin with @ or `"
+                          : "");
     }
     size_t line = event.start_mark.line;
     bool anchored = false;

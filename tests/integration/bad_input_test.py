@@ -152,6 +152,23 @@ class BadInput(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout), (1, b""))
         self.assertIn(b"--seq", done.stderr)
 
+    def test_another_number_of_partitions_is_refused_with_the_remedy(self):
+        self.node.feed(*self.options, "-", data=b"id,n\na,1\n")
+        done = self.node.run("feed", *self.options[:-1], "2", "-", data=b"id,n\na,1\n")
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"--partitions", done.stderr)
+
+    def test_events_held_behind_a_row_that_is_missing_are_told(self):
+        told = b"1 of the acked events were held"
+        done, summary = self.node.feed(*self.options, "-", data=b"id,n\na,x\na,2\nb,1\n")
+        self.assertEqual((done.returncode, summary["acked"]), (1, 2))
+        self.assertIn(told, done.stderr)
+        done, summary = self.node.feed(*self.options, "-", data=b"id,n\nc,2\n")
+        self.assertEqual((done.returncode, summary["acked"]), (0, 1))
+        self.assertIn(told, done.stderr)
+        done, _ = self.node.feed(*self.options, "-", data=b"id,n\nd,2\nd,1\n")
+        self.assertEqual((done.returncode, done.stderr), (0, b""))
+
     def test_a_tail_of_no_topic_says_so(self):
         done = self.node.run("tail", "--topic", "nothing", "--idle-ms", "100")
         self.assertEqual((done.returncode, done.stdout), (1, b""))

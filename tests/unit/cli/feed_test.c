@@ -280,6 +280,9 @@ Test(feed_input, wrong_files_are_explained)
          "t.csv:1: field 'k' (--key): the header has no such column; it has: a, n"},
         {"k,m\n1,2\n", 8,
          "t.csv:1: field 'n' (--seq): the header has no such column; it has: k, m"},
+        {"k;n\n1;2\n", 8,
+         "t.csv:1: field 'k' (--key): the header has no such column; it has: k;n (fields are "
+         "separated by commas)"},
         {"k,n,k\n", 6, "t.csv:1: field 'k': the header has it twice: rename one"},
         {"\x7f"
          "ELF\x02\x01\0\0\n",

@@ -231,6 +231,9 @@ Test(settings, answer_a_wrong_file_with_its_line)
                                   "write the value itself"},
         {"sample:\n  size: !!int 20\n",
          "FILE:2: tags are not used in settings files: write the value itself"},
+        {"sample:\n\tsize: 20\n",
+         "FILE:2: not YAML: found character that cannot start any token, while scanning for the "
+         "next token; indent with blanks, not tabs, and quote texts that begin with @ or `"},
         {"sample:\n  size: 20\n---\nother:\n  size: 1\n",
          "FILE:3: a second document: a settings file has one"},
     };
