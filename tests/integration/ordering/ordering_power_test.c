@@ -16,7 +16,7 @@ enum {
     PARTITIONS = 4,
     SEQUENCES_MAX = 2048, /* of a key */
     LIFE_ITEMS_MAX = 400,
-    LIFE_ITEMS_MAX_LARGE = 80, /* a sanitizer's build takes seconds for a hundred megabytes */
+    LIFE_ITEMS_MAX_LARGE = 200, /* a sanitizer's build takes seconds for a hundred megabytes */
     WINDOW_ITEMS = 48,         /* published at once */
     LARGE_BYTES = 120000,
     REORDER = 24, /* events change places with others so far ahead */
