@@ -112,10 +112,16 @@ class Loans(unittest.TestCase):
             self.feed_and_tail(node)
 
     def test_nothing_is_lost_or_doubled_when_the_node_is_killed(self):
+        self.feed_through_kills()
+
+    def test_nor_with_every_message_on_the_wire(self):
+        self.feed_through_kills("runtime.strict_wire=true")
+
+    def feed_through_kills(self, *settings):
         seed = random.SystemRandom().randrange(1 << 32)
         print(f"kills at moments of seed {seed}", file=sys.stderr)
         dice = random.Random(seed)
-        with RealNode() as node, tempfile.TemporaryFile() as source:
+        with RealNode(*settings) as node, tempfile.TemporaryFile() as source:
             source.write(self.data)
             source.seek(0)
             feed = subprocess.Popen(
