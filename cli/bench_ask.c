@@ -78,8 +78,8 @@ static capstan_err_t run(capstan_node_t *node, asker_t *asker)
             node, &asking, &(capstan_spawn_options_t){.cell = "asker", .argument = asker}, &ref);
     }
     if (err == CAPSTAN_OK) {
-        err = capstan_node_ask(node, ref, MESSAGE_wait, (capstan_slice_t){0}, BENCH_US, &body,
-                               &size);
+        err =
+            capstan_node_ask(node, ref, MESSAGE_wait, (capstan_slice_t){0}, BENCH_US, &body, &size);
     }
     return err;
 }

@@ -82,8 +82,7 @@ int bench_publisher(int argc, char **argv)
     char text[512] = "";
     capstan_err_t err = peer_connect(
         &(peer_options_t){.endpoint = argv[1], .name = "bench-publisher", .batch_messages = batch},
-        &(peer_handlers_t){.context = &publisher, .outcome = on_outcome}, &peer, text,
-        sizeof text);
+        &(peer_handlers_t){.context = &publisher, .outcome = on_outcome}, &peer, text, sizeof text);
     if (err != CAPSTAN_OK) {
         return failed("publisher", text);
     }
@@ -266,8 +265,8 @@ static capstan_err_t run_peers(char *endpoint, uint64_t count, uint32_t batch,
     int64_t begin_ns = strtoll(line, NULL, 10);
     int64_t end_ns = 0;
     if (!read_line(&consumer, line, sizeof line) ||
-        sscanf(line, "%" SCNd64 " %lf %lf %lf", &end_ns, &ret_figures->p50_us,
-               &ret_figures->p99_us, &ret_figures->p999_us) != 4) {
+        sscanf(line, "%" SCNd64 " %lf %lf %lf", &end_ns, &ret_figures->p50_us, &ret_figures->p99_us,
+               &ret_figures->p999_us) != 4) {
         err = CAPSTAN_E_INTERNAL;
     }
     ret_figures->ops_per_s = (double)count * 1e9 / (double)(end_ns - begin_ns);

@@ -31,8 +31,7 @@ static capstan_err_t count_one(capstan_actor_t *self, const capstan_message_t *m
 {
     (void)self;
     (void)message;
-    atomic_store_explicit(&received,
-                          atomic_load_explicit(&received, memory_order_relaxed) + 1,
+    atomic_store_explicit(&received, atomic_load_explicit(&received, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     return CAPSTAN_OK;
 }
@@ -98,9 +97,9 @@ capstan_err_t bench_tell(bench_figures_t *ret_figures)
         node, &receiver,
         &(capstan_spawn_options_t){.cell = "receiver", .mailbox_messages = MAILBOX}, &target);
     for (int i = 0; i < SENDERS && err == CAPSTAN_OK; i++) {
-        err = capstan_node_spawn(
-            node, &sender, &(capstan_spawn_options_t){.cell = "senders", .argument = &target},
-            &ref);
+        err = capstan_node_spawn(node, &sender,
+                                 &(capstan_spawn_options_t){.cell = "senders", .argument = &target},
+                                 &ref);
     }
     if (err == CAPSTAN_OK) {
         ret_figures->ops_per_s = rate_of(&received);
@@ -127,8 +126,7 @@ static void *pull(void *socket)
 {
     char body[BODY_BYTES];
     while (zmq_recv(socket, body, sizeof body, 0) > 0) {
-        atomic_store_explicit(&received,
-                              atomic_load_explicit(&received, memory_order_relaxed) + 1,
+        atomic_store_explicit(&received, atomic_load_explicit(&received, memory_order_relaxed) + 1,
                               memory_order_relaxed);
     }
     zmq_close(socket);

@@ -15,8 +15,8 @@
 
 /* Variables with our prefix that are no settings: the tests set them, and nodes inherit them. */
 static const char *const other_variables[] = {
-    "CAPSTAN_LOANS",     "CAPSTAN_FULL",    "CAPSTAN_SEED",         "CAPSTAN_SOURCE_DIR",
-    "CAPSTAN_BUILD_DIR", "CAPSTAN_PROGRAM", "CAPSTAN_FUZZ_SECONDS", "CAPSTAN_REGENERATE",
+    "CAPSTAN_LOANS",     "CAPSTAN_FULL",         "CAPSTAN_SEED",         "CAPSTAN_SOURCE_DIR",
+    "CAPSTAN_BUILD_DIR", "CAPSTAN_PROGRAM",      "CAPSTAN_FUZZ_SECONDS", "CAPSTAN_REGENERATE",
     "CAPSTAN_INSTANTS",  "CAPSTAN_TEST_SECONDS",
 };
 

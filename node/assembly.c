@@ -75,8 +75,8 @@ static capstan_err_t start_node(assembly_t *self)
         &self->node);
 }
 
-static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviour,
-                           const char *cell, void *argument, capstan_ref_t *ret_ref)
+static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviour, const char *cell,
+                           void *argument, capstan_ref_t *ret_ref)
 {
     return capstan_node_spawn(self->node, behaviour,
                               &(capstan_spawn_options_t){.cell = cell, .argument = argument},
@@ -122,9 +122,8 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
     size_t count;
     const wire_table_t *const *tables = node_tables(&count);
     schema_print(tables, count, SCHEMA_JSON, &self->schema);
-    status_arguments_t status = {.name = self->settings.node->name,
-                                 .topics = self->topics,
-                                 .journal = self->journal};
+    status_arguments_t status = {
+        .name = self->settings.node->name, .topics = self->topics, .journal = self->journal};
     capstan_err_t err = spawn(self, &status_behaviour, "gateway", &status, &self->status);
     if (err != CAPSTAN_OK) {
         return explain(err, "status", ret_text, text_size);

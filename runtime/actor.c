@@ -191,8 +191,7 @@ static void grow_watchers(capstan_actor_t *self)
     self->watcher_count = kept;
     if (kept * 2 > self->watcher_capacity || self->watcher_capacity == 0) {
         self->watcher_capacity = self->watcher_capacity > 0 ? self->watcher_capacity * 2 : 4;
-        self->watchers =
-            realloc(self->watchers, self->watcher_capacity * sizeof *self->watchers);
+        self->watchers = realloc(self->watchers, self->watcher_capacity * sizeof *self->watchers);
         ENSURE(self->watchers);
     }
 }
@@ -223,8 +222,7 @@ static bool take_answer(capstan_actor_t *self, const capstan_message_t *message,
 
 static void answer_waiter(waiter_t *waiter, const capstan_message_t *message)
 {
-    capstan_err_t err =
-        message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
+    capstan_err_t err = message->kind == CAPSTAN_KIND_ERROR ? message_failure(message) : CAPSTAN_OK;
     waiter_finish(waiter, err, message->body);
 }
 
@@ -341,8 +339,8 @@ int64_t capstan_utc_us(const capstan_actor_t *self)
     return self->cell->utc_us;
 }
 
-capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
-                         const send_options_t *options, slice_t body)
+capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target, const send_options_t *options,
+                         slice_t body)
 {
     return route_send(self->cell,
                       &(capstan_message_t){.message = options->message,
@@ -411,8 +409,8 @@ void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint
                       true);
 }
 
-void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request,
-                         capstan_err_t err, const char *text)
+void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request, capstan_err_t err,
+                         const char *text)
 {
     route_refuse(self->cell, request, err, text);
 }

@@ -72,8 +72,7 @@ slot_t *node_slot(capstan_node_t *node, uint32_t index)
         return NULL;
     }
     /* Acquire: pairs with the release in add_chunk. */
-    slot_t *chunk =
-        atomic_load_explicit(&node->chunks[index / SLOT_CHUNK], memory_order_acquire);
+    slot_t *chunk = atomic_load_explicit(&node->chunks[index / SLOT_CHUNK], memory_order_acquire);
     return chunk ? &chunk[index % SLOT_CHUNK] : NULL;
 }
 
@@ -395,14 +394,13 @@ void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context)
         for (size_t k = 0; k < DROP_COUNT; k++) {
             now.dropped[k] -= slot->base.dropped[k];
         }
-        each(context,
-             &(actor_figures_t){
-                 .name = slot->name,
-                 .cell = slot->cell->name,
-                 .ref = {.slot = i, .generation = slot->last_generation},
-                 .account = now,
-                 .in_flight = now.sent - now.delivered - now.dropped_all,
-             });
+        each(context, &(actor_figures_t){
+                          .name = slot->name,
+                          .cell = slot->cell->name,
+                          .ref = {.slot = i, .generation = slot->last_generation},
+                          .account = now,
+                          .in_flight = now.sent - now.delivered - now.dropped_all,
+                      });
     }
     pthread_mutex_unlock(&self->mutex);
 }
@@ -453,9 +451,9 @@ static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
 {
     for (slot_t *slot; (slot = newest_root(self));) {
         uint32_t generation = slot->last_generation;
-        cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                              .slot = slot,
-                                              .generation = generation});
+        cell_command(
+            slot->cell,
+            &(command_t){.kind = COMMAND_STOP_ACTOR, .slot = slot, .generation = generation});
         while (atomic_load_explicit(&slot->generation, memory_order_acquire) == generation) {
             if (pthread_cond_timedwait(&self->changed, &self->mutex, deadline) == ETIMEDOUT) {
                 return false;

@@ -18,8 +18,8 @@ static bool is_alive(const slot_t *slot, uint32_t generation)
 
 slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
 {
-    bool here = target.node == 0 ||
-                (target.node == node_id(node) && target.boot == node_boot(node));
+    bool here =
+        target.node == 0 || (target.node == node_id(node) && target.boot == node_boot(node));
     slot_t *slot = here && target.generation > 0 ? node_slot(node, target.slot) : NULL;
     return slot && is_alive(slot, target.generation) ? slot : NULL;
 }

@@ -45,8 +45,7 @@ static cell_mail_t *mail_new(cell_t *self)
     return mail;
 }
 
-static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
-                 drop_reason_t reason)
+static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message, drop_reason_t reason)
 {
     mailbox_drop(&slot->mailbox, message_cost(message), reason);
     if (reason == DROP_stopped) {
@@ -228,8 +227,7 @@ bool transport_receive(cell_t *self)
     /* Asking an empty socket costs a system call, most of what a look costs. Senders count before
      * they send, so that a batch is never overlooked; one that is counted and not there yet is
      * found by the next look, or wakes the poll. */
-    if (atomic_load_explicit(&self->batches_sent, memory_order_relaxed) ==
-        self->batches_received) {
+    if (atomic_load_explicit(&self->batches_sent, memory_order_relaxed) == self->batches_received) {
         return false;
     }
     zmq_msg_t batch;

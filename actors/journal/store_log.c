@@ -279,8 +279,7 @@ capstan_err_t store_read(store_t *self, const journal_read_t *request, buffer_t 
                          journal_records_t *ret_reply)
 {
     size_t begin = out->size;
-    gathering_t gathering = {
-        .lsn = request->lsn, .bytes_max = request->bytes_max, .begin = begin};
+    gathering_t gathering = {.lsn = request->lsn, .bytes_max = request->bytes_max, .begin = begin};
     gathering.writer = codec_list_begin(out);
     capstan_err_t err = gather(self, request, &gathering);
     if (!err && gathering.lsn_next == 0) {

@@ -16,7 +16,7 @@ typedef struct answer {
     uint64_t lsn;         /* due once everything below this lsn is on disk */
     uint64_t result;      /* of a publish: event_result_t; 0: a request, answered by `reply` */
     capstan_err_t err;
-    uint32_t reply; /* message number */
+    uint32_t reply;  /* message number */
     uint64_t offset; /* of a frontier that is the reply's body, with where reading goes on */
     uint64_t offset_lsn;
 } answer_t;

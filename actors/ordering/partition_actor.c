@@ -92,9 +92,9 @@ static void send_append(partition_actor_t *self)
                                      .records = buffer_slice(&self->gathered)},
                  &body);
     size_t place = self->append_asks[0] ? 1 : 0;
-    capstan_err_t err = capstan_ask(self->self, self->journal, MESSAGE_journal_append,
-                                    buffer_slice(&body), PARTITION_ASK_US,
-                                    &self->append_asks[place]);
+    capstan_err_t err =
+        capstan_ask(self->self, self->journal, MESSAGE_journal_append, buffer_slice(&body),
+                    PARTITION_ASK_US, &self->append_asks[place]);
     buffer_fini(&body);
     if (err != CAPSTAN_OK) {
         /* The journal is behind by a whole mailbox: the answers to what is under way come first,
@@ -114,9 +114,8 @@ static void send_append(partition_actor_t *self)
 
 static capstan_message_t request_of(const answer_t *answer)
 {
-    return (capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
-                               .sender = answer->to,
-                               .correlation = answer->correlation};
+    return (capstan_message_t){
+        .kind = CAPSTAN_KIND_REQUEST, .sender = answer->to, .correlation = answer->correlation};
 }
 
 static void reply_request(partition_actor_t *self, const answer_t *answer)
@@ -220,8 +219,7 @@ static void take_effects(partition_actor_t *self, const capstan_message_t *messa
     for (size_t i = 0; i < self->effects.count; i++) {
         const partition_effect_t *effect = &self->effects.list[i];
         if (effect->kind == PARTITION_APPEND) {
-            slice_t data =
-                slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
+            slice_t data = slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
             partition_gather(self, effect->record, data);
             if (effect->offset > 0) {
                 tail_add(&self->tail, effect->offset, data);
@@ -275,9 +273,8 @@ static void on_frontier(partition_actor_t *self, const capstan_message_t *messag
         capstan_reply_error(self->self, message, CAPSTAN_E_LIMIT, NULL);
         return;
     }
-    answer_t answer = {.to = message->sender,
-                       .correlation = message->correlation,
-                       .reply = MESSAGE_frontier};
+    answer_t answer = {
+        .to = message->sender, .correlation = message->correlation, .reply = MESSAGE_frontier};
     if (request.offset > 0 && (!known || request.offset > known->offset)) {
         frontier_mark_t mark = {
             .group = request.group, .offset = request.offset, .lsn = request.lsn};

@@ -27,7 +27,7 @@ enum {
     PARTITION_TOPIC_MAX = 128,
     PARTITION_GROUP_MAX = 128,
     PARTITION_GROUPS_MAX = 1024, /* whose frontiers are kept: peers choose the names */
-    PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
+    PARTITION_APPENDS_MAX = 2,   /* in flight: one is written while the next is gathered */
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
     PARTITION_READ_BYTES = 1 << 20,
@@ -92,9 +92,9 @@ typedef struct partition_actor {
     size_t frontier_count;
 
     uint64_t records_since_snapshot;
-    bool saving;            /* a snapshot pass is under way */
-    uint64_t snapshot_lsn;  /* that it will name */
-    uint64_t snapshot_ask;  /* chunk under way */
+    bool saving;           /* a snapshot pass is under way */
+    uint64_t snapshot_lsn; /* that it will name */
+    uint64_t snapshot_ask; /* chunk under way */
 } partition_actor_t;
 
 /* Gathers a record for the next append; returns the lsn behind it. */

@@ -72,8 +72,7 @@ static void serve(partition_actor_t *self, parked_read_t *read)
     }
     buffer_t events = {0};
     codec_list_writer_t list = codec_list_begin(&events);
-    uint64_t count =
-        tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list);
+    uint64_t count = tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list);
     codec_list_end(&list);
     ENSURE(count > 0);
     answer(self, read, buffer_slice(&events));

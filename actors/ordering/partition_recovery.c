@@ -145,9 +145,8 @@ static void read_log(partition_actor_t *self)
         return;
     }
     ask(self, self->reader, journal_read_wire(),
-        &(journal_read_t){.stream = self->stream,
-                          .lsn = self->lsn_committed,
-                          .bytes_max = PARTITION_READ_BYTES});
+        &(journal_read_t){
+            .stream = self->stream, .lsn = self->lsn_committed, .bytes_max = PARTITION_READ_BYTES});
 }
 
 static capstan_err_t on_opened(partition_actor_t *self, const capstan_message_t *message)

@@ -44,9 +44,9 @@ typedef struct reader {
     capstan_ref_t partition;
     uint64_t ask; /* read or first frontier under way */
     uint64_t lsn;
-    uint64_t offset;   /* of the last event delivered */
-    uint64_t stored;   /* frontier on disk */
-    uint64_t storing;  /* frontier on its way there */
+    uint64_t offset;  /* of the last event delivered */
+    uint64_t stored;  /* frontier on disk */
+    uint64_t storing; /* frontier on its way there */
     uint64_t store_ask;
     uint64_t wanted; /* acknowledged, to be stored next */
     uint64_t wanted_lsn;
@@ -88,9 +88,9 @@ static void end(subscription_t *self, capstan_err_t err)
     self->ended = true;
     buffer_t body = {0};
     if (self->open) {
-        codec_encode(
-            subscription_ended_wire(),
-            &(subscription_ended_t){.subscription = self->number, .error = (uint64_t)err}, &body);
+        codec_encode(subscription_ended_wire(),
+                     &(subscription_ended_t){.subscription = self->number, .error = (uint64_t)err},
+                     &body);
         (void)!actor_send(self->self, self->session,
                           &(send_options_t){.message = MESSAGE_subscription_ended,
                                             .kind = CAPSTAN_KIND_EVENT,
@@ -145,8 +145,8 @@ static void remember(reader_t *reader, uint64_t offset, uint64_t lsn)
     if (reader->checkpoint_count == reader->checkpoint_capacity) {
         reader->checkpoint_capacity =
             reader->checkpoint_capacity ? reader->checkpoint_capacity * 2 : 16;
-        reader->checkpoints = realloc(reader->checkpoints, reader->checkpoint_capacity *
-                                                               sizeof *reader->checkpoints);
+        reader->checkpoints =
+            realloc(reader->checkpoints, reader->checkpoint_capacity * sizeof *reader->checkpoints);
         ENSURE(reader->checkpoints);
     }
     reader->checkpoints[reader->checkpoint_count++] = (checkpoint_t){.offset = offset, .lsn = lsn};
@@ -165,11 +165,10 @@ static void on_events(subscription_t *self, reader_t *reader, const capstan_mess
     reader->offset = events.offset_last;
     reader->lsn = events.lsn_next;
     self->sent_bytes += events.deliver.size;
-    (void)!actor_send(self->self, self->session,
-                      &(send_options_t){.message = MESSAGE_deliver,
-                                        .kind = CAPSTAN_KIND_EVENT,
-                                        .always = true},
-                      events.deliver);
+    (void)!actor_send(
+        self->self, self->session,
+        &(send_options_t){.message = MESSAGE_deliver, .kind = CAPSTAN_KIND_EVENT, .always = true},
+        events.deliver);
     open_reads(self);
 }
 
@@ -284,9 +283,9 @@ static void begin_when_placed(subscription_t *self)
         }
     }
     buffer_t body = {0};
-    codec_encode(
-        subscribed_wire(),
-        &(subscribed_t){.subscription = self->number, .partitions = (uint64_t)self->count}, &body);
+    codec_encode(subscribed_wire(),
+                 &(subscribed_t){.subscription = self->number, .partitions = (uint64_t)self->count},
+                 &body);
     capstan_reply(self->self,
                   &(capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
                                        .sender = self->session,
@@ -415,8 +414,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     } else if (message->message == MESSAGE_acknowledge) {
         on_acknowledge(self, message);
     } else if (message->message == MESSAGE_subscription_grant &&
-               codec_decode(subscription_grant_wire(), message->body, &grant, NULL) ==
-                   CAPSTAN_OK &&
+               codec_decode(subscription_grant_wire(), message->body, &grant, NULL) == CAPSTAN_OK &&
                grant.bytes > self->granted_bytes && grant.bytes <= self->sent_bytes) {
         self->granted_bytes = grant.bytes;
         open_reads(self);

@@ -57,8 +57,8 @@ void tail_add(tail_t *self, uint64_t offset, slice_t event)
     tail_segment_t *segment = self->open;
     if (segment->count == segment->position_capacity) {
         segment->position_capacity = segment->count ? segment->count * 2 : 64;
-        segment->positions = realloc(segment->positions, segment->position_capacity *
-                                                             sizeof *segment->positions);
+        segment->positions =
+            realloc(segment->positions, segment->position_capacity * sizeof *segment->positions);
         ENSURE(segment->positions);
     }
     ENSURE(segment->bytes.size <= UINT32_MAX);

@@ -17,8 +17,8 @@ typedef struct tail_segment {
     struct tail_segment *next;
     uint64_t offset_first;
     uint64_t count;
-    uint64_t lsn_first; /* reading from here finds every event of the segment */
-    uint64_t lsn_next;  /* and from here every later one */
+    uint64_t lsn_first;  /* reading from here finds every event of the segment */
+    uint64_t lsn_next;   /* and from here every later one */
     uint32_t *positions; /* of each event in `bytes` */
     size_t position_capacity;
     buffer_t bytes;
@@ -27,7 +27,7 @@ typedef struct tail_segment {
 typedef struct tail {
     tail_segment_t *head;
     tail_segment_t *last;
-    tail_segment_t *open; /* the newest of the list, NULL when nothing was gathered */
+    tail_segment_t *open;  /* the newest of the list, NULL when nothing was gathered */
     uint64_t offset_first; /* of the oldest event held; offset_next when none is */
     uint64_t offset_next;
     uint64_t offset_committed; /* up to here events can be read */

@@ -80,7 +80,7 @@ typedef struct status_job {
         const topic_t *topic;
         uint64_t ask;
         buffer_t report; /* body of partition_report; empty when it did not answer */
-    } *parts;
+    } * parts;
 } status_job_t;
 
 /* A subscription that lives. */

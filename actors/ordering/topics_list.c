@@ -82,19 +82,19 @@ capstan_err_t topic_start(topics_t *self, topic_t *topic)
         if (!capstan_ref_is_null(topic->refs[i])) {
             continue;
         }
-        capstan_err_t err =
-            capstan_spawn(self->self, &partition_behaviour,
-                          &(capstan_spawn_options_t){
-                              .argument = &(partition_arguments_t){
-                                  .topic = topic->name,
-                                  .index = i,
-                                  .mode = (sequence_mode_t)topic->sequence,
-                                  .settings = self->settings,
-                                  .topics = capstan_actor_ref(self->self),
-                                  .journal = self->journal,
-                                  .reader = self->reader,
-                              }},
-                          &topic->refs[i]);
+        capstan_err_t err = capstan_spawn(
+            self->self, &partition_behaviour,
+            &(capstan_spawn_options_t){.argument =
+                                           &(partition_arguments_t){
+                                               .topic = topic->name,
+                                               .index = i,
+                                               .mode = (sequence_mode_t)topic->sequence,
+                                               .settings = self->settings,
+                                               .topics = capstan_actor_ref(self->self),
+                                               .journal = self->journal,
+                                               .reader = self->reader,
+                                           }},
+            &topic->refs[i]);
         err = err ? err : capstan_monitor(self->self, topic->refs[i]);
         if (err != CAPSTAN_OK) {
             return err;

@@ -71,9 +71,9 @@ typedef enum capstan_overflow {
 } capstan_overflow_t;
 
 typedef struct capstan_spawn_options {
-    const char *name; /* for status and resolve; NULL: the behaviour's name; copied */
-    const char *cell; /* named cell, started on first use; NULL: the caller's cell */
-    void *argument;   /* passed to init; must live until then */
+    const char *name;          /* for status and resolve; NULL: the behaviour's name; copied */
+    const char *cell;          /* named cell, started on first use; NULL: the caller's cell */
+    void *argument;            /* passed to init; must live until then */
     uint32_t mailbox_messages; /* 0: the node's default */
     uint64_t mailbox_bytes;    /* 0: the node's default */
     capstan_overflow_t overflow;

@@ -5,19 +5,19 @@
 #include <capstan/actor.h>
 
 typedef struct capstan_node_options {
-    uint64_t id;                 /* random id of the node; 0: one is drawn */
-    uint32_t boot;               /* boot counter; 0: 1 */
-    uint32_t mailbox_messages;   /* default bound of a mailbox; 0: 1,048,576 */
-    uint64_t mailbox_bytes;      /* default bound of a mailbox; 0: 256 MiB */
-    uint32_t actors_max;         /* 0: 1,048,576 */
-    uint32_t spin_us;            /* how long an idle cell looks for work before it sleeps; 0: 10 */
-    bool strict_wire; /* every message goes through codec and socket, also within a cell */
+    uint64_t id;               /* random id of the node; 0: one is drawn */
+    uint32_t boot;             /* boot counter; 0: 1 */
+    uint32_t mailbox_messages; /* default bound of a mailbox; 0: 1,048,576 */
+    uint64_t mailbox_bytes;    /* default bound of a mailbox; 0: 256 MiB */
+    uint32_t actors_max;       /* 0: 1,048,576 */
+    uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
+    bool strict_wire;          /* every message goes through codec and socket, also within a cell */
 } capstan_node_options_t;
 
 /* Makes a node without actors. NULL options are the defaults. One node per process.
  * Errors: SYSTEM (ZeroMQ, threads), LIMIT. */
-CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
-capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node);
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_new(const capstan_node_options_t *options,
+                                                              capstan_node_t **ret_node);
 
 /* Starts an actor from a thread that is not a cell; returns when its init has run, with its error.
  * `options->cell` is required. Blocks. */
@@ -35,8 +35,8 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_tell(capstan_node_t *s
 /* Sends a request from a thread that is not a cell and waits for the answer. `ret_body` is to be
  * freed with free(). Errors: those of capstan_ask, TIMEOUT, or the receiver's. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
-capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message,
-                 capstan_slice_t body, int64_t timeout_us, void **ret_body, size_t *ret_size);
+capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message, capstan_slice_t body,
+                 int64_t timeout_us, void **ret_body, size_t *ret_size);
 
 /* The reference of a named actor. Any thread. NOT_FOUND when there is none. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_resolve(capstan_node_t *self,

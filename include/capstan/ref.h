@@ -22,8 +22,7 @@ static inline bool capstan_ref_is_null(capstan_ref_t ref)
 
 static inline bool capstan_ref_equal(capstan_ref_t a, capstan_ref_t b)
 {
-    return a.slot == b.slot && a.generation == b.generation && a.node == b.node &&
-           a.boot == b.boot;
+    return a.slot == b.slot && a.generation == b.generation && a.node == b.node && a.boot == b.boot;
 }
 
 #endif

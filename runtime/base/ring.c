@@ -35,8 +35,7 @@ bool ring_push(ring_t *self, void *item)
         uint64_t ticket = atomic_load_explicit(&slot->ticket, memory_order_acquire);
         if (ticket == position) {
             if (atomic_compare_exchange_weak_explicit(&self->tail, &position, position + 1,
-                                                      memory_order_relaxed,
-                                                      memory_order_relaxed)) {
+                                                      memory_order_relaxed, memory_order_relaxed)) {
                 slot->item = item;
                 atomic_store_explicit(&slot->ticket, position + 1, memory_order_release);
                 return true;

@@ -62,7 +62,7 @@ struct wire_record {
     const char *permission;   /* messages: what a peer must be allowed; "" is internal only */
     const char *resource_key; /* messages: the field that names the resource, or "" */
     const char *meaning;
-    const wire_field_t *fields;                  /* ascending keys */
+    const wire_field_t *fields;                   /* ascending keys */
     const wire_field_t *by_key[WIRE_KEY_MAX + 1]; /* NULL where there is no such key */
     uint64_t required[2];                         /* the keys of required fields, a bit each */
 };

@@ -17,7 +17,7 @@ enum {
     SEQUENCES_MAX = 2048, /* of a key */
     LIFE_ITEMS_MAX = 400,
     LIFE_ITEMS_MAX_LARGE = 200, /* a sanitizer's build takes seconds for a hundred megabytes */
-    WINDOW_ITEMS = 48,         /* published at once */
+    WINDOW_ITEMS = 48,          /* published at once */
     LARGE_BYTES = 120000,
     REORDER = 24, /* events change places with others so far ahead */
     LIVES = 5,    /* of one disk, each ended by a loss of power */

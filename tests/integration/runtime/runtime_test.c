@@ -73,8 +73,8 @@ static void source_send(capstan_actor_t *self)
     source_t *source = capstan_actor_state(self);
     while (source->sent < source->goal) {
         uint64_t number[2] = {source->id, source->sent};
-        if (capstan_tell(self, source->target, MESSAGE_number,
-                         (slice_t){number, sizeof number}) != CAPSTAN_OK) {
+        if (capstan_tell(self, source->target, MESSAGE_number, (slice_t){number, sizeof number}) !=
+            CAPSTAN_OK) {
             capstan_timer_start(self, 100, NULL);
             return;
         }
@@ -186,8 +186,7 @@ Test(runtime, accounts_for_every_message_at_rest)
 {
     for (int strict = 0; strict < 2; strict++) {
         capstan_node_t *node = start_node(strict);
-        capstan_ref_t sink =
-            spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
+        capstan_ref_t sink = spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
         source_t source = {.target = sink, .goal = 1000};
         spawn(node, &source_behaviour,
               &(capstan_spawn_options_t){.cell = "b", .argument = &source});
@@ -219,8 +218,7 @@ Test(runtime, answers_gone_for_an_actor_that_has_failed)
 {
     for (int strict = 0; strict < 2; strict++) {
         capstan_node_t *node = start_node(strict);
-        capstan_ref_t sink =
-            spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
+        capstan_ref_t sink = spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
         cr_assert_eq(capstan_node_tell(node, sink, MESSAGE_die, (slice_t){0}), CAPSTAN_OK);
         void *body;
         size_t size;
@@ -337,8 +335,7 @@ Test(runtime, takes_messages_of_threads_that_are_no_cells_in_their_order)
 {
     for (int strict = 0; strict < 2; strict++) {
         capstan_node_t *node = start_node(strict);
-        capstan_ref_t sink =
-            spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
+        capstan_ref_t sink = spawn(node, &sink_behaviour, &(capstan_spawn_options_t){.cell = "a"});
         pthread_t threads[OUTSIDERS];
         outsider_t outsiders[OUTSIDERS];
         for (uint64_t i = 0; i < OUTSIDERS; i++) {
@@ -419,13 +416,12 @@ Test(runtime, tells_an_actor_that_its_descriptor_is_ready_until_it_is_unwatched)
 Test(runtime, drops_and_counts_what_overflows_where_the_policy_says_so)
 {
     capstan_node_t *node = start_node(false);
-    capstan_ref_t sink = spawn(node, &sink_behaviour,
-                               &(capstan_spawn_options_t){.cell = "a",
-                                                          .mailbox_messages = 16,
-                                                          .overflow = CAPSTAN_OVERFLOW_DROP});
+    capstan_ref_t sink =
+        spawn(node, &sink_behaviour,
+              &(capstan_spawn_options_t){
+                  .cell = "a", .mailbox_messages = 16, .overflow = CAPSTAN_OVERFLOW_DROP});
     source_t source = {.target = sink, .goal = 5000};
-    spawn(node, &source_behaviour,
-          &(capstan_spawn_options_t){.cell = "a", .argument = &source});
+    spawn(node, &source_behaviour, &(capstan_spawn_options_t){.cell = "a", .argument = &source});
     void *body;
     size_t size;
     capstan_err_t err =

@@ -85,6 +85,5 @@ Test(mailbox, shows_a_message_that_vanished_behind_the_counters)
     }
     mails[0].next = mails[2].next;
     mailbox_account_t account = mailbox_account(&mailbox);
-    cr_assert_neq(account.sent,
-                  account.delivered + account.dropped_all + mailbox_walk(&mailbox));
+    cr_assert_neq(account.sent, account.delivered + account.dropped_all + mailbox_walk(&mailbox));
 }

@@ -74,10 +74,9 @@ Test(timers, agree_with_a_searched_array_through_random_starts_and_cancels)
         } else {
             size_t least = COUNT;
             for (size_t k = 0; k < COUNT; k++) {
-                bool earlier =
-                    least == COUNT || model[k].when_us < model[least].when_us ||
-                    (model[k].when_us == model[least].when_us &&
-                     model[k].order < model[least].order);
+                bool earlier = least == COUNT || model[k].when_us < model[least].when_us ||
+                               (model[k].when_us == model[least].when_us &&
+                                model[k].order < model[least].order);
                 if (model[k].timer > 0 && earlier) {
                     least = k;
                 }
