@@ -3,6 +3,7 @@
 #include "actors/journal/journal.h"
 #include "actors/ordering/ordering.h"
 #include "actors/ordering/ordering_messages.h"
+#include "brokers/gateway/endpoint.h"
 #include "brokers/gateway/gateway.h"
 #include "node/node_events.h"
 #include "node/status_actor.h"
@@ -156,10 +157,18 @@ capstan_err_t assembly_start(const assembly_settings_t *settings, assembly_t **r
     if (sodium_init() < 0) {
         return explain(CAPSTAN_E_SYSTEM, "libsodium", ret_text, text_size);
     }
+    /* Before the store: what is refused for its settings leaves no file behind. */
+    char bind_to[ENDPOINT_SIZE];
+    bool ipv6;
+    capstan_err_t err =
+        endpoint_check(settings->gateway->endpoint, bind_to, &ipv6, ret_text, text_size);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
     assembly_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->settings = *settings;
-    capstan_err_t err = open_store(self, ret_text, text_size);
+    err = open_store(self, ret_text, text_size);
     if (err == CAPSTAN_OK) {
         err = explain(start_node(self), "runtime", ret_text, text_size);
     }
