@@ -13,7 +13,7 @@
 enum {
     MESSAGE_work = 0x8000,
     MESSAGE_result, /* request: answered with one uint64_t, now or later */
-    STOP_US = 5000000,
+    STOP_US = 60000000,
 };
 
 static int64_t clock_us(void)
@@ -172,7 +172,7 @@ Test(cell, lets_a_timer_fire_between_the_messages_of_a_long_queue)
 
 /* --- spawning on another cell ---------------------------------------------------------------- */
 
-enum { CHILDREN = 20000, CHILDREN_AT_ONCE = 4 };
+enum { CHILDREN = 4000, CHILDREN_AT_ONCE = 4 };
 
 typedef struct parent {
     uint64_t started;

@@ -19,7 +19,7 @@ enum {
     MESSAGE_never,           /* request: not answered */
     MESSAGE_die,
     MESSAGE_go,
-    STOP_US = 5000000,
+    STOP_US = 60000000,
 };
 
 typedef struct sink {

@@ -166,7 +166,9 @@ Test(csv, long_fields_are_thrown_away_while_they_are_read)
         cr_assert_eq(csv.row.count, 2);
         expect_end(&csv);
         getrusage(RUSAGE_SELF, &after);
+#ifndef __SANITIZE_ADDRESS__ /* which keeps what was freed, up to 256 MiB of it */
         cr_assert_lt(after.ru_maxrss - before.ru_maxrss, LONG / 1024 * 3 / 4, "shape %zu", i);
+#endif
     }
 }
 
