@@ -239,7 +239,7 @@ def rule_documents_name_what_exists(files, root):
 
 def rule_documents_stay_on_any_machine(files, _root):
     """Documents and samples name no absolute home or temporary path."""
-    path = re.compile(r"(?<![\w.~$}])/(?:home|root|tmp|var/tmp|Users|work)/[\w.]")
+    path = re.compile(r"(?<![\w.~$}])/(?:home|root|tmp|var/tmp|Users|srv)/[\w.]")
     for source in files:
         if source.path.endswith((".md", ".json", ".yaml")):
             for match in path.finditer(source.text):
