@@ -5,7 +5,8 @@ option(CAPSTAN_HARDENING "Compile and link with the hardening flags of the distr
 option(CAPSTAN_LTO "Optimise across files when linking" OFF)
 option(CAPSTAN_COVERAGE "Count which lines run (gcov)" OFF)
 option(CAPSTAN_TESTS "Build the tests" ON)
-option(CAPSTAN_PLAIN_RUNNER "Run the tests without Criterion, which cannot start under TSan and leaks under ASan" OFF)
+option(CAPSTAN_PLAIN_RUNNER
+  "Run the tests without Criterion, which cannot start under TSan and leaks under ASan" OFF)
 option(CAPSTAN_FUZZ "Build the fuzz targets (clang)" OFF)
 set(CAPSTAN_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined or thread")
 
