@@ -128,12 +128,12 @@ static void report_end(const feed_t *self, const feed_counts_t *counts)
                 counts->rejected, capstan_err_name(counts->rejection),
                 capstan_err_text(counts->rejection), capstan_err_remedy(counts->rejection));
     }
-    if (counts->recovered > 0) {
+    if (counts->reconnects > 0) {
         fprintf(stderr,
-                "capstan feed: %" PRIu64
-                " events that were unanswered when the connection was lost "
-                "(%" PRIu64 ") were there already when they were sent again; they count as acked\n",
-                counts->recovered, counts->reconnects);
+                "capstan feed: the connection was lost (%" PRIu64 ") and opened again; %" PRIu64
+                " events that were unanswered then were there already when they were sent again, "
+                "and count as acked\n",
+                counts->reconnects, counts->recovered);
     }
     report_held(self, counts);
     if (counts->sent > 0 && counts->duplicates == counts->sent) {
