@@ -27,6 +27,7 @@ typedef struct change {
 } change_t;
 
 typedef struct shm {
+    int users; /* handles that have mapped it; the last one to let go frees it */
     void *regions[SHM_REGIONS_MAX];
     int shared[SQLITE_SHM_NLOCK];
     const void *exclusive[SQLITE_SHM_NLOCK]; /* whose it is */
@@ -45,7 +46,8 @@ typedef struct disk_file {
     bool exists_synced; /* for sure, after a loss of power */
     int open_count;
     int lock_shared;
-    const void *lock_writer; /* holds RESERVED or more */
+    const void *lock_writer;    /* holds RESERVED or more */
+    const void *lock_exclusive; /* holds EXCLUSIVE */
     shm_t shm;
 } disk_file_t;
 
@@ -66,6 +68,7 @@ typedef struct handle {
     powerloss_t *disk;
     disk_file_t *file;
     int lock;
+    bool shm_mapped;
     uint8_t shm_shared; /* bit per slot that this handle shares */
     bool remove_at_close;
 } handle_t;
@@ -251,7 +254,7 @@ void powerloss_restore(powerloss_t *self, uint64_t seed)
         if (file->name[0] == '\0') {
             continue;
         }
-        ENSURE(file->open_count == 0);
+        ENSURE(file->open_count == 0 && file->shm.users == 0);
         survive(file, survival, sector, &random);
         if (file->exists != file->exists_synced) {
             file->exists = random_below(&random, 2) == 0;
@@ -376,6 +379,9 @@ static int file_lock(sqlite3_file *base, int level)
     if (level <= handle->lock) {
         return SQLITE_OK;
     }
+    if (file->lock_exclusive && file->lock_exclusive != handle) {
+        return SQLITE_BUSY;
+    }
     if (level >= SQLITE_LOCK_RESERVED && file->lock_writer && file->lock_writer != handle) {
         return SQLITE_BUSY;
     }
@@ -388,6 +394,9 @@ static int file_lock(sqlite3_file *base, int level)
     if (level >= SQLITE_LOCK_RESERVED) {
         file->lock_writer = handle;
     }
+    if (level == SQLITE_LOCK_EXCLUSIVE) {
+        file->lock_exclusive = handle;
+    }
     handle->lock = level;
     return SQLITE_OK;
 }
@@ -399,6 +408,9 @@ static int file_unlock(sqlite3_file *base, int level)
     disk_file_t *file = handle->file;
     if (file->lock_writer == handle && level < SQLITE_LOCK_RESERVED) {
         file->lock_writer = NULL;
+    }
+    if (file->lock_exclusive == handle && level < SQLITE_LOCK_EXCLUSIVE) {
+        file->lock_exclusive = NULL;
     }
     if (handle->lock > SQLITE_LOCK_NONE && level == SQLITE_LOCK_NONE) {
         file->lock_shared--;
@@ -439,8 +451,13 @@ static int file_characteristics(sqlite3_file *base)
 static int shm_map(sqlite3_file *base, int region, int size, int extend, void volatile **ret_region)
 {
     HOLD(disk_of(base));
-    shm_t *shm = &file_of(base)->shm;
+    handle_t *handle = (handle_t *)base;
+    shm_t *shm = &handle->file->shm;
     ENSURE(region < SHM_REGIONS_MAX);
+    if (!handle->shm_mapped) {
+        handle->shm_mapped = true;
+        shm->users++;
+    }
     if (!shm->regions[region] && extend) {
         shm->regions[region] = calloc(1, (size_t)size);
         ENSURE(shm->regions[region]);
@@ -502,12 +519,13 @@ static int shm_unmap(sqlite3_file *base, int remove)
             shm->exclusive[i] = NULL;
         }
     }
-    if (handle->file->open_count == 1) {
+    if (handle->shm_mapped && --shm->users == 0) {
         for (size_t i = 0; i < SHM_REGIONS_MAX; i++) {
             free(shm->regions[i]);
         }
         *shm = (shm_t){0};
     }
+    handle->shm_mapped = false;
     return SQLITE_OK;
 }
 
