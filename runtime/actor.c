@@ -12,6 +12,9 @@
 
 #define ASK_NONE UINT32_MAX
 
+/* The cookie of the timer that ends an actor which did not stop in time. */
+static const char kill_cookie;
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static void forget_watches(capstan_actor_t *self)
@@ -33,11 +36,25 @@ static void drop_queue(capstan_actor_t *self)
     mailbox_t *mailbox = &self->slot->mailbox;
     for (mail_t *mail; (mail = mailbox_take(mailbox));) {
         cell_mail_t *carrier = (cell_mail_t *)mail;
-        mailbox_drop(mailbox, message_cost(&mail->message), DROP_stopped);
-        route_refuse(self->cell, &mail->message, CAPSTAN_E_GONE, NULL);
+        if (actor_take_control(self, &mail->message) == LINKS_TAKEN) {
+            mailbox_done(mailbox, message_cost(&mail->message)); /* also now it tells who watches */
+        } else {
+            mailbox_drop(mailbox, message_cost(&mail->message), DROP_stopped);
+            route_refuse(self->cell, &mail->message, CAPSTAN_E_GONE, NULL);
+        }
         block_release(carrier->block);
         mail->next = (mail_t *)self->cell->mail_free;
         self->cell->mail_free = carrier;
+    }
+}
+
+/* An end that follows from another one is not told again. */
+static void log_end(const capstan_actor_t *self)
+{
+    if (self->reason != CAPSTAN_OK && self->reason != CAPSTAN_E_LINKED && !self->quiet) {
+        LOG(runtime, actor_failed, log_string("actor", self->slot->name),
+            log_string("cell", self->cell->name), log_uint("message", self->failed_message),
+            log_error(self->reason));
     }
 }
 
@@ -51,6 +68,7 @@ static void end(capstan_actor_t *self)
     atomic_store_explicit(&self->slot->generation, 0, memory_order_seq_cst);
     self->slot->actor = NULL;
     ask_cancel_all(cell, self);
+    timers_cancel(&cell->timers, self->kill_timer);
     if (self->timer_count > 0) {
         timers_cancel_owner(&cell->timers, self);
     }
@@ -59,10 +77,6 @@ static void end(capstan_actor_t *self)
     if (self->behaviour->destroy) {
         self->behaviour->destroy(self);
     }
-    for (size_t i = 0; i < self->watcher_count; i++) {
-        route_tell_down(self->cell, self->watchers[i], self->ref, self->reason);
-    }
-    free(self->watchers);
     if (self->previous) {
         self->previous->next = self->next;
     } else {
@@ -76,6 +90,15 @@ static void end(capstan_actor_t *self)
     node_slot_retire(cell->node, self->slot);
     self->slot->next = cell->retired;
     cell->retired = self->slot;
+    log_end(self);
+    actor_tell_end(self); /* last: who hears of it may take its place at once */
+}
+
+static void end_now(capstan_actor_t *self, capstan_err_t reason)
+{
+    self->exiting = true;
+    self->reason = reason;
+    end(self);
 }
 
 /* Around every handler: an exit that was asked for inside takes effect after it. */
@@ -99,14 +122,14 @@ static void leave(capstan_actor_t *self)
     }
 }
 
-capstan_err_t cell_adopt(cell_t *self, slot_t *slot, const capstan_behaviour_t *behaviour,
-                         void *argument)
+capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
 {
     capstan_actor_t *actor = calloc(1, sizeof *actor);
     ENSURE(actor);
+    slot_t *slot = adoption->slot;
     actor->cell = self;
     actor->slot = slot;
-    actor->behaviour = behaviour;
+    actor->behaviour = adoption->behaviour;
     actor->ask_head = ASK_NONE;
     actor->ref = (capstan_ref_t){.slot = slot->index, .generation = slot->last_generation};
     actor->next = self->actors;
@@ -115,31 +138,51 @@ capstan_err_t cell_adopt(cell_t *self, slot_t *slot, const capstan_behaviour_t *
     }
     self->actors = actor;
     slot->actor = actor;
+    if (adoption->bonds != 0) {
+        links_add(&actor->links, adoption->parent, adoption->bonds);
+    }
     capstan_err_t err = CAPSTAN_OK;
     enter(actor);
-    if (behaviour->init) {
-        err = behaviour->init(actor, argument);
-        if (err != CAPSTAN_OK) {
-            capstan_actor_exit(actor, err);
+    if (actor->behaviour->init) {
+        err = actor->behaviour->init(actor, adoption->argument);
+        err = err == CAPSTAN_OK && actor->exiting ? actor->reason : err;
+    }
+    if (err != CAPSTAN_OK) {
+        if (adoption->answered) {
+            actor->quiet = true;
+            links_remove(&actor->links, adoption->parent, adoption->bonds);
         }
+        capstan_actor_exit(actor, err);
     }
     leave(actor);
     return err;
 }
 
-void cell_stop_actor(capstan_actor_t *actor)
+void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us)
 {
-    if (actor->dead || actor->stopping) {
+    if (actor->dead) {
         return;
     }
-    actor->stopping = true;
-    enter(actor);
-    if (actor->behaviour->stop) {
-        actor->behaviour->stop(actor);
-    } else {
-        capstan_actor_exit(actor, CAPSTAN_OK);
+    if (timeout_us <= 0) {
+        end_now(actor, CAPSTAN_E_KILLED);
+        return;
     }
-    leave(actor);
+    if (!actor->stopping) {
+        actor->stopping = true;
+        enter(actor);
+        if (actor->behaviour->stop) {
+            actor->behaviour->stop(actor);
+        } else {
+            capstan_actor_exit(actor, CAPSTAN_OK);
+        }
+        leave(actor);
+    }
+    if (!actor->dead && timeout_us < INT64_MAX - actor->cell->now_us) {
+        timers_t *timers = &actor->cell->timers;
+        timers_cancel(timers, actor->kill_timer);
+        actor->kill_timer = timers_start(timers, actor->cell->now_us + timeout_us, actor,
+                                         (void *)(uintptr_t)&kill_cookie);
+    }
 }
 
 void cell_bury(cell_t *self)
@@ -170,38 +213,12 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     enter(self);
     capstan_err_t err = self->behaviour->receive(self, message);
     if (err != CAPSTAN_OK && !self->exiting) {
-        LOG(runtime, actor_failed, log_string("actor", self->slot->name),
-            log_string("cell", self->cell->name), log_uint("message", message->message),
-            log_error(err));
         capstan_actor_exit(self, err);
     }
+    if (self->exiting) {
+        self->failed_message = message->message;
+    }
     leave(self);
-}
-
-/* Before the list grows, those who have gone are let go: one who lives long may be watched by many
- * who do not. */
-static void grow_watchers(capstan_actor_t *self)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < self->watcher_count; i++) {
-        if (route_find(self->cell->node, self->watchers[i])) {
-            self->watchers[kept++] = self->watchers[i];
-        }
-    }
-    self->watcher_count = kept;
-    if (kept * 2 > self->watcher_capacity || self->watcher_capacity == 0) {
-        self->watcher_capacity = self->watcher_capacity > 0 ? self->watcher_capacity * 2 : 4;
-        self->watchers = realloc(self->watchers, self->watcher_capacity * sizeof *self->watchers);
-        ENSURE(self->watchers);
-    }
-}
-
-static void add_watcher(capstan_actor_t *self, capstan_ref_t watcher)
-{
-    if (self->watcher_count == self->watcher_capacity) {
-        grow_watchers(self);
-    }
-    self->watchers[self->watcher_count++] = watcher;
 }
 
 /* An answer is only for the ask that waits for it. False when it comes too late. `ret_waiter` is
@@ -230,10 +247,17 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
 {
     if (waiter) {
         answer_waiter(waiter, message);
-    } else if (message->message == MESSAGE_monitor_add) {
-        add_watcher(self, message->sender);
-    } else {
+        return;
+    }
+    switch (actor_take_control(self, message)) {
+    case LINKS_DELIVER:
         call_receive(self, message);
+        break;
+    case LINKS_END:
+        end_now(self, CAPSTAN_E_LINKED);
+        break;
+    case LINKS_TAKEN:
+        break;
     }
 }
 
@@ -286,7 +310,11 @@ void actor_run_turn_end(capstan_actor_t *self)
 
 void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
 {
-    ENSURE(!self->dead && self->timer_count > 0 && self->behaviour->timer);
+    if (cookie == &kill_cookie) {
+        end_now(self, CAPSTAN_E_KILLED);
+        return;
+    }
+    ENSURE(!self->dead && self->timer_count > 0);
     self->timer_count--;
     enter(self);
     self->behaviour->timer(self, timer, cookie);
@@ -430,18 +458,25 @@ void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
     }
 }
 
-capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
+/* The reservation holds the slot: while it is there, the slot stays with this incarnation's cell.
+ */
+capstan_err_t capstan_stop(capstan_actor_t *self, capstan_ref_t target, int64_t timeout_us)
 {
-    capstan_err_t err =
-        actor_send(self, target,
-                   &(send_options_t){
-                       .message = MESSAGE_monitor_add, .kind = CAPSTAN_KIND_EVENT, .always = true},
-                   (slice_t){0});
-    if (err == CAPSTAN_E_GONE) {
-        route_tell_down(self->cell, self->ref, target, CAPSTAN_E_GONE);
-        return CAPSTAN_OK;
+    capstan_node_t *node = self->cell->node;
+    slot_t *slot = route_find(node, target);
+    if (!slot) {
+        return CAPSTAN_E_GONE;
     }
-    return err;
+    (void)mailbox_reserve(&slot->mailbox, 0, true);
+    bool alive = route_find(node, target) == slot;
+    if (alive) {
+        cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                              .slot = slot,
+                                              .generation = target.generation,
+                                              .timeout_us = timeout_us});
+    }
+    mailbox_unreserve(&slot->mailbox, 0);
+    return alive ? CAPSTAN_OK : CAPSTAN_E_GONE;
 }
 
 capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
@@ -457,21 +492,27 @@ capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *be
     if (err != CAPSTAN_OK) {
         return err;
     }
-    slot_t *slot;
+    adoption_t adoption = {
+        .behaviour = behaviour, .argument = use->argument, .answered = cell == self->cell};
     capstan_ref_t ref;
-    err = node_slot_take(cell->node, use, behaviour, cell, false, &slot, &ref);
+    err = node_slot_take(cell->node, use, behaviour, cell, false, &adoption.slot, &ref);
     if (err != CAPSTAN_OK) {
         return err;
     }
+    if (use->monitor || use->link) {
+        adoption.parent = self->ref;
+        adoption.bonds = (use->monitor ? LINK_WATCHED : 0U) | (use->link ? LINK_TIED : 0U);
+    }
     if (cell == self->cell) {
-        err = cell_adopt(cell, slot, behaviour, use->argument);
+        err = cell_adopt(cell, &adoption);
     } else {
-        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
-                                        .slot = slot,
-                                        .behaviour = behaviour,
-                                        .argument = use->argument});
+        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN, .adoption = adoption});
     }
     if (err == CAPSTAN_OK) {
+        if (adoption.bonds != 0) {
+            links_add(&self->links, ref,
+                      (use->monitor ? LINK_WATCHES : 0U) | (use->link ? LINK_TIED : 0U));
+        }
         *ret_ref = ref;
     }
     return err;

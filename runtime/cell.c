@@ -76,7 +76,7 @@ static void stop_all(cell_t *self)
             actor = actor->next;
             continue;
         }
-        cell_stop_actor(actor);
+        cell_stop_actor(actor, INT64_MAX);
         actor = self->actors;
     }
 }
@@ -85,20 +85,21 @@ static void run_command(cell_t *self, const command_t *command)
 {
     switch (command->kind) {
     case COMMAND_SPAWN: {
-        capstan_err_t err = cell_adopt(self, command->slot, command->behaviour, command->argument);
+        slot_t *slot = command->adoption.slot;
+        capstan_err_t err = cell_adopt(self, &command->adoption);
         if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
         /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. */
-        if (node_stopping(self->node) && command->slot->actor) {
-            cell_stop_actor(command->slot->actor);
+        if (node_stopping(self->node) && slot->actor) {
+            cell_stop_actor(slot->actor, INT64_MAX);
         }
         break;
     }
     case COMMAND_STOP_ACTOR: {
         capstan_actor_t *actor = command->slot->actor;
         if (actor && actor->ref.generation == command->generation) {
-            cell_stop_actor(actor);
+            cell_stop_actor(actor, command->timeout_us);
         }
         break;
     }
@@ -384,7 +385,7 @@ static void make_port(cell_t *self)
     capstan_err_t err = node_slot_take(self->node, &(capstan_spawn_options_t){0}, &behaviour, self,
                                        false, &slot, &ref);
     ENSURE(err == CAPSTAN_OK);
-    cell_adopt(self, slot, &behaviour, NULL);
+    (void)cell_adopt(self, &(adoption_t){.slot = slot, .behaviour = &behaviour});
     self->port = slot->actor;
 }
 
@@ -394,7 +395,7 @@ static void *cell_main(void *argument)
     read_clocks(self);
     make_port(self);
     loop(self);
-    cell_stop_actor(self->port);
+    cell_stop_actor(self->port, INT64_MAX);
     transport_flush(self);
     cell_bury(self);
     free_retired(self);

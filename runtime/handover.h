@@ -3,7 +3,7 @@
 #define RUNTIME_HANDOVER_H
 
 #include "runtime/ask.h"
-#include "runtime/slot.h"
+#include "runtime/local_actor.h"
 
 typedef enum command_kind {
     COMMAND_SPAWN,
@@ -15,11 +15,11 @@ typedef enum command_kind {
 typedef struct command {
     struct command *next;
     command_kind_t kind;
-    slot_t *slot;
-    uint32_t generation;
-    const capstan_behaviour_t *behaviour;
-    void *argument;
+    adoption_t adoption; /* COMMAND_SPAWN */
     waiter_t *waiter;
+    slot_t *slot; /* COMMAND_STOP_ACTOR */
+    uint32_t generation;
+    int64_t timeout_us;
 } command_t;
 
 /* A message from a foreign thread, malloc'ed, freed by the cell. */

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_LOCAL_ACTOR_H
 #define RUNTIME_LOCAL_ACTOR_H
 
+#include "runtime/links.h"
 #include "runtime/slot.h"
 
 struct capstan_actor {
@@ -16,23 +17,34 @@ struct capstan_actor {
     capstan_actor_t *next_dead;
     capstan_actor_t *previous; /* all actors of the cell, newest first */
     capstan_actor_t *next;
-    capstan_ref_t *watchers;
-    size_t watcher_count;
-    size_t watcher_capacity;
+    links_t links;
     uint32_t ask_head; /* its pending asks */
     uint32_t timer_count;
-    bool ready;    /* in the ready list */
-    bool turned;   /* in the turned list */
-    bool running;  /* one of its handlers is on the stack */
-    bool stopping; /* it has heard `stop` */
+    uint64_t kill_timer;     /* ends it when it does not stop in time; 0: none */
+    uint32_t failed_message; /* whose handler failed; 0: it was no message's */
+    bool ready;              /* in the ready list */
+    bool turned;             /* in the turned list */
+    bool running;            /* one of its handlers is on the stack */
+    bool stopping;           /* it has heard `stop` */
     bool exiting;
-    bool dead; /* ended; its memory stays until the end of the turn */
+    bool quiet; /* its failure is told in another way than by the log */
+    bool dead;  /* ended; its memory stays until the end of the turn */
     capstan_err_t reason;
 };
 
-capstan_err_t cell_adopt(cell_t *self, slot_t *slot, const capstan_behaviour_t *behaviour,
-                         void *argument);
-void cell_stop_actor(capstan_actor_t *actor);
+/* A new actor: its slot is taken. */
+typedef struct adoption {
+    slot_t *slot;
+    const capstan_behaviour_t *behaviour;
+    void *argument;
+    capstan_ref_t parent; /* who is bound to it from its beginning */
+    uint32_t bonds;       /* LINK_..., 0 without a parent */
+    bool answered;        /* who spawned it gets the error of its init, and nothing else of it */
+} adoption_t;
+/* Runs init; an actor whose init fails has ended when this returns. */
+capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption);
+/* Lets it hear `stop`; from the deadline on it is ended between two handlers, INT64_MAX: never. */
+void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us);
 /* One queued message of the actor; false when its queue is empty. */
 bool actor_run_one(capstan_actor_t *self);
 void actor_run_turn_end(capstan_actor_t *self);
@@ -40,6 +52,15 @@ void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie);
 void actor_run_ready(capstan_actor_t *self, void *cookie);
 /* Hands the actor a message that went through no mailbox: the end of its own ask. */
 void actor_run_answer(capstan_actor_t *self, const capstan_message_t *message);
+/* What an actor's links make of a message. */
+typedef enum links_answer {
+    LINKS_DELIVER, /* it is for its `receive` */
+    LINKS_TAKEN,
+    LINKS_END, /* one that it is linked with has failed */
+} links_answer_t;
+links_answer_t actor_take_control(capstan_actor_t *self, const capstan_message_t *message);
+/* Tells all who have an interest that it has ended. */
+void actor_tell_end(capstan_actor_t *self);
 /* Frees the actors that ended in this turn. */
 void cell_bury(cell_t *self);
 

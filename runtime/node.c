@@ -278,9 +278,10 @@ capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t
     waiter_t waiter;
     waiter_init(&waiter);
     cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
-                                    .slot = slot,
-                                    .behaviour = behaviour,
-                                    .argument = options->argument,
+                                    .adoption = {.slot = slot,
+                                                 .behaviour = behaviour,
+                                                 .argument = options->argument,
+                                                 .answered = true},
                                     .waiter = &waiter});
     err = waiter_wait(&waiter);
     if (err == CAPSTAN_OK) {
@@ -451,9 +452,10 @@ static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
 {
     for (slot_t *slot; (slot = newest_root(self));) {
         uint32_t generation = slot->last_generation;
-        cell_command(
-            slot->cell,
-            &(command_t){.kind = COMMAND_STOP_ACTOR, .slot = slot, .generation = generation});
+        cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                              .slot = slot,
+                                              .generation = generation,
+                                              .timeout_us = INT64_MAX});
         while (atomic_load_explicit(&slot->generation, memory_order_acquire) == generation) {
             if (pthread_cond_timedwait(&self->changed, &self->mutex, deadline) == ETIMEDOUT) {
                 return false;

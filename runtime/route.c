@@ -51,14 +51,14 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     return CAPSTAN_OK;
 }
 
-void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason)
+void route_tell_down(cell_t *from, capstan_ref_t watcher, const down_t *down)
 {
     buffer_t body = {0};
-    codec_encode(down_wire(), &(down_t){.actor = who, .reason = (uint64_t)reason}, &body);
+    codec_encode(down_wire(), down, &body);
     (void)!route_send(from,
                       &(capstan_message_t){.message = MESSAGE_down,
                                            .kind = CAPSTAN_KIND_EVENT,
-                                           .sender = who,
+                                           .sender = down->actor,
                                            .target = watcher,
                                            .body = buffer_slice(&body)},
                       true);
@@ -68,8 +68,10 @@ void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, cap
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
                   const char *text)
 {
-    if (request->message == MESSAGE_monitor_add && err == CAPSTAN_E_GONE) {
-        route_tell_down(from, request->sender, request->target, err);
+    bool wish = request->message == MESSAGE_monitor_add || request->message == MESSAGE_link_add;
+    if (wish && err == CAPSTAN_E_GONE) {
+        route_tell_down(from, request->sender,
+                        &(down_t){.actor = request->target, .reason = (uint64_t)err});
         return;
     }
     if (request->kind != CAPSTAN_KIND_REQUEST || capstan_ref_is_null(request->sender)) {

@@ -3,12 +3,13 @@
 #ifndef RUNTIME_ROUTE_H
 #define RUNTIME_ROUTE_H
 
+#include "runtime/runtime_messages.h"
 #include "runtime/slot.h"
 
 /* With `always` never refused for want of space. Errors: GONE, MAILBOX_FULL. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always);
 /* Tells a watcher that an actor has ended. */
-void route_tell_down(cell_t *from, capstan_ref_t watcher, capstan_ref_t who, capstan_err_t reason);
+void route_tell_down(cell_t *from, capstan_ref_t watcher, const down_t *down);
 /* Answers a message that reached nobody: a request with an error, a wish to watch with the `down`
  * of an actor that has gone. */
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,

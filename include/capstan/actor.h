@@ -43,7 +43,8 @@ typedef struct capstan_behaviour {
     /* Runs first, on the actor's cell. Failure ends the actor before it had a message. */
     capstan_err_t (*init)(capstan_actor_t *self, void *argument);
 
-    /* One message. A returned error ends the actor; it is logged and told to those who watch. */
+    /* One message. A returned error ends the actor; it is logged and told to those who watch. The
+     * handlers below fail by capstan_actor_exit with an error, to the same effect. */
     capstan_err_t (*receive)(capstan_actor_t *self, const capstan_message_t *message);
 
     /* A timer of this actor is due. */
@@ -56,12 +57,15 @@ typedef struct capstan_behaviour {
      * place to send what was gathered. */
     void (*turn_end)(capstan_actor_t *self);
 
-    /* The node is stopping. The actor finishes what it must and calls capstan_actor_exit, now or
-     * later. Without this handler the actor exits at once. */
+    /* The node is stopping, or somebody stops this actor (capstan_stop). It finishes what it must
+     * and calls capstan_actor_exit, now or later. Without this handler it exits at once. */
     void (*stop)(capstan_actor_t *self);
 
     /* Frees the state. Runs last, on the actor's cell, also after a failed init. */
     void (*destroy)(capstan_actor_t *self);
+
+    /* When an actor that it is linked with ends, it hears a `down` instead of ending with it. */
+    bool traps_exits;
 } capstan_behaviour_t;
 
 /* What happens to a message that does not fit the receiver's mailbox. */
@@ -77,10 +81,13 @@ typedef struct capstan_spawn_options {
     uint32_t mailbox_messages; /* 0: the node's default */
     uint64_t mailbox_bytes;    /* 0: the node's default */
     capstan_overflow_t overflow;
+    bool monitor; /* capstan_monitor from its first moment: a `down` tells also why init failed */
+    bool link;    /* capstan_link from its first moment */
 } capstan_spawn_options_t;
 
 /* Starts an actor. On the caller's own cell `init` has run when this returns, and its error is
  * returned; elsewhere it runs later, and a failed init is told by a `down` to those who watch.
+ * After an error nothing is left of the actor, and no `down` comes.
  * Errors: LIMIT (actors, cells), NO_MEMORY, STOPPING. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_spawn(capstan_actor_t *self,
                                                            const capstan_behaviour_t *behaviour,
@@ -128,8 +135,31 @@ CAPSTAN_API void capstan_reply_error(capstan_actor_t *self, const capstan_messag
 CAPSTAN_API uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie);
 CAPSTAN_API void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer);
 
-/* Asks for one `down` message when `target` ends; at once when it has ended. */
+/* Asks for one `down` message when `target` ends; at once, with reason GONE, when it has ended or
+ * never was. Asking twice changes nothing. Errors: INVALID (the null reference). */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_monitor(capstan_actor_t *self,
                                                              capstan_ref_t target);
+/* Takes the wish back: no `down` of that actor comes any more, not even one that is on its way. */
+CAPSTAN_API void capstan_demonitor(capstan_actor_t *self, capstan_ref_t target);
+
+/* Links the two actors: when one ends with an error, the other ends with the error LINKED, after
+ * its running handler; one whose behaviour traps exits hears a `down` instead, of a normal end too.
+ * A link to an actor that has ended counts as its failure, with reason GONE. Linking twice changes
+ * nothing. Errors: INVALID (the null reference). */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_link(capstan_actor_t *self,
+                                                          capstan_ref_t target);
+/* Ends the link, whoever of the two made it. */
+CAPSTAN_API void capstan_unlink(capstan_actor_t *self, capstan_ref_t target);
+
+/* True when `message` is a `down`: which actor has ended, and why (CAPSTAN_OK: normally). */
+CAPSTAN_API bool capstan_message_is_down(const capstan_message_t *message, capstan_ref_t *ret_actor,
+                                         capstan_err_t *ret_reason);
+
+/* Stops another actor. It hears `stop` before the messages in its mailbox, and ends when it is
+ * done; after `timeout_us` microseconds it is ended between two of its handlers, with reason
+ * KILLED. 0 ends it without `stop`; INT64_MAX waits for ever. Never blocks: a monitor tells of the
+ * end. A handler that does not return cannot be ended. Errors: GONE. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_stop(capstan_actor_t *self,
+                                                          capstan_ref_t target, int64_t timeout_us);
 
 #endif

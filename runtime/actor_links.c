@@ -1,0 +1,142 @@
+/* Monitors and links: who hears of whose end, and who ends with whom. See links.h for the set that
+ * each actor keeps. Everything here runs on the actor's cell.
+ *
+ * A wish to watch or to link travels as a message; when it finds nobody, a `down` comes back in its
+ * place. An end sends one `down` to each who has an interest. The receiver of a `down` looks into
+ * its own set before it does anything: so it hears of one end once, whichever way the news came. */
+#include "runtime/cell.h"
+
+#include "runtime/runtime_messages.h"
+
+static capstan_ref_t local_form(const capstan_actor_t *self, capstan_ref_t ref)
+{
+    if (ref.node == node_id(self->cell->node) && ref.boot == node_boot(self->cell->node)) {
+        ref.node = 0;
+        ref.boot = 0;
+    }
+    return ref;
+}
+
+static capstan_err_t send_wish(capstan_actor_t *self, capstan_ref_t target, uint32_t message)
+{
+    return actor_send(
+        self, target,
+        &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT, .always = true},
+        (slice_t){0});
+}
+
+static capstan_err_t take_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
+                                   uint32_t message)
+{
+    target = local_form(self, target);
+    if (capstan_ref_is_null(target)) {
+        return CAPSTAN_E_INVALID;
+    }
+    if (capstan_ref_equal(target, self->ref) || (links_find(&self->links, target) & flag)) {
+        return CAPSTAN_OK;
+    }
+    links_add(&self->links, target, flag);
+    if (send_wish(self, target, message) == CAPSTAN_E_GONE) {
+        route_tell_down(self->cell, self->ref,
+                        &(down_t){.actor = target, .reason = CAPSTAN_E_GONE});
+    }
+    return CAPSTAN_OK;
+}
+
+static void drop_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
+                          uint32_t message)
+{
+    target = local_form(self, target);
+    if (links_remove(&self->links, target, flag) & flag) {
+        (void)!send_wish(self, target, message); /* GONE: its `down` finds no interest here */
+    }
+}
+
+capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
+{
+    return take_interest(self, target, LINK_WATCHES, MESSAGE_monitor_add);
+}
+
+void capstan_demonitor(capstan_actor_t *self, capstan_ref_t target)
+{
+    drop_interest(self, target, LINK_WATCHES, MESSAGE_monitor_remove);
+}
+
+capstan_err_t capstan_link(capstan_actor_t *self, capstan_ref_t target)
+{
+    return take_interest(self, target, LINK_TIED, MESSAGE_link_add);
+}
+
+void capstan_unlink(capstan_actor_t *self, capstan_ref_t target)
+{
+    drop_interest(self, target, LINK_TIED, MESSAGE_link_remove);
+}
+
+bool capstan_message_is_down(const capstan_message_t *message, capstan_ref_t *ret_actor,
+                             capstan_err_t *ret_reason)
+{
+    down_t down;
+    if (message->message != MESSAGE_down ||
+        codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
+        return false;
+    }
+    *ret_actor = down.actor;
+    *ret_reason = (capstan_err_t)down.reason;
+    return true;
+}
+
+static links_answer_t take_down(capstan_actor_t *self, const capstan_message_t *message)
+{
+    capstan_ref_t who;
+    capstan_err_t reason;
+    if (!capstan_message_is_down(message, &who, &reason)) {
+        return LINKS_TAKEN;
+    }
+    uint32_t flags = links_remove(&self->links, local_form(self, who), LINK_ALL);
+    bool tied = flags & LINK_TIED;
+    if (tied && reason != CAPSTAN_OK && !self->behaviour->traps_exits) {
+        return LINKS_END;
+    }
+    bool hears = (flags & LINK_WATCHES) || (tied && self->behaviour->traps_exits);
+    return hears ? LINKS_DELIVER : LINKS_TAKEN;
+}
+
+links_answer_t actor_take_control(capstan_actor_t *self, const capstan_message_t *message)
+{
+    capstan_ref_t from = message->sender;
+    switch (message->message) {
+    case MESSAGE_down:
+        return take_down(self, message);
+    case MESSAGE_monitor_add:
+    case MESSAGE_link_add:
+        if (!capstan_ref_is_null(from)) {
+            links_add(&self->links, from,
+                      message->message == MESSAGE_link_add ? LINK_TIED : LINK_WATCHED);
+        }
+        return LINKS_TAKEN;
+    case MESSAGE_monitor_remove:
+        links_remove(&self->links, from, LINK_WATCHED);
+        return LINKS_TAKEN;
+    case MESSAGE_link_remove:
+        links_remove(&self->links, from, LINK_TIED);
+        return LINKS_TAKEN;
+    default:
+        return LINKS_DELIVER;
+    }
+}
+
+void actor_tell_end(capstan_actor_t *self)
+{
+    down_t down = {.actor = self->ref,
+                   .reason = (uint64_t)self->reason,
+                   .message = self->reason != CAPSTAN_OK ? self->failed_message : 0};
+    size_t position = 0;
+    for (const links_entry_t *entry; (entry = links_next(&self->links, &position));) {
+        if (entry->flags & (LINK_WATCHED | LINK_TIED)) {
+            route_tell_down(self->cell, entry->ref, &down);
+        } else if (entry->flags & LINK_WATCHES) {
+            (void)!send_wish(self, entry->ref, MESSAGE_monitor_remove);
+        }
+    }
+    links_fini(&self->links);
+}
