@@ -5,12 +5,11 @@
 #include "actors/ordering/ordering_messages.h"
 #include "brokers/gateway/endpoint.h"
 #include "brokers/gateway/gateway.h"
+#include "node/schema_cache.h"
 #include "node/node_events.h"
 #include "node/status_actor.h"
-#include "node/tables.h"
 #include "runtime/base/ensure.h"
 #include "runtime/telemetry/log.h"
-#include "runtime/wire/schema.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -24,7 +23,7 @@ struct assembly {
     store_t *store; /* until the journal takes it over */
     store_t *reader_store;
     store_identity_t identity;
-    buffer_t schema; /* the answer to `describe` */
+    schema_cache_t schema; /* the answers to `describe` */
     capstan_ref_t journal;
     capstan_ref_t reader;
     capstan_ref_t topics;
@@ -120,9 +119,7 @@ static capstan_err_t start_ordering(assembly_t *self)
 
 static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text_size)
 {
-    size_t count;
-    const wire_table_t *const *tables = node_tables(&count);
-    schema_print(tables, count, SCHEMA_JSON, &self->schema);
+    self->schema.node = self->node;
     status_arguments_t status = {
         .name = self->settings.node->name, .topics = self->topics, .journal = self->journal};
     capstan_err_t err = spawn(self, &status_behaviour, "gateway", &status, &self->status);
@@ -134,7 +131,8 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
         .event_bytes_max = self->settings.ordering->event_bytes_max,
         .topics = self->topics,
         .status = self->status,
-        .describe = buffer_slice(&self->schema),
+        .describe = schema_cache_text,
+        .describe_context = &self->schema,
     };
     err = spawn(self, &gateway_behaviour, "gateway", &self->gateway_arguments, &self->gateway);
     if (err != CAPSTAN_OK && ret_text) {
@@ -147,7 +145,7 @@ static void free_assembly(assembly_t *self)
 {
     store_close(&self->reader_store);
     store_close(&self->store);
-    buffer_fini(&self->schema);
+    schema_cache_fini(&self->schema);
     free(self);
 }
 

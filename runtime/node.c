@@ -2,6 +2,7 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/registry.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ struct capstan_node {
     _Atomic(cell_t *) cells[CELLS_MAX];
     uint32_t cell_count;
     _Atomic bool stopping;
+    registry_t registry;
 };
 
 /* --- figures that others ask for ------------------------------------------------------------- */
@@ -52,6 +54,11 @@ uint32_t node_boot(const capstan_node_t *self)
 const capstan_node_options_t *node_options(const capstan_node_t *node)
 {
     return &node->options;
+}
+
+registry_t *node_registry(capstan_node_t *self)
+{
+    return &self->registry;
 }
 
 bool node_stopping(const capstan_node_t *self)
@@ -203,6 +210,7 @@ static void free_node(capstan_node_t *self)
         free(atomic_load_explicit(&self->chunks[i], memory_order_relaxed));
     }
     free(self->chunks);
+    registry_fini(&self->registry);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
     free(self);
@@ -224,6 +232,7 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     pthread_cond_init(&self->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&self->mutex, NULL);
+    registry_init(&self->registry);
     self->chunk_count = (self->options.actors_max + SLOT_CHUNK - 1) / SLOT_CHUNK;
     self->chunks = calloc(self->chunk_count, sizeof *self->chunks);
     self->zmq = zmq_ctx_new();

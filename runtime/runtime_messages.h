@@ -2,8 +2,10 @@
 #ifndef RUNTIME_RUNTIME_MESSAGES_H
 #define RUNTIME_RUNTIME_MESSAGES_H
 
-#define WIRE_TABLE "runtime/runtime_messages.def"
-#include "runtime/wire/table_types.h"
+#include "runtime/wire/codec.h"
+
+#define CAPSTAN_TABLE "runtime/runtime_messages.def"
+#include <capstan/message_structs.h>
 
 extern const wire_table_t runtime_table;
 

@@ -1,5 +1,5 @@
 #include "actors/journal/journal_messages.h"
 
-#define WIRE_TABLE      "actors/journal/journal_messages.def"
-#define WIRE_TABLE_NAME journal
-#include "runtime/wire/table_records.h"
+#define CAPSTAN_TABLE      "actors/journal/journal_messages.def"
+#define CAPSTAN_TABLE_NAME journal
+#include <capstan/message_descriptors.h>

@@ -2,8 +2,10 @@
 #ifndef JOURNAL_MESSAGES_H
 #define JOURNAL_MESSAGES_H
 
-#define WIRE_TABLE "actors/journal/journal_messages.def"
-#include "runtime/wire/table_types.h"
+#include "runtime/wire/codec.h"
+
+#define CAPSTAN_TABLE "actors/journal/journal_messages.def"
+#include <capstan/message_structs.h>
 
 extern const wire_table_t journal_table;
 

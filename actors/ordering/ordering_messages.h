@@ -2,8 +2,10 @@
 #ifndef ORDERING_MESSAGES_H
 #define ORDERING_MESSAGES_H
 
-#define WIRE_TABLE "actors/ordering/ordering_messages.def"
-#include "runtime/wire/table_types.h"
+#include "runtime/wire/codec.h"
+
+#define CAPSTAN_TABLE "actors/ordering/ordering_messages.def"
+#include <capstan/message_structs.h>
 
 extern const wire_table_t ordering_table;
 

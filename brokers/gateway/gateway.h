@@ -7,16 +7,21 @@
 
 #include <capstan/actor.h>
 
-/* Argument of the gateway's init. `settings`, `describe` and the struct's refs are copied or must
- * outlive the gateway where they are pointers; the two buffers are written during init only. */
+/* Answers `describe`: the text in a format, "" for the usual one; the empty slice when there is no
+ * such format. Called on the gateway's cell; the text lives until the next call. */
+typedef slice_t gateway_describe_fn(void *context, slice_t format);
+
+/* Argument of the gateway's init. The struct is copied; what its pointers lead to must outlive the
+ * gateway. The two buffers are written during init only. */
 typedef struct gateway_arguments {
-    const gateway_settings_t *settings; /* must outlive the gateway */
-    uint64_t event_bytes_max;           /* largest event body that is passed on */
-    capstan_ref_t topics;               /* answers topic_resolve and what peers ask about topics */
-    capstan_ref_t status;               /* answers `status`; null: it is refused UNSUPPORTED */
-    slice_t describe;                   /* answer to `describe`, JSON; must outlive the gateway */
-    char endpoint[288];                 /* out: what is bound, with the real port */
-    char error_text[512];               /* out, when init fails: what, where and what to do */
+    const gateway_settings_t *settings;
+    uint64_t event_bytes_max; /* largest event body that is passed on */
+    capstan_ref_t topics;     /* answers topic_resolve and what peers ask about topics */
+    capstan_ref_t status;     /* answers `status`; null: it is refused UNSUPPORTED */
+    gateway_describe_fn *describe;
+    void *describe_context;
+    char endpoint[288];   /* out: what is bound, with the real port */
+    char error_text[512]; /* out, when init fails: what, where and what to do */
 } gateway_arguments_t;
 
 /* Its init fails with INVALID, NOT_LOOPBACK, ADDRESS_IN_USE, LIMIT or SYSTEM. */

@@ -24,7 +24,7 @@ static void collect_rows(gateway_t *self, const wire_table_t *table)
 {
     for (size_t i = 0; i < table->count; i++) {
         const wire_record_t *row = table->records[i]();
-        if (row->kind != WIRE_KIND_RECORD && row->id < PEER_MESSAGES) {
+        if (row->kind != CAPSTAN_KIND_RECORD && row->id < PEER_MESSAGES) {
             self->rows[row->id] = row;
         }
     }
@@ -45,6 +45,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->topics = arguments->topics;
     self->status = arguments->status;
     self->describe = arguments->describe;
+    self->describe_context = arguments->describe_context;
     self->node = node_id(node);
     self->boot = node_boot(node);
     byte_index_init(&self->names);

@@ -86,7 +86,8 @@ struct gateway {
     uint64_t event_bytes_max;
     capstan_ref_t topics;
     capstan_ref_t status;
-    slice_t describe;
+    gateway_describe_fn *describe;
+    void *describe_context;
     uint64_t node;
     uint32_t boot;
     char endpoint[288];

@@ -1,5 +1,5 @@
 #include "brokers/gateway/gateway_messages.h"
 
-#define WIRE_TABLE      "brokers/gateway/gateway_messages.def"
-#define WIRE_TABLE_NAME gateway
-#include "runtime/wire/table_records.h"
+#define CAPSTAN_TABLE      "brokers/gateway/gateway_messages.def"
+#define CAPSTAN_TABLE_NAME gateway
+#include <capstan/message_descriptors.h>

@@ -2,8 +2,10 @@
 #ifndef GATEWAY_MESSAGES_H
 #define GATEWAY_MESSAGES_H
 
-#define WIRE_TABLE "brokers/gateway/gateway_messages.def"
-#include "runtime/wire/table_types.h"
+#include "runtime/wire/codec.h"
+
+#define CAPSTAN_TABLE "brokers/gateway/gateway_messages.def"
+#include <capstan/message_structs.h>
 
 extern const wire_table_t gateway_table;
 

@@ -11,6 +11,8 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 
+enum { DESCRIPTION_BYTES_MAX = 1 << 20 }; /* what a batch holds beside its envelope */
+
 static const char *end_name(end_reason_t why)
 {
     static const char *const names[] = {
@@ -145,12 +147,25 @@ static void refuse_request(link_t *self, const envelope_t *envelope, uint64_t se
     session_settle(self->core, sequence);
 }
 
-static void describe(link_t *self, const envelope_t *envelope, uint64_t sequence)
+static void describe(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
 {
     gateway_t *gateway = self->gateway;
+    describe_t wanted;
+    slice_t text = {0};
+    capstan_err_t err = codec_decode(describe_wire(), body, &wanted, NULL);
+    if (!err) {
+        text = gateway->describe(gateway->describe_context, wanted.format);
+        err = text.size == 0                      ? CAPSTAN_E_INVALID
+              : text.size > DESCRIPTION_BYTES_MAX ? CAPSTAN_E_TOO_LARGE
+                                                  : CAPSTAN_OK;
+    }
+    if (err) {
+        refuse_request(self, envelope, sequence, err,
+                       err == CAPSTAN_E_INVALID ? "the formats are json, markdown and lock" : NULL);
+        return;
+    }
     buffer_clear(&gateway->scratch);
-    codec_encode(description_wire(), &(description_t){.json = gateway->describe},
-                 &gateway->scratch);
+    codec_encode(description_wire(), &(description_t){.text = text}, &gateway->scratch);
     link_emit(self,
               &(envelope_t){.message = MESSAGE_description,
                             .kind = CAPSTAN_KIND_REPLY,
@@ -172,7 +187,7 @@ static void add_pending(link_t *self, const pending_t *pending)
 void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
 {
     if (envelope->message == MESSAGE_describe) {
-        describe(self, envelope, sequence);
+        describe(self, envelope, body, sequence);
         return;
     }
     capstan_ref_t target =

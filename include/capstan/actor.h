@@ -8,6 +8,7 @@
 #define CAPSTAN_ACTOR_H
 
 #include <capstan/error.h>
+#include <capstan/message.h>
 #include <capstan/ref.h>
 #include <capstan/slice.h>
 #include <stdbool.h>
@@ -15,13 +16,6 @@
 
 typedef struct capstan_node capstan_node_t;
 typedef struct capstan_actor capstan_actor_t;
-
-typedef enum capstan_kind {
-    CAPSTAN_KIND_REQUEST = 1, /* wants one reply or error */
-    CAPSTAN_KIND_REPLY = 2,
-    CAPSTAN_KIND_EVENT = 3, /* wants no answer */
-    CAPSTAN_KIND_ERROR = 4, /* body: message `failure` */
-} capstan_kind_t;
 
 /* A received message. It and everything it points to live until the handler returns. */
 typedef struct capstan_message {

@@ -43,6 +43,30 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_resolve(capstan_node_t
                                                                   const char *name,
                                                                   capstan_ref_t *ret_ref);
 
+/* Makes a table of your own messages known to the node (message.h says how to write one), so that
+ * its descriptions show it. `table` must outlive the node; it cannot be taken out again. Encoding
+ * and decoding do not need it. Any thread. On failure nothing was registered, and `ret_text` (may
+ * be NULL, with size 0) says which row, what is wrong and what to do.
+ * Errors: INVALID (an id below 0x8000; a row that cannot be used: keys that do not ascend, a
+ * resource_key that names no field, a list of no registered record), EXISTS (an id, a row's name or
+ * the table's name that is given already, by Capstan too). */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_register(capstan_node_t *self,
+                                                                   const capstan_table_t *table,
+                                                                   char *ret_text,
+                                                                   size_t text_size);
+
+/* Appends the description of all messages and records, Capstan's and the registered ones, to `out`:
+ * what `capstan schema` prints, and what a peer gets by `describe`. Any thread.
+ * Errors: INVALID (no such format), TOO_LARGE (more than a borrowed buffer holds), NO_MEMORY. */
+typedef enum capstan_schema_format {
+    CAPSTAN_SCHEMA_MARKDOWN, /* for people: docs/protocol.md */
+    CAPSTAN_SCHEMA_JSON,     /* for programs: all that a peer in another language needs */
+    CAPSTAN_SCHEMA_COUNT
+} capstan_schema_format_t;
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_schema(capstan_node_t *self,
+                                                                 capstan_schema_format_t format,
+                                                                 capstan_buffer_t *out);
+
 /* Stops every actor in reverse order of its start, each hearing `stop` and ending when it is done,
  * then the cells, and frees the node. STOP_TIMEOUT: `late` (when not NULL) was given the name of
  * each actor or cell that did not end; their memory is left alone, and the process should exit. */

@@ -4,22 +4,43 @@
 
 #include <stdlib.h>
 
-uint8_t *buffer_grow(buffer_t *self, size_t size)
+bool buffer_try_reserve(buffer_t *self, size_t size)
 {
     size_t capacity = self->capacity > 0 ? self->capacity : 256;
+    if (self->capacity - self->size >= size) {
+        return true;
+    }
     while (capacity - self->size < size) {
-        ENSURE(capacity <= SIZE_MAX / 2);
+        if (capacity > SIZE_MAX / 2) {
+            return false;
+        }
         capacity *= 2;
     }
-    uint8_t *data = realloc(self->data, capacity);
-    ENSURE(data);
+    uint8_t *data = self->borrowed ? NULL : realloc(self->data, capacity);
+    if (!data) {
+        return false;
+    }
     self->data = data;
     self->capacity = capacity;
-    return data + self->size;
+    return true;
+}
+
+uint8_t *buffer_grow(buffer_t *self, size_t size)
+{
+    bool grown = buffer_try_reserve(self, size);
+    ENSURE(grown);
+    return self->data + self->size;
 }
 
 void buffer_fini(buffer_t *self)
 {
-    free(self->data);
+    if (!self->borrowed) {
+        free(self->data);
+    }
     *self = (buffer_t){0};
+}
+
+void capstan_buffer_fini(capstan_buffer_t *self)
+{
+    buffer_fini(self);
 }

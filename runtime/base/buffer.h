@@ -1,4 +1,5 @@
-/* A growing array of bytes. It owns its memory; a zeroed buffer is empty and ready for use.
+/* The internal short name of capstan_buffer_t, and the ways in which internal code writes one. It
+ * owns its memory (only message.c sees borrowed ones); a zeroed buffer is empty and ready for use.
  *
  * Growth that fails aborts: everything that a stranger can make us buffer is bounded before it
  * gets here, so running out of memory is not an answer that a caller could give anyone. */
@@ -6,16 +7,16 @@
 #define BASE_BUFFER_H
 
 #include "runtime/base/slice.h"
-#include <stdint.h>
 
-typedef struct buffer {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-} buffer_t;
+#include <capstan/buffer.h>
+
+typedef capstan_buffer_t buffer_t;
 
 /* Makes room for `size` more bytes and returns where they begin; `self->size` is unchanged. */
 uint8_t *buffer_grow(buffer_t *self, size_t size);
+/* The same for callers that have an answer: false when there is no memory, or it is borrowed and
+ * too small. */
+bool buffer_try_reserve(buffer_t *self, size_t size);
 void buffer_fini(buffer_t *self);
 
 static inline uint8_t *buffer_reserve(buffer_t *self, size_t size)

@@ -3,50 +3,6 @@
 #include "runtime/base/ensure.h"
 #include "runtime/wire/walk.h"
 
-#include <pthread.h>
-
-enum {
-    FIELD_BYTES_MAX = 1 + PACK_REF_MAX, /* key and value of a field, a slice's content apart */
-};
-
-static void fill_record(wire_record_t *record, const wire_record_t *head,
-                        const wire_field_t *fields, size_t count)
-{
-    ENSURE(head->size <= WIRE_STRUCT_BYTES_MAX);
-    *record = *head;
-    record->fields = fields;
-    record->field_count = (uint16_t)count;
-    uint8_t last = 0;
-    for (size_t i = 0; i < count; i++) {
-        const wire_field_t *field = &fields[i];
-        ENSURE(field->key > last && field->key <= WIRE_KEY_MAX && field->type < WIRE_TYPE_COUNT);
-        last = field->key;
-        record->by_key[field->key] = field;
-        if (field->required) {
-            record->required[field->key >> 6] |= UINT64_C(1) << (field->key & 63);
-        }
-    }
-}
-
-/* The record is written under the lock, before `ready` is stored with release. Whoever loads
- * `ready` as true with acquire therefore sees the whole record, without a lock; whoever loads
- * false takes the lock and looks again, so that the record is written once and never changes
- * afterwards. */
-const wire_record_t *wire_record_once(wire_record_t *record, bool *ready, const wire_record_t *head,
-                                      const wire_field_t *fields, size_t count)
-{
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    if (__builtin_expect(!__atomic_load_n(ready, __ATOMIC_ACQUIRE), 0)) {
-        pthread_mutex_lock(&lock);
-        if (!__atomic_load_n(ready, __ATOMIC_RELAXED)) {
-            fill_record(record, head, fields, count);
-            __atomic_store_n(ready, true, __ATOMIC_RELEASE);
-        }
-        pthread_mutex_unlock(&lock);
-    }
-    return record;
-}
-
 /* True when the field is written: it is required, or not zero (empty). */
 static bool is_present(const wire_field_t *field, const uint8_t *place)
 {
@@ -57,16 +13,16 @@ static bool is_present(const wire_field_t *field, const uint8_t *place)
     slice_t slice = {0};
     capstan_ref_t ref = {0};
     switch (field->type) {
-    case WIRE_BOOL:
+    case CAPSTAN_TYPE_BOOL:
         return *place != 0;
-    case WIRE_UINT:
-    case WIRE_INT:
+    case CAPSTAN_TYPE_UINT:
+    case CAPSTAN_TYPE_INT:
         memcpy(&number, place, sizeof number);
         return number != 0;
-    case WIRE_REF:
+    case CAPSTAN_TYPE_REF:
         memcpy(&ref, place, sizeof ref);
         return !capstan_ref_is_null(ref);
-    case WIRE_LIST:
+    case CAPSTAN_TYPE_LIST:
         memcpy(&slice, place, sizeof slice);
         return codec_list_count(slice) > 0;
     default:
@@ -75,41 +31,41 @@ static bool is_present(const wire_field_t *field, const uint8_t *place)
     }
 }
 
-static void encode_slice(wire_type_t type, slice_t value, buffer_t *out)
+static void encode_slice(capstan_type_t type, slice_t value, buffer_t *out)
 {
     static const uint8_t empty_list = 0x90;
-    if (type == WIRE_LIST) {
+    if (type == CAPSTAN_TYPE_LIST) {
         buffer_append(out, value.size > 0 ? value.data : &empty_list,
                       value.size > 0 ? value.size : 1);
         return;
     }
     ENSURE(value.size <= UINT32_MAX);
     uint8_t *begin = buffer_reserve(out, PACK_HEAD_MAX + value.size);
-    uint8_t *end = type == WIRE_STR ? pack_str(begin, value) : pack_bin(begin, value);
+    uint8_t *end = type == CAPSTAN_TYPE_STR ? pack_str(begin, value) : pack_bin(begin, value);
     out->size += (size_t)(end - begin);
 }
 
 static void encode_field(const wire_field_t *field, const uint8_t *place, buffer_t *out)
 {
-    uint8_t *begin = buffer_reserve(out, FIELD_BYTES_MAX);
+    uint8_t *begin = buffer_reserve(out, PACK_FIELD_MAX);
     uint8_t *end = begin;
     *end++ = field->key;
     uint64_t number = 0;
     capstan_ref_t ref;
     slice_t slice;
     switch (field->type) {
-    case WIRE_UINT:
+    case CAPSTAN_TYPE_UINT:
         memcpy(&number, place, sizeof number);
         end = pack_uint(end, number);
         break;
-    case WIRE_INT:
+    case CAPSTAN_TYPE_INT:
         memcpy(&number, place, sizeof number);
         end = pack_int(end, (int64_t)number);
         break;
-    case WIRE_BOOL:
+    case CAPSTAN_TYPE_BOOL:
         *end++ = *place ? 0xc3 : 0xc2;
         break;
-    case WIRE_REF:
+    case CAPSTAN_TYPE_REF:
         memcpy(&ref, place, sizeof ref);
         end = pack_ref(end, ref);
         break;
@@ -163,13 +119,13 @@ static capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *
 
 /* Slices are read straight into the struct: a copy of one that was just written in two halves waits
  * for both, which cost a third of the time of a publish. */
-static capstan_err_t decode_slice(const uint8_t **at, const uint8_t *end, wire_type_t type,
+static capstan_err_t decode_slice(const uint8_t **at, const uint8_t *end, capstan_type_t type,
                                   slice_t *slice)
 {
     switch (type) {
-    case WIRE_STR:
+    case CAPSTAN_TYPE_STR:
         return walk_str(at, end, slice);
-    case WIRE_BIN:
+    case CAPSTAN_TYPE_BIN:
         return walk_bin(at, end, slice);
     default:
         return walk_list(at, end, slice);
@@ -185,19 +141,19 @@ static inline capstan_err_t decode_field(const uint8_t **at, const uint8_t *end,
     bool truth = false;
     capstan_ref_t ref = {0};
     switch (field->type) {
-    case WIRE_UINT:
+    case CAPSTAN_TYPE_UINT:
         err = walk_uint(at, end, &number);
         memcpy(place, &number, sizeof number);
         return err;
-    case WIRE_INT:
+    case CAPSTAN_TYPE_INT:
         err = walk_int(at, end, &signed_number);
         memcpy(place, &signed_number, sizeof signed_number);
         return err;
-    case WIRE_BOOL:
+    case CAPSTAN_TYPE_BOOL:
         err = walk_bool(at, end, &truth);
         memcpy(place, &truth, sizeof truth);
         return err;
-    case WIRE_REF:
+    case CAPSTAN_TYPE_REF:
         err = walk_ref(at, end, &ref);
         memcpy(place, &ref, sizeof ref);
         return err;

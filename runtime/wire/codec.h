@@ -7,83 +7,27 @@
  *
  * The checks on a stranger's bytes are here and nowhere else: depth, every claimed count and
  * length against the bytes present, UTF-8, types, required fields. All functions are reentrant,
- * never block, and may be called from any thread. */
+ * never block, and may be called from any thread. What users of the library call is message.c,
+ * which adds the checks of what they hand in. */
 #ifndef WIRE_CODEC_H
 #define WIRE_CODEC_H
 
 #include "runtime/base/buffer.h"
 #include "runtime/base/slice.h"
 
-#include <capstan/error.h>
-#include <capstan/ref.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-typedef enum wire_type {
-#define TYPE(name, c_type, wire, meaning) WIRE_##name,
-#include "runtime/wire/types.def"
-#undef TYPE
-    WIRE_TYPE_COUNT
-} wire_type_t;
+#include <capstan/message.h>
 
 enum {
-    WIRE_KEY_MAX = 127,
+    WIRE_KEY_MAX = CAPSTAN_KEY_MAX,
     WIRE_DEPTH_MAX = 16, /* nesting that is skipped over in unknown fields */
 };
 
-typedef struct wire_record wire_record_t;
-
-typedef struct wire_field {
-    uint8_t key;
-    wire_type_t type;
-    bool required;
-    uint16_t since; /* protocol version that brought it */
-    uint32_t offset;
-    const char *name;
-    const char *meaning;
-    const wire_record_t *(*record)(void); /* LIST: what it lists */
-} wire_field_t;
-
-typedef enum wire_kind {
-    WIRE_KIND_RECORD = 0, /* nested or stored, never sent by itself */
-    WIRE_KIND_REQUEST = 1,
-    WIRE_KIND_REPLY = 2,
-    WIRE_KIND_EVENT = 3,
-    WIRE_KIND_ERROR = 4,
-} wire_kind_t;
-
-struct wire_record {
-    uint16_t id; /* message number, or record number where it is stored */
-    wire_kind_t kind;
-    uint16_t since;
-    uint16_t field_count;
-    uint32_t size; /* of the C struct */
-    const char *name;
-    const char *permission;   /* messages: what a peer must be allowed; "" is internal only */
-    const char *resource_key; /* messages: the field that names the resource, or "" */
-    const char *meaning;
-    const wire_field_t *fields;                   /* ascending keys */
-    const wire_field_t *by_key[WIRE_KEY_MAX + 1]; /* NULL where there is no such key */
-    uint64_t required[2];                         /* the keys of required fields, a bit each */
-};
-
-/* What the expansion of a table calls: fills `record` on first use; see codec.c. Any thread. */
-const wire_record_t *wire_record_once(wire_record_t *record, bool *ready, const wire_record_t *head,
-                                      const wire_field_t *fields, size_t count);
-
-/* All rows of one .def file, in its order. */
-typedef struct wire_table {
-    const char *concern;
-    const wire_record_t *(*const *records)(void);
-    size_t count;
-} wire_table_t;
-
-/* Why decoding failed: the first offending place. */
-typedef struct codec_fault {
-    capstan_err_t err;
-    size_t position;   /* byte in the input */
-    const char *field; /* constant text, or NULL when it is not one field */
-} codec_fault_t;
+/* The internal short names of what message.h describes. */
+typedef capstan_field_t wire_field_t;
+typedef capstan_record_t wire_record_t;
+typedef capstan_table_t wire_table_t;
+typedef capstan_fault_t codec_fault_t;
+typedef capstan_list_t codec_list_t;
 
 /* Appends the encoding of the struct at `value` to `out`. Text is not checked for UTF-8. */
 void codec_encode(const wire_record_t *record, const void *value, buffer_t *out);
@@ -95,14 +39,6 @@ CAPSTAN_MUST_CHECK capstan_err_t codec_decode(const wire_record_t *record, slice
 
 /* Walking a LIST. `codec_list_open` accepts the empty slice as an empty list. `codec_list_next`
  * returns false at the end and on a fault; `iterator->fault.err` tells which. */
-typedef struct codec_list {
-    const wire_record_t *record;
-    slice_t input;
-    size_t position;
-    uint32_t left;
-    codec_fault_t fault;
-} codec_list_t;
-
 CAPSTAN_MUST_CHECK capstan_err_t codec_list_open(const wire_record_t *record, slice_t list,
                                                  codec_list_t *ret_iterator);
 bool codec_list_next(codec_list_t *iterator, void *ret_value);

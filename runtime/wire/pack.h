@@ -12,7 +12,8 @@
 enum {
     PACK_UINT_MAX = 9,
     PACK_REF_MAX = 1 + 3 * 5 + PACK_UINT_MAX,
-    PACK_HEAD_MAX = 5, /* of a str, bin or array */
+    PACK_HEAD_MAX = 5,                 /* of a str, bin or array */
+    PACK_FIELD_MAX = 1 + PACK_REF_MAX, /* key and value of a field, a slice's content apart */
 };
 
 static inline uint8_t *pack_be(uint8_t *to, uint64_t value, unsigned bytes)

@@ -10,7 +10,7 @@ const char *const schema_kinds[] = {"record", "request", "reply", "event", "erro
 
 const char *const schema_types[] = {
 #define TYPE(name, c_type, wire, meaning) #name,
-#include "runtime/wire/types.def"
+#include <capstan/field_types.def>
 #undef TYPE
 };
 
@@ -45,7 +45,7 @@ static bool is_peer_message(const wire_record_t *record)
     bool internal =
         record->id >= SCHEMA_INTERNAL_FIRST ||
         (record->id >= SCHEMA_GATEWAY_INTERNAL_FIRST && record->id <= SCHEMA_GATEWAY_INTERNAL_LAST);
-    return record->kind != WIRE_KIND_RECORD && !internal;
+    return record->kind != CAPSTAN_KIND_RECORD && !internal;
 }
 
 bool schema_is_for_peers(const schema_t *schema, const schema_row_t *row)
@@ -93,7 +93,7 @@ const char *schema_sender(const wire_record_t *record)
     if (i < sizeof exceptions / sizeof exceptions[0]) {
         return exceptions[i].sender;
     }
-    return record->kind == WIRE_KIND_REQUEST ? "peer" : "node";
+    return record->kind == CAPSTAN_KIND_REQUEST ? "peer" : "node";
 }
 
 const char *schema_credited(const wire_record_t *record)
@@ -105,7 +105,7 @@ const char *schema_credited(const wire_record_t *record)
     if (i < sizeof exceptions / sizeof exceptions[0]) {
         return exceptions[i].credited;
     }
-    return record->kind == WIRE_KIND_REQUEST ? "node" : "";
+    return record->kind == CAPSTAN_KIND_REQUEST ? "node" : "";
 }
 
 static void print_lock(const schema_t *schema, buffer_t *out)
@@ -121,7 +121,7 @@ static void print_lock(const schema_t *schema, buffer_t *out)
         const wire_record_t *record = schema->rows[i].record;
         schema_put(out, "%s %s %u %s since %u", schema_kinds[record->kind], schema->rows[i].concern,
                    record->id, record->name, record->since);
-        if (record->kind != WIRE_KIND_RECORD) {
+        if (record->kind != CAPSTAN_KIND_RECORD) {
             schema_put(out, " permission \"%s\" resource \"%s\"", record->permission,
                        record->resource_key);
         }
@@ -135,6 +135,19 @@ static void print_lock(const schema_t *schema, buffer_t *out)
                        field->since);
         }
     }
+}
+
+bool schema_format_find(slice_t name, schema_format_t *ret_format)
+{
+    static const char *const names[] = {
+        [SCHEMA_MARKDOWN] = "markdown", [SCHEMA_JSON] = "json", [SCHEMA_LOCK] = "lock"};
+    for (size_t i = 0; i < SCHEMA_FORMAT_COUNT; i++) {
+        if (slice_equal(name, slice_text(names[i])) || (name.size == 0 && i == SCHEMA_JSON)) {
+            *ret_format = (schema_format_t)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 void schema_print(const wire_table_t *const *tables, size_t count, schema_format_t format,

@@ -4,11 +4,18 @@
 
 #include "runtime/wire/codec.h"
 
+#include <capstan/node.h>
+
+/* The public formats, and one for the house. */
 typedef enum schema_format {
-    SCHEMA_MARKDOWN, /* docs/protocol.md */
-    SCHEMA_JSON,     /* all that a peer in another language needs; the body of `description` */
-    SCHEMA_LOCK,     /* one line per row, without prose: a changed line is a changed protocol */
+    SCHEMA_MARKDOWN = CAPSTAN_SCHEMA_MARKDOWN,
+    SCHEMA_JSON = CAPSTAN_SCHEMA_JSON,
+    SCHEMA_LOCK = CAPSTAN_SCHEMA_COUNT, /* a line per row, without prose: what may not change */
+    SCHEMA_FORMAT_COUNT
 } schema_format_t;
+
+/* The format of that name: "json" (also the empty slice), "markdown", "lock". False: none. */
+bool schema_format_find(slice_t name, schema_format_t *ret_format);
 
 /* Ranges of message numbers that stay inside the node; all others are for peers. */
 enum {

@@ -49,7 +49,7 @@ static void put_row(const schema_t *schema, const schema_row_t *row, buffer_t *o
     schema_put(out, "  {\"name\":\"%s\",\"id\":%u,\"concern\":\"%s\",\"since\":%u", record->name,
                record->id, row->concern, record->since);
     schema_put(out, ",\"for_peers\":%s", schema_is_for_peers(schema, row) ? "true" : "false");
-    if (record->kind != WIRE_KIND_RECORD) {
+    if (record->kind != CAPSTAN_KIND_RECORD) {
         schema_put(out, ",\"kind\":\"%s\"", schema_kinds[record->kind]);
         put_member(out, "sender", schema_sender(record));
         put_member(out, "credited_by", schema_credited(record));
@@ -65,7 +65,7 @@ static void put_rows(const schema_t *schema, bool messages, buffer_t *out)
     const char *separator = "\n";
     schema_put(out, " \"%s\":[", messages ? "messages" : "records");
     for (size_t i = 0; i < schema->count; i++) {
-        if ((schema->rows[i].record->kind != WIRE_KIND_RECORD) == messages) {
+        if ((schema->rows[i].record->kind != CAPSTAN_KIND_RECORD) == messages) {
             schema_put(out, "%s", separator);
             put_row(schema, &schema->rows[i], out);
             separator = ",\n";
@@ -84,7 +84,7 @@ static void put_types(buffer_t *out)
     put_member(out, "meaning", meaning_);                                                          \
     schema_put(out, "}");                                                                          \
     separator = ",\n";
-#include "runtime/wire/types.def"
+#include <capstan/field_types.def>
 #undef TYPE
     schema_put(out, "],\n");
 }
@@ -137,7 +137,7 @@ void schema_print_json(const schema_t *schema, buffer_t *out)
                WIRE_KEY_MAX, WIRE_DEPTH_MAX, WIRE_BATCH_BYTES_MAX);
     schema_put(out, " \"batch\":{\"header\":\"link_header\",\"envelope\":\"envelope\"},\n");
     schema_put(out, " \"kinds\":{");
-    for (int kind = WIRE_KIND_REQUEST; kind <= WIRE_KIND_ERROR; kind++) {
+    for (int kind = CAPSTAN_KIND_REQUEST; kind <= CAPSTAN_KIND_ERROR; kind++) {
         schema_put(out, "%s\"%s\":%d", kind > 1 ? "," : "", schema_kinds[kind], kind);
     }
     schema_put(out, "},\n \"flags\":{\"priority\":%d,\"sampled\":%d},\n", WIRE_KIND_FLAG_PRIORITY,

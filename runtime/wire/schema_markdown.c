@@ -44,7 +44,7 @@ static void put_row(const wire_record_t *record, buffer_t *out)
 {
     const char *sender = schema_sender(record);
     schema_put(out, "### %s\n\n%s\n\n", record->name, record->meaning);
-    if (record->kind == WIRE_KIND_RECORD) {
+    if (record->kind == CAPSTAN_KIND_RECORD) {
         schema_put(out, "Record %u, since version %u.\n\n", record->id, record->since);
     } else {
         schema_put(out, "Message %u (0x%02x), %s, since version %u", record->id, record->id,
@@ -63,7 +63,7 @@ static void put_rows(const schema_t *schema, bool for_peers, bool messages, buff
     const char *concern = "";
     for (size_t i = 0; i < schema->count; i++) {
         const schema_row_t *row = &schema->rows[i];
-        if ((row->record->kind != WIRE_KIND_RECORD) != messages ||
+        if ((row->record->kind != CAPSTAN_KIND_RECORD) != messages ||
             schema_is_for_peers(schema, row) != for_peers) {
             continue;
         }
@@ -94,7 +94,7 @@ static void put_types(buffer_t *out)
     schema_put(out, "## Types\n\n| type | on the wire | meaning |\n|---|---|---|\n");
 #define TYPE(name_, c_type_, wire_, meaning_)                                                      \
     schema_put(out, "| " #name_ " | %s | %s |\n", wire_, meaning_);
-#include "runtime/wire/types.def"
+#include <capstan/field_types.def>
 #undef TYPE
     schema_put(out, "\n");
 }

@@ -15,8 +15,8 @@ typedef struct schema {
     size_t count;
 } schema_t;
 
-extern const char *const schema_kinds[]; /* by wire_kind_t */
-extern const char *const schema_types[]; /* by wire_type_t */
+extern const char *const schema_kinds[]; /* by capstan_kind_t */
+extern const char *const schema_types[]; /* by capstan_type_t */
 
 void schema_put(buffer_t *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A message of peers, or a record that is part of one. */

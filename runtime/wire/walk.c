@@ -149,9 +149,10 @@ static size_t utf8_length(const uint8_t *at, size_t left)
     return length;
 }
 
-static bool is_utf8(const uint8_t *at, size_t size)
+bool walk_is_utf8(slice_t text)
 {
-    const uint8_t *end = at + size;
+    const uint8_t *at = walk_begin(text);
+    const uint8_t *end = at + text.size;
     while (at < end) {
         if (end - at >= 8) {
             uint64_t eight;
@@ -218,7 +219,7 @@ capstan_err_t walk_str(const uint8_t **at, const uint8_t *end, slice_t *ret_valu
     } else if (take_bytes(&place, end, (size_t)1 << (head - 0xd9), &text)) {
         return CAPSTAN_E_MALFORMED;
     }
-    if (!is_utf8(text.data, text.size)) {
+    if (!walk_is_utf8(text)) {
         return CAPSTAN_E_NOT_UTF8;
     }
     *at = place;

@@ -36,6 +36,7 @@ capstan_err_t walk_bool(const uint8_t **at, const uint8_t *end, bool *ret_value)
 capstan_err_t walk_ref_wide(const uint8_t **at, const uint8_t *end, capstan_ref_t *ret_value);
 /* Text is checked to be UTF-8 (NOT_UTF8). */
 capstan_err_t walk_str(const uint8_t **at, const uint8_t *end, slice_t *ret_value);
+bool walk_is_utf8(slice_t text);
 capstan_err_t walk_bin(const uint8_t **at, const uint8_t *end, slice_t *ret_value);
 /* Headers: the claimed count is at most what the bytes left can hold. */
 capstan_err_t walk_map(const uint8_t **at, const uint8_t *end, uint32_t *ret_count);

@@ -1,5 +1,5 @@
 #include "runtime/wire/wire_messages.h"
 
-#define WIRE_TABLE      "runtime/wire/wire_messages.def"
-#define WIRE_TABLE_NAME wire
-#include "runtime/wire/table_records.h"
+#define CAPSTAN_TABLE      "runtime/wire/wire_messages.def"
+#define CAPSTAN_TABLE_NAME wire
+#include <capstan/message_descriptors.h>

@@ -2,8 +2,10 @@
 #ifndef WIRE_WIRE_MESSAGES_H
 #define WIRE_WIRE_MESSAGES_H
 
-#define WIRE_TABLE "runtime/wire/wire_messages.def"
-#include "runtime/wire/table_types.h"
+#include "runtime/wire/codec.h"
+
+#define CAPSTAN_TABLE "runtime/wire/wire_messages.def"
+#include <capstan/message_structs.h>
 
 extern const wire_table_t wire_table;
 

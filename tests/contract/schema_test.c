@@ -46,7 +46,7 @@ static const json_t *find_row(const char *list, const char *name)
 
 static void check_row(const wire_record_t *record)
 {
-    const char *list = record->kind == WIRE_KIND_RECORD ? "records" : "messages";
+    const char *list = record->kind == CAPSTAN_KIND_RECORD ? "records" : "messages";
     const json_t *row = find_row(list, record->name);
     cr_assert(row, "%s is not in the JSON schema", record->name);
     cr_assert_eq(json_integer_value(json_object_get(row, "id")), record->id);
@@ -60,7 +60,7 @@ static void check_row(const wire_record_t *record)
         cr_assert_str_eq(json_string_value(json_object_get(field, "meaning")), wanted->meaning);
         cr_assert_eq(json_is_true(json_object_get(field, "required")), wanted->required);
         const char *nested = json_string_value(json_object_get(field, "record"));
-        cr_assert_eq(nested != NULL, wanted->type == WIRE_LIST);
+        cr_assert_eq(nested != NULL, wanted->type == CAPSTAN_TYPE_LIST);
         cr_assert(!nested || find_row("records", nested), "%s lists the unknown %s", record->name,
                   nested);
     }
@@ -114,7 +114,7 @@ static uint8_t used[UINT16_MAX + 1];
 
 static void check_number(const wire_record_t *record)
 {
-    if (record->kind != WIRE_KIND_RECORD) {
+    if (record->kind != CAPSTAN_KIND_RECORD) {
         cr_assert_eq(used[record->id]++, 0, "message number %u is used twice", record->id);
         cr_assert(record->id > 0 && record->id < 0x8000, "0x8000 and up belong to users");
     }

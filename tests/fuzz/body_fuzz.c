@@ -61,6 +61,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     codec_encode(record, value.bytes, &out);
     ENSURE(codec_decode(record, buffer_slice(&out), again.bytes, NULL) == CAPSTAN_OK);
     ENSURE(sample_equal(record, value.bytes, again.bytes));
+    /* What users call writes the same, or refuses a list that no reader could walk. */
+    buffer_t checked = {0};
+    if (!capstan_encode(record, value.bytes, &checked, NULL)) {
+        ENSURE(slice_equal(buffer_slice(&out), buffer_slice(&checked)));
+    }
+    buffer_fini(&checked);
     buffer_fini(&out);
     return 0;
 }

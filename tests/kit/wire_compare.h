@@ -13,12 +13,12 @@ static inline bool sample_field_equal(const wire_field_t *field, const void *a, 
     capstan_ref_t left;
     capstan_ref_t right;
     switch (field->type) {
-    case WIRE_UINT:
-    case WIRE_INT:
+    case CAPSTAN_TYPE_UINT:
+    case CAPSTAN_TYPE_INT:
         return memcmp(a, b, sizeof(uint64_t)) == 0;
-    case WIRE_BOOL:
+    case CAPSTAN_TYPE_BOOL:
         return memcmp(a, b, sizeof(bool)) == 0;
-    case WIRE_REF:
+    case CAPSTAN_TYPE_REF:
         memcpy(&left, a, sizeof left);
         memcpy(&right, b, sizeof right);
         return capstan_ref_equal(left, right) ||
@@ -26,8 +26,8 @@ static inline bool sample_field_equal(const wire_field_t *field, const void *a, 
     default:
         memcpy(&x, a, sizeof x);
         memcpy(&y, b, sizeof y);
-        return slice_equal(x, y) ||
-               (field->type == WIRE_LIST && codec_list_count(x) == 0 && codec_list_count(y) == 0);
+        return slice_equal(x, y) || (field->type == CAPSTAN_TYPE_LIST && codec_list_count(x) == 0 &&
+                                     codec_list_count(y) == 0);
     }
 }
 

@@ -86,7 +86,7 @@ static inline slice_t sample_slice(sample_t *self, const wire_field_t *field)
     for (size_t i = 0; i < sizeof bytes; i++) {
         bytes[i] = (uint8_t)i;
     }
-    if (self->mode != SAMPLE_RANDOM && field->type == WIRE_BIN) {
+    if (self->mode != SAMPLE_RANDOM && field->type == CAPSTAN_TYPE_BIN) {
         return sample_keep(self, bytes, 3 * (size_t)field->key);
     }
     slice_t slice = sample_keep(self, "", 0);
@@ -95,7 +95,7 @@ static inline slice_t sample_slice(sample_t *self, const wire_field_t *field)
         slice.size += sample_keep(self, " é", strlen(" é")).size;
         return slice;
     }
-    if (field->type == WIRE_BIN) {
+    if (field->type == CAPSTAN_TYPE_BIN) {
         return sample_keep(self, bytes, sample_random(self) % sizeof bytes);
     }
     for (uint64_t left = sample_random(self) % 80; left > 0; left--) {
@@ -130,15 +130,15 @@ static inline slice_t sample_list(sample_t *self, const wire_record_t *record)
 static inline void sample_field(sample_t *self, const wire_field_t *field, uint8_t *place)
 {
     uint64_t number = sample_number(self, field);
-    if (field->type == WIRE_UINT) {
+    if (field->type == CAPSTAN_TYPE_UINT) {
         memcpy(place, &number, sizeof number);
-    } else if (field->type == WIRE_INT) {
+    } else if (field->type == CAPSTAN_TYPE_INT) {
         int64_t value = -(int64_t)(number & INT64_MAX);
         memcpy(place, &value, sizeof value);
-    } else if (field->type == WIRE_BOOL) {
+    } else if (field->type == CAPSTAN_TYPE_BOOL) {
         bool value = self->mode != SAMPLE_RANDOM || (number & 1);
         memcpy(place, &value, sizeof value);
-    } else if (field->type == WIRE_REF) {
+    } else if (field->type == CAPSTAN_TYPE_REF) {
         capstan_ref_t value = sample_ref(self, field);
         memcpy(place, &value, sizeof value);
     } else {

@@ -96,7 +96,7 @@ def layer(path):
     return best
 
 
-INCLUDE = re.compile(r'^[ \t]*#[ \t]*(?:include|define[ \t]+WIRE_TABLE)[ \t]+'
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*(?:include|define[ \t]+CAPSTAN_TABLE)[ \t]+'
                      r'(?:"([^"]+)"|<(capstan/[^>]+)>)', re.MULTILINE)
 
 

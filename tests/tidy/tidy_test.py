@@ -47,7 +47,7 @@ class Rules(unittest.TestCase):
         rule = "includes_point_down"
         path = "actors/journal/a.c"
         self.assert_found(rule, path, '#include "actors/ordering/partition.h"\n')
-        self.assert_found(rule, path, '#define WIRE_TABLE "brokers/gateway/x_settings.def"\n')
+        self.assert_found(rule, path, '#define CAPSTAN_TABLE "brokers/gateway/x_settings.def"\n')
         self.assert_clean(rule, path, '#include "actors/ordering/ordering_messages.h"\n'
                                       '#include "actors/journal/store.h"\n')
 

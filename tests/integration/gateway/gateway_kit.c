@@ -288,6 +288,11 @@ void kit_defaults(void)
                                         .outbox_bytes = 1048576};
 }
 
+static slice_t describe(void *context, slice_t format)
+{
+    return format.size == 0 ? *(slice_t *)context : (slice_t){0};
+}
+
 void kit_start_with(slice_t description)
 {
     if (!kit.settings.endpoint) {
@@ -303,10 +308,12 @@ void kit_start_with(slice_t description)
                                     &(capstan_spawn_options_t){.name = "topics", .cell = "topics"},
                                     &kit.topics),
                  CAPSTAN_OK);
+    kit.description = description;
     kit.arguments = (gateway_arguments_t){.settings = &kit.settings,
                                           .event_bytes_max = 1048576,
                                           .topics = kit.topics,
-                                          .describe = description};
+                                          .describe = describe,
+                                          .describe_context = &kit.description};
     capstan_err_t err =
         capstan_node_spawn(kit.node, &gateway_behaviour,
                            &(capstan_spawn_options_t){

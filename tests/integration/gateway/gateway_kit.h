@@ -38,6 +38,7 @@ typedef struct kit {
     capstan_node_t *node;
     gateway_settings_t settings;
     gateway_arguments_t arguments;
+    slice_t description; /* what `describe` answers */
     capstan_ref_t topics;
     capstan_ref_t gateway;
     kit_seen_t seen;

@@ -193,7 +193,7 @@ Test(peer, requests_are_answered_with_reply_or_error)
                  CAPSTAN_OK);
     description_t description;
     cr_assert_eq(codec_decode(description_wire(), body, &description, NULL), CAPSTAN_OK);
-    cr_assert(slice_equal(description.json, slice_text("{\"schema\":1}")));
+    cr_assert(slice_equal(description.text, slice_text("{\"schema\":1}")));
     status_t status = {0};
     cr_assert_eq(peer_request(peer, status_wire(), &status, status_report_wire(), 5000000, &body,
                               text, sizeof text),

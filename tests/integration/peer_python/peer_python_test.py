@@ -92,7 +92,7 @@ class PeerInPython(unittest.TestCase):
             peer.poll()
         peer.socket.close()
         self.assertTrue(answers, "no description came")
-        self.assertEqual(answers[0]["json"], text)
+        self.assertEqual(answers[0]["text"], text)
 
 
 if __name__ == "__main__":

@@ -109,18 +109,18 @@ static slice_t one_field(const wire_field_t *field, slice_t value)
 static bool fits(const wire_field_t *field, uint8_t head)
 {
     switch (field->type) {
-    case WIRE_UINT:
+    case CAPSTAN_TYPE_UINT:
         return head == 0x05;
-    case WIRE_INT:
+    case CAPSTAN_TYPE_INT:
         return head == 0x05 || head == 0xff;
-    case WIRE_BOOL:
+    case CAPSTAN_TYPE_BOOL:
         return head == 0xc3;
-    case WIRE_STR:
+    case CAPSTAN_TYPE_STR:
         return head == 0xa1;
-    case WIRE_BIN:
+    case CAPSTAN_TYPE_BIN:
         return head == 0xc4;
     default:
-        return head == 0x90 && field->type == WIRE_LIST;
+        return head == 0x90 && field->type == CAPSTAN_TYPE_LIST;
     }
 }
 

@@ -77,6 +77,11 @@ static bool try_decode(const wire_record_t *record, slice_t input)
         codec_encode(record, value.bytes, &out);
         cr_assert_eq(codec_decode(record, buffer_slice(&out), again.bytes, NULL), CAPSTAN_OK);
         cr_assert(sample_equal(record, value.bytes, again.bytes));
+        buffer_t checked = {0};
+        if (!capstan_encode(record, value.bytes, &checked, NULL)) {
+            cr_assert(slice_equal(buffer_slice(&out), buffer_slice(&checked)));
+        }
+        buffer_fini(&checked);
         buffer_fini(&out);
     }
     cr_assert(err == fault.err && fault.position <= input.size);
