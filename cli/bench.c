@@ -39,6 +39,28 @@ static const bench_case_t cases[] = {
         .run_peer = bench_ask_peer,
     },
     {
+        .bench = "metrics",
+        .name = "counter",
+        .what = "additions to a counter by a cell's thread",
+        .peer = "a relaxed load and store of one word",
+        .metric = "ops_per_s",
+        .goal = "at most 5 ns",
+        .ops_per_s_min = 1e9 / 5,
+        .run = bench_metrics_counter,
+        .run_peer = bench_metrics_peer,
+    },
+    {
+        .bench = "metrics",
+        .name = "histogram",
+        .what = "values recorded into a histogram by a cell's thread",
+        .peer = "a relaxed load and store of one word",
+        .metric = "ops_per_s",
+        .goal = "at most 15 ns",
+        .ops_per_s_min = 1e9 / 15,
+        .run = bench_metrics_histogram,
+        .run_peer = bench_metrics_peer,
+    },
+    {
         .bench = "pipeline",
         .name = "durable",
         .what = "64-byte events over tcp in batches of 64, ordered, fsync, consumed by a process",
@@ -170,6 +192,7 @@ static void print_json(const outcome_row_t *row)
     emit_key(&json, "case");
     emit_string(&json, row->bench->name);
     emit_rate(&json, "ops_per_s", row->ours.ops_per_s);
+    emit_figure(&json, "ns_per_op", 1e9 / row->ours.ops_per_s);
     emit_figure(&json, "p50_us", row->ours.p50_us);
     emit_figure(&json, "p99_us", row->ours.p99_us);
     emit_figure(&json, "p999_us", row->ours.p999_us);
@@ -198,8 +221,8 @@ static void cell(table_t *table, int decimals, double value)
 
 static void print_table(const outcome_row_t *rows, size_t count)
 {
-    static const char *const heading[] = {"bench",   "case",   "ops/s", "p50 us", "p99 us",
-                                          "p999 us", "peer/s", "ratio", "met",    "goal"};
+    static const char *const heading[] = {"bench",   "case",   "ops/s", "ns/op", "p50 us", "p99 us",
+                                          "p999 us", "peer/s", "ratio", "met",   "goal"};
     table_t table = {.columns = sizeof heading / sizeof heading[0]};
     for (size_t i = 0; i < table.columns; i++) {
         table_cell(&table, slice_text(heading[i]));
@@ -209,6 +232,7 @@ static void print_table(const outcome_row_t *rows, size_t count)
         table_cell(&table, slice_text(row->bench->bench));
         table_cell(&table, slice_text(row->bench->name));
         cell(&table, 0, row->ours.ops_per_s);
+        cell(&table, 1, 1e9 / row->ours.ops_per_s);
         cell(&table, 1, row->ours.p50_us);
         cell(&table, 1, row->ours.p99_us);
         cell(&table, 1, row->ours.p999_us);
@@ -252,7 +276,7 @@ int cli_bench(int argc, char **argv)
          .meaning = "one line of JSON per case"},
     };
     const command_line_t line = {
-        .usage = "capstan bench [tell|ask|pipeline] [options]",
+        .usage = "capstan bench [tell|ask|metrics|pipeline] [options]",
         .summary = "Measures this build on this machine, each case in turn with the bare library\n"
                    "it stands on, and prints medians of three runs. Missing a goal is no failure.",
         .examples = "  capstan bench\n  capstan bench pipeline --json\n",
@@ -266,7 +290,8 @@ int cli_bench(int argc, char **argv)
     }
     const char *only = operands.count > 0 ? operands.items[0] : NULL;
     if (only && !is_known(only)) {
-        return options_wrong(&line, "no bench is called '%s': tell, ask or pipeline", only);
+        return options_wrong(&line, "no bench is called '%s': tell, ask, metrics or pipeline",
+                             only);
     }
     outcome_row_t rows[CASE_COUNT];
     size_t count = 0;

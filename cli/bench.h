@@ -38,6 +38,9 @@ capstan_err_t bench_ask_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
+capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
+capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
+capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 
 /* The processes that the pipeline starts: `capstan bench publisher|consumer ...`. */
 int bench_publisher(int argc, char **argv);

@@ -15,6 +15,11 @@ static void print_sample(FILE *out)
     settings_print_sample(node_sections, NODE_SECTION_COUNT, out);
 }
 
+static void print_metrics(FILE *out)
+{
+    metrics_print_markdown(node_metrics, NODE_METRICS_COUNT, out);
+}
+
 static const struct page {
     const char *name;
     const char *summary;
@@ -22,6 +27,7 @@ static const struct page {
 } pages[] = {
     {"settings", "all settings of a node", print_settings},
     {"sample", "a settings file with every setting commented out", print_sample},
+    {"metrics", "all metrics of a node", print_metrics},
     {"errors", "all errors and what to do about them", errors_print_markdown},
 };
 

@@ -11,6 +11,7 @@
 #include "actors/journal/journal_messages.h"
 #include "actors/ordering/ordering_messages.h"
 #include "brokers/gateway/gateway_messages.h"
+#include "node/descriptors.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/json_writer.h"
 #include "runtime/runtime.h"
@@ -144,6 +145,7 @@ static void answer(status_actor_t *self, const question_t *question)
     emit_part(&json, "topics", &question->parts[PART_TOPICS]);
     emit_part(&json, "journal", &question->parts[PART_JOURNAL]);
     emit_actors(&json, node);
+    metrics_emit(&json, node_metrics, NODE_METRICS_COUNT);
     emit_object_end(&json);
     codec_encode(status_report_wire(), &(status_report_t){.json = buffer_slice(&text)}, &body);
     capstan_reply(self->self, &question->request, MESSAGE_status_report, buffer_slice(&body));

@@ -5,6 +5,7 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_events.h"
 #include "runtime/runtime_messages.h"
+#include "runtime/runtime_metrics.h"
 #include "runtime/telemetry/log.h"
 
 #include <stdlib.h>
@@ -40,6 +41,7 @@ static void drop_queue(capstan_actor_t *self)
             mailbox_done(mailbox, message_cost(&mail->message)); /* also now it tells who watches */
         } else {
             mailbox_drop(mailbox, message_cost(&mail->message), DROP_stopped);
+            METRIC_ADD(runtime, messages_dropped, 1);
             route_refuse(self->cell, &mail->message, CAPSTAN_E_GONE, NULL);
         }
         block_release(carrier->block);
@@ -64,6 +66,9 @@ static void end(capstan_actor_t *self)
 {
     cell_t *cell = self->cell;
     ENSURE(!self->running && !self->dead);
+    METRIC_ADD(runtime, actors, -1);
+    METRIC_ADD(runtime, actors_ended, 1);
+    METRIC_ADD(runtime, actors_failed, self->reason != CAPSTAN_OK);
     self->dead = true;
     atomic_store_explicit(&self->slot->generation, 0, memory_order_seq_cst);
     self->slot->actor = NULL;
@@ -126,6 +131,8 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
 {
     capstan_actor_t *actor = calloc(1, sizeof *actor);
     ENSURE(actor);
+    METRIC_ADD(runtime, actors, 1);
+    METRIC_ADD(runtime, actors_started, 1);
     slot_t *slot = adoption->slot;
     actor->cell = self;
     actor->slot = slot;
@@ -275,10 +282,13 @@ bool actor_run_one(capstan_actor_t *self)
     waiter_t *waiter = NULL;
     if (message->deadline_us > 0 && message->deadline_us <= cell->now_us) {
         mailbox_drop(mailbox, cost, DROP_expired);
+        METRIC_ADD(runtime, messages_dropped, 1);
     } else if (!take_answer(self, message, &waiter)) {
         mailbox_drop(mailbox, cost, DROP_cancelled);
+        METRIC_ADD(runtime, messages_dropped, 1);
     } else {
         mailbox_done(mailbox, cost);
+        cell->delivered++;
         handle(self, message, waiter);
     }
     block_release(carrier->block);

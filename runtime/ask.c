@@ -3,6 +3,7 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_metrics.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,7 @@ uint64_t ask_start(cell_t *cell, capstan_actor_t *actor, waiter_t *waiter, int64
     if (cell->ask_free == ASK_NONE) {
         grow(cell);
     }
+    METRIC_ADD(runtime, asks, 1);
     uint32_t index = cell->ask_free;
     ask_t *ask = &cell->asks[index];
     cell->ask_free = ask->next;
@@ -79,6 +81,7 @@ void ask_expired(cell_t *cell, uint64_t correlation)
 {
     ask_t *ask = ask_end(cell, correlation);
     ENSURE(ask);
+    METRIC_ADD(runtime, asks_timed_out, 1);
     if (ask->waiter) {
         waiter_finish(ask->waiter, CAPSTAN_E_TIMEOUT, (slice_t){0});
         return;

@@ -3,6 +3,7 @@
 
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
+#include "runtime/runtime_metrics.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -19,17 +20,18 @@ enum {
     PATIENCE_FACTOR_MAX = 8, /* times spin_us */
 };
 
-static int64_t clock_us(clockid_t clock)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec time;
     clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000 + time.tv_nsec / 1000;
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
 static void read_clocks(cell_t *self)
 {
-    self->now_us = clock_us(CLOCK_MONOTONIC);
-    self->utc_us = clock_us(CLOCK_REALTIME);
+    self->now_ns = clock_ns(CLOCK_MONOTONIC);
+    self->now_us = self->now_ns / 1000;
+    self->utc_us = clock_ns(CLOCK_REALTIME) / 1000;
 }
 
 /* --- other threads --------------------------------------------------------------------------- */
@@ -182,6 +184,7 @@ static bool run_timers(cell_t *self)
     while (timers_take(&self->timers, self->now_us, &timer, &owner, &cookie)) {
         any = true;
         if (owner) {
+            METRIC_ADD(runtime, timers_fired, 1);
             actor_run_timer(owner, timer, cookie);
         } else {
             ask_expired(self, (uint64_t)(uintptr_t)cookie);
@@ -279,9 +282,23 @@ static void free_retired(cell_t *self)
     }
 }
 
+/* A turn that found something to do is followed by the next one at once: the reading of the clock
+ * that begins this one ends the one before. */
+static void begin_turn(cell_t *self)
+{
+    int64_t began_ns = self->now_ns;
+    read_clocks(self);
+    if (self->worked) {
+        METRIC_ADD(runtime, turns, 1);
+        METRIC_ADD(runtime, messages_delivered, self->delivered);
+        METRIC_RECORD(runtime, turn_ns, (uint64_t)(self->now_ns - began_ns));
+        self->delivered = 0;
+    }
+}
+
 bool cell_turn(cell_t *self)
 {
-    read_clocks(self);
+    begin_turn(self);
     bool any = cell_run_commands(self);
     any |= drain_ring(self);
     for (int i = 0; i < CELL_INBOX_BUDGET && transport_receive(self); i++) {
@@ -303,7 +320,8 @@ bool cell_turn(cell_t *self)
     if (self->retired) {
         free_retired(self);
     }
-    return any || self->ready_head;
+    self->worked = any || self->ready_head;
+    return self->worked;
 }
 
 /* --- the thread ------------------------------------------------------------------------------ */
@@ -320,7 +338,7 @@ static long sleep_ms(const cell_t *self)
     if (next_us == INT64_MAX) {
         return -1;
     }
-    int64_t left_us = next_us - clock_us(CLOCK_MONOTONIC);
+    int64_t left_us = next_us - clock_ns(CLOCK_MONOTONIC) / 1000;
     return left_us <= 0 ? 0 : (long)((left_us + 999) / 1000);
 }
 
@@ -392,6 +410,7 @@ static void make_port(cell_t *self)
 static void *cell_main(void *argument)
 {
     cell_t *self = argument;
+    metric_shard_take();
     read_clocks(self);
     make_port(self);
     loop(self);
@@ -401,6 +420,7 @@ static void *cell_main(void *argument)
     free_retired(self);
     zmq_close(self->inbox);
     transport_close(self);
+    metric_shard_give_back();
     return NULL;
 }
 

@@ -72,6 +72,9 @@ struct cell {
     timers_t timers;
     int64_t now_us;
     int64_t utc_us;
+    int64_t now_ns;     /* of the clock's reading that now_us is from */
+    uint64_t delivered; /* messages, in this turn */
+    bool worked;        /* the turn before this one found something to do */
 
     capstan_actor_t *ready_head;
     capstan_actor_t *ready_tail;

@@ -2,6 +2,7 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_metrics.h"
 #include "runtime/socket.h"
 
 #include <errno.h>
@@ -48,6 +49,7 @@ static cell_mail_t *mail_new(cell_t *self)
 static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message, drop_reason_t reason)
 {
     mailbox_drop(&slot->mailbox, message_cost(message), reason);
+    METRIC_ADD(runtime, messages_dropped, 1);
     if (reason == DROP_stopped) {
         route_refuse(self, message, CAPSTAN_E_GONE, NULL);
     } else if (reason == DROP_overflow) {

@@ -11,9 +11,11 @@
  * error. What was answered survives a crash; what was not may or may not be there, as a whole. */
 #include "actors/journal/journal.h"
 #include "actors/journal/journal_events.h"
+#include "actors/journal/journal_metrics.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     COMMIT_BYTES_MAX = 4 << 20,
@@ -107,20 +109,38 @@ static void log_troubles(const journal_t *journal, capstan_err_t err)
     }
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void count_commit(journal_t *journal, uint64_t began_ns)
+{
+    METRIC_RECORD(journal, commit_ns, clock_ns() - began_ns);
+    METRIC_RECORD(journal, commit_records, journal->commit_records);
+    METRIC_RECORD(journal, commit_bytes, journal->commit_bytes);
+    journal->report.commits++;
+    journal->report.records += journal->commit_records;
+    journal->report.bytes += journal->commit_bytes;
+}
+
 /* Commits what was gathered and answers everyone who waits for it. */
 static void commit(capstan_actor_t *self, journal_t *journal)
 {
     if (!journal->begun) {
         return;
     }
+    uint64_t began_ns = clock_ns();
     capstan_err_t err = store_commit(journal->store);
     journal->begun = false;
     journal->report.error = err;
     log_troubles(journal, err);
-    if (!err) {
-        journal->report.commits++;
-        journal->report.records += journal->commit_records;
-        journal->report.bytes += journal->commit_bytes;
+    if (err) {
+        METRIC_ADD(journal, commits_failed, 1);
+    } else {
+        count_commit(journal, began_ns);
     }
     for (size_t i = 0; i < journal->pending_count; i++) {
         if (err) {
@@ -212,6 +232,7 @@ static void on_write(capstan_actor_t *self, journal_t *journal, const capstan_me
         err = write(journal, message->body, &reply, &opened);
     }
     if (err) {
+        METRIC_ADD(journal, write_sets_refused, 1);
         journal->report.refused++;
         capstan_reply_error(self, message, err, capstan_err_text(err));
         return;

@@ -16,6 +16,7 @@
 #include "actors/ordering/partition_actor.h"
 
 #include "actors/ordering/ordering_events.h"
+#include "actors/ordering/ordering_metrics.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime.h"
 #include "runtime/telemetry/log.h"
@@ -133,12 +134,22 @@ static void reply_request(partition_actor_t *self, const answer_t *answer)
     buffer_fini(&body);
 }
 
+/* The one place where a publish gets its outcome. */
+static void answer_publish(partition_actor_t *self, const answer_t *answer)
+{
+    METRIC_ADD(ordering, events_stored, answer->result == EVENT_STORED);
+    METRIC_ADD(ordering, events_duplicate, answer->result == EVENT_DUPLICATE);
+    METRIC_ADD(ordering, events_held, answer->result == EVENT_HELD);
+    METRIC_ADD(ordering, events_rejected, answer->result == EVENT_REJECTED);
+    outcome_groups_add(&self->outcomes, answer);
+}
+
 static void release_answers(partition_actor_t *self)
 {
     answer_t answer;
     while (answers_take(&self->answers, self->lsn_committed, &answer)) {
         if (answer.result > 0) {
-            outcome_groups_add(&self->outcomes, &answer);
+            answer_publish(self, &answer);
         } else {
             reply_request(self, &answer);
         }
@@ -154,7 +165,7 @@ static void refuse_answers(partition_actor_t *self, capstan_err_t err)
         if (answer.result > 0) {
             answer.result = EVENT_REJECTED;
             answer.err = err;
-            outcome_groups_add(&self->outcomes, &answer);
+            answer_publish(self, &answer);
         } else {
             capstan_message_t request = request_of(&answer);
             capstan_reply_error(self->self, &request, err, NULL);
@@ -173,6 +184,7 @@ static void break_down(partition_actor_t *self, capstan_err_t err)
 {
     LOG(ordering, append_refused, log_string("topic", self->topic),
         log_uint("partition", self->index), log_error(err));
+    METRIC_ADD(ordering, appends_refused, 1);
     for (size_t i = 0; i < PARTITION_APPENDS_MAX; i++) {
         capstan_cancel(self->self, self->append_asks[i]);
         self->append_asks[i] = 0;
@@ -244,7 +256,7 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
                         .result = EVENT_REJECTED};
     if (self->phase != PARTITION_READY) {
         refusal.err = self->phase == PARTITION_BROKEN ? self->broken : CAPSTAN_E_UNAVAILABLE;
-        outcome_groups_add(&self->outcomes, &refusal);
+        answer_publish(self, &refusal);
         return;
     }
     refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);

@@ -76,6 +76,7 @@ void gateway_fault(gateway_t *self, gateway_fault_t fault, const origin_t *origi
 #undef FAULT
     };
     self->figures.faults[fault]++;
+    METRIC_ADD(gateway, faults, 1);
     slice_t peer = session ? link_name(session) : (slice_t){0};
     if (fault == FAULT_no_credit) {
         LOG(gateway, credit_exceeded, log_text("peer", peer));
@@ -193,7 +194,7 @@ static void on_message(gateway_t *self, link_t *session, const envelope_t *envel
     if (envelope->message == MESSAGE_publish && envelope->kind == CAPSTAN_KIND_EVENT) {
         uint64_t sequence;
         if (take_credited(session, envelope, body, &sequence)) {
-            self->figures.publishes++;
+            METRIC_ADD(gateway, publishes, 1);
             routes_publish(self->routes, session, sequence, body);
         }
         return;
@@ -233,7 +234,7 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
     envelope_t envelope;
     slice_t body;
     while (batch_next(reader, &envelope, &body)) {
-        self->figures.messages_in++;
+        METRIC_ADD(gateway, messages_in, 1);
         if (envelope.message == MESSAGE_hello) {
             gateway_on_hello(self, origin, &envelope, body);
             session = session_of(self, origin);
@@ -267,8 +268,8 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
 
 static void take_batch(gateway_t *self, const origin_t *origin, slice_t bytes, bool frames)
 {
-    self->figures.batches_in++;
-    self->figures.bytes_in += bytes.size;
+    METRIC_ADD(gateway, batches_in, 1);
+    METRIC_ADD(gateway, bytes_in, bytes.size);
     if (!frames) {
         refuse_batch(self, origin, session_of(self, origin), FAULT_frames, CAPSTAN_E_MALFORMED,
                      "a message is one frame: the batch");
@@ -282,6 +283,7 @@ static void take_batch(gateway_t *self, const origin_t *origin, slice_t bytes, b
         refuse_batch(self, origin, session_of(self, origin), fault, err, NULL);
         return;
     }
+    METRIC_RECORD(gateway, batch_messages, reader.header.count);
     read_messages(self, origin, &reader);
 }
 

@@ -63,7 +63,8 @@ static void link_into(gateway_t *self, link_t *session, connection_t *connection
     }
     self->sessions = session;
     self->session_count++;
-    self->figures.sessions_opened++;
+    METRIC_ADD(gateway, sessions_open, 1);
+    METRIC_ADD(gateway, sessions_opened, 1);
     byte_index_add(&self->names, &session->by_name);
     connection->session = session;
 }

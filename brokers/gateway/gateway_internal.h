@@ -18,6 +18,7 @@
 #include "brokers/gateway/gateway.h"
 #include "brokers/gateway/gateway_events.h"
 #include "brokers/gateway/gateway_messages.h"
+#include "brokers/gateway/gateway_metrics.h"
 #include "brokers/gateway/memory_guard.h"
 #include "runtime/runtime.h"
 #include "runtime/wire/batch.h"
@@ -64,17 +65,8 @@ typedef struct connection {
     link_t *session;
 } connection_t;
 
+/* What is counted by kind; the rest are metrics. */
 typedef struct gateway_figures {
-    uint64_t batches_in;
-    uint64_t bytes_in;
-    uint64_t messages_in;
-    uint64_t batches_out;
-    uint64_t bytes_out;
-    uint64_t messages_out;
-    uint64_t publishes;
-    uint64_t rejected; /* publishes that went to no partition */
-    uint64_t sessions_opened;
-    uint64_t memory_resets; /* the memory watchdog closed all connections */
     uint64_t ends[END_REASON_COUNT];
     uint64_t faults[FAULT_COUNT];
 } gateway_figures_t;

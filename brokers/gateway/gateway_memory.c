@@ -74,7 +74,7 @@ static void reset(gateway_t *self)
         log_uint("memory_bytes_max", self->memory.bytes_max),
         log_uint("sessions", self->session_count),
         log_uint("connections", gateway_socket_connections(self)));
-    self->figures.memory_resets++;
+    METRIC_ADD(gateway, memory_resets, 1);
     while (self->sessions) {
         link_end(self->sessions, END_REASON_memory);
     }

@@ -200,8 +200,8 @@ capstan_err_t gateway_socket_send(gateway_t *self, const origin_t *to, slice_t b
     if (zmq_send(self->router, batch.data, batch.size, ZMQ_DONTWAIT) < 0) {
         return CAPSTAN_E_GONE;
     }
-    self->figures.batches_out++;
-    self->figures.bytes_out += batch.size;
+    METRIC_ADD(gateway, batches_out, 1);
+    METRIC_ADD(gateway, bytes_out, batch.size);
     return CAPSTAN_OK;
 }
 

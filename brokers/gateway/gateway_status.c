@@ -28,31 +28,15 @@ static void write_session(json_writer_t *json, const link_t *session)
     emit_object_end(json);
 }
 
-static void write_counts(json_writer_t *json, const gateway_t *self)
-{
-    const gateway_figures_t *figures = &self->figures;
-    write_count(json, "session_count", self->session_count);
-    write_count(json, "sessions_opened", figures->sessions_opened);
-    write_count(json, "connections", gateway_socket_connections(self));
-    write_count(json, "memory_resets", figures->memory_resets);
-    write_count(json, "resident_bytes", self->resident);
-    write_count(json, "batches_in", figures->batches_in);
-    write_count(json, "messages_in", figures->messages_in);
-    write_count(json, "bytes_in", figures->bytes_in);
-    write_count(json, "batches_out", figures->batches_out);
-    write_count(json, "messages_out", figures->messages_out);
-    write_count(json, "bytes_out", figures->bytes_out);
-    write_count(json, "publishes", figures->publishes);
-    write_count(json, "publishes_rejected", figures->rejected);
-}
-
 void gateway_status_json(const gateway_t *self, buffer_t *out)
 {
     json_writer_t json = json_writer(out);
     emit_object_begin(&json);
     emit_key(&json, "endpoint");
     emit_string(&json, self->endpoint);
-    write_counts(&json, self);
+    write_count(&json, "session_count", self->session_count);
+    write_count(&json, "connections", gateway_socket_connections(self));
+    write_count(&json, "resident_bytes", self->resident);
     emit_key(&json, "protocol_errors");
     emit_object_begin(&json);
 #define FAULT(name, meaning) write_count(&json, #name, self->figures.faults[FAULT_##name]);

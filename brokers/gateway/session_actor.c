@@ -45,6 +45,7 @@ static void detach(link_t *self)
         self->next->previous = self->previous;
     }
     gateway->session_count--;
+    METRIC_ADD(gateway, sessions_open, -1);
     byte_index_remove(&gateway->names, &self->by_name);
     connection_t *connection = gateway_connection(gateway, self->origin.fd);
     if (connection && connection->session == self) {
@@ -132,7 +133,7 @@ void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capst
 
 void link_reject(link_t *self, uint64_t sequence, capstan_err_t err)
 {
-    self->gateway->figures.rejected++;
+    METRIC_ADD(gateway, publishes_rejected, 1);
     session_answer(self->core, &(outcome_t){.first = sequence,
                                             .last = sequence,
                                             .result = SESSION_REJECTED,

@@ -56,7 +56,7 @@ static void push(link_t *self)
     link_header_t header = session_header(self->core, self->first_sequence);
     header.count = self->writer.count;
     batch_seal(&self->writer, &header);
-    self->gateway->figures.messages_out += self->writer.count;
+    METRIC_ADD(gateway, messages_out, self->writer.count);
     slice_t bytes = buffer_slice(&self->out);
     capstan_err_t err = CAPSTAN_E_MAILBOX_FULL;
     if (!self->waiting_head) {

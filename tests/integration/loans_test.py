@@ -166,7 +166,7 @@ class Loans(unittest.TestCase):
             watchdog.start()
             for _ in range(KILLS):
                 portions.release()
-                while node.status()["gateway"]["publishes"] == 0:
+                while node.status()["metrics"]["gateway.publishes"] == 0:
                     self.assertIsNone(feed.poll(), "the feed ended before its input did")
                 time.sleep(dice.uniform(0.01, 0.5 * self.rows / RATE / KILLS))
                 node.kill()

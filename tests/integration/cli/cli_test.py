@@ -56,7 +56,7 @@ class Help(Case):
     def test_the_usage_lists_every_command_and_page(self):
         result = self.run_program("--help")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for word in [*COMMANDS, "help settings", "help errors", "help sample"]:
+        for word in [*COMMANDS, "help settings", "help metrics", "help errors", "help sample"]:
             self.assertRegex(result.stdout, rf"(?m)^  {word} +\w")
         for same in ("-h", "help"):
             self.assertEqual(self.run_program(same).stdout, result.stdout)
@@ -104,7 +104,7 @@ class Help(Case):
 
     def test_the_pages_are_the_documents(self):
         for page, path in [("settings", "docs/config.md"), ("errors", "docs/errors.md"),
-                           ("sample", "config/capstan.yaml")]:
+                           ("metrics", "docs/metrics.md"), ("sample", "config/capstan.yaml")]:
             self.assertEqual(self.run_program("help", page).stdout, read_source(path))
 
     def test_output_that_cannot_be_written_is_a_failure(self):
@@ -225,9 +225,26 @@ class Status(NodeCase):
                                ready["gateway"], rows)
         self.assertEqual(fed.returncode, 0, fed.stderr)
         result = self.run_program("status", "--to", ready["gateway"], "--json")
-        actors = json.loads(result.stdout)["actors"]
-        self.assertEqual([actor["count"] for actor in actors if actor["name"] == "partition"], [16])
+        report = json.loads(result.stdout)
+        self.assertEqual([actor["count"] for actor in report["actors"]
+                          if actor["name"] == "partition"], [16])
+        self.check_metrics(report)
         self.stop(node, signal.SIGTERM)
+
+    def check_metrics(self, report):
+        """Each part of the node has counted the two events in its own way."""
+        metrics = report["metrics"]
+        self.assertEqual(metrics["gateway.publishes"], 2)
+        self.assertEqual(metrics["ordering.events_stored"], 2)
+        alive = sum(actor["count"] for actor in report["actors"])
+        self.assertEqual(metrics["runtime.actors"], alive)
+        self.assertEqual(metrics["runtime.actors_started"] - metrics["runtime.actors_ended"], alive)
+        histograms = {row["metric"]: row for row in report["histograms"]}
+        commits = histograms["journal.commit_ns"]
+        self.assertGreaterEqual(commits["count"], report["journal"]["commits"])
+        self.assertGreater(commits["p50"], 0)
+        self.assertLessEqual(commits["p50"], commits["max"])
+        self.assertGreaterEqual(histograms["runtime.turn_ns"]["count"], metrics["runtime.turns"])
 
     def test_it_says_where_nobody_answers(self):
         self.assert_refused(1, "tcp://127.0.0.1:1", "status", "--to", "tcp://127.0.0.1:1")

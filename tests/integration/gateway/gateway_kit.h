@@ -57,7 +57,8 @@ void kit_start_with(slice_t description);
 void kit_stop(void);
 /* Waits until `*counter` is at least `value`. */
 void kit_wait(const _Atomic uint64_t *counter, uint64_t value);
-/* A figure of the gateway, by its path in the report: "session_count", "protocol_errors/frames". */
+/* A figure of the gateway, by its path in the report ("session_count", "protocol_errors/frames"),
+ * or a metric of its by name ("memory_resets"), read after the gateway has reported. */
 uint64_t kit_figure(const char *path);
 void kit_wait_figure(const char *path, uint64_t value);
 uint16_t kit_port(void);

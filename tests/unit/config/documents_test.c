@@ -46,6 +46,15 @@ Test(documents, config_md_is_what_the_program_prints)
     check_page("docs/config.md", "help settings", printed);
 }
 
+Test(documents, metrics_md_is_what_the_program_prints)
+{
+    page_t printed;
+    FILE *out = open_memstream(&printed.text, &printed.size);
+    metrics_print_markdown(node_metrics, NODE_METRICS_COUNT, out);
+    fclose(out);
+    check_page("docs/metrics.md", "help metrics", printed);
+}
+
 Test(documents, errors_md_is_what_the_program_prints)
 {
     page_t printed;
@@ -104,6 +113,25 @@ Test(documents, the_sample_file_is_accepted_as_it_is_and_with_every_line_uncomme
     cr_assert_eq(commented - page.size, rows, "one mark was taken out per setting");
     check_loads(&page);
     free(page.text);
+}
+
+Test(metrics_tables, have_one_concern_each_no_name_twice_and_say_what_they_mean)
+{
+    for (size_t i = 0; i < NODE_METRICS_COUNT; i++) {
+        const metrics_section_t *section = node_metrics[i];
+        cr_assert(section->count > 0);
+        for (size_t j = 0; j < section->count; j++) {
+            const metric_t *row = &section->rows[j];
+            cr_expect_str_eq(row->concern, section->rows[0].concern);
+            cr_expect(*row->unit != '\0' && *row->meaning != '\0');
+            for (size_t k = 0; k < j; k++) {
+                cr_expect_str_neq(row->name, section->rows[k].name);
+            }
+        }
+        for (size_t k = 0; k < i; k++) {
+            cr_expect_str_neq(section->rows[0].concern, node_metrics[k]->rows[0].concern);
+        }
+    }
 }
 
 Test(settings_tables, have_one_section_each_no_name_twice_and_a_range_that_holds)
