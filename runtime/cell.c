@@ -89,11 +89,13 @@ static void run_command(cell_t *self, const command_t *command)
     case COMMAND_SPAWN: {
         slot_t *slot = command->adoption.slot;
         capstan_err_t err = cell_adopt(self, &command->adoption);
+        /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. A stop
+         * that begins when the one who waits goes on is another: it has an order to keep. */
+        bool stopping = node_stopping(self->node);
         if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
-        /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. */
-        if (node_stopping(self->node) && slot->actor) {
+        if (stopping && slot->actor) {
             cell_stop_actor(slot->actor, INT64_MAX);
         }
         break;
