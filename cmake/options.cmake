@@ -7,6 +7,7 @@ option(CAPSTAN_COVERAGE "Count which lines run (gcov)" OFF)
 option(CAPSTAN_TESTS "Build the tests" ON)
 option(CAPSTAN_PLAIN_RUNNER
   "Run the tests without Criterion, which cannot start under TSan and leaks under ASan" OFF)
+option(CAPSTAN_BENCH "Build what tests/bench/compare runs; needs its packages" OFF)
 option(CAPSTAN_FUZZ "Build the fuzz targets (clang)" OFF)
 set(CAPSTAN_SANITIZE "" CACHE STRING "Sanitizers, for example address,undefined or thread")
 

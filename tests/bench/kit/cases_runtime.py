@@ -1,0 +1,35 @@
+"""The cases of `compare runtime`. Sizes are chosen so that a run takes about a second on two cores;
+each program's head comment says what its sizes mean and which suite they come from."""
+from cases import Case, Goal, Peer
+
+CASES = (
+    Case("tell", "cross_cell", "64 bytes, 8 actors on one cell to one on another",
+         arguments=(8192000, 8, 1),
+         peers=(Peer("caf", Goal("15 M/s and 3x CAF", least={"ops_per_s": 15e6}, ratio_least=3)),
+                Peer("erlang"),
+                Peer("zmq", label="msgpack in batches of 64 over inproc", arguments=(8192000,),
+                     is_ceiling=True))),
+    Case("tell", "same_cell", "the same, all on one thread",
+         arguments=(16384000, 8, 2),
+         peers=(Peer("caf", Goal("25 M/s", least={"ops_per_s": 25e6}), label="one worker"),
+                Peer("erlang", label="one scheduler", options=("+S", "1")))),
+    Case("ask", "cross_cell", "one request at a time between two cells",
+         arguments=(100000, 1), metric="p50_us",
+         peers=(Peer("zmq", Goal("1.2x of PAIR", ratio_most=1.2), label="inproc PAIR ping-pong"),
+                Peer("caf", Goal("below CAF", ratio_most=1), label="detached"))),
+    Case("ask", "same_cell", "the same within one cell",
+         arguments=(100000, 2), metric="p50_us",
+         peers=(Peer("caf", label="scheduled"), Peer("erlang"))),
+    Case("ask", "spin", "between two cells that look for work for 50 us before they sleep",
+         arguments=(100000, 1, 50), metric="p50_us",
+         goal=Goal("at most 10 us", most={"p50_us": 10})),
+    Case("spawn", "light", "one actor starts a million",
+         arguments=(1000000,),
+         peers=(Peer("caf", Goal("1 M/s and 512 bytes each", least={"ops_per_s": 1e6},
+                                 most={"bytes_each": 512}), label="lazy_init"),
+                Peer("erlang"))),
+    Case("skynet", "million", "a tree of ten children each, 10^6 leaves, their sum",
+         arguments=(1000000,),
+         peers=(Peer("caf", Goal("faster than CAF", ratio_least=1)),
+                Peer("erlang", Goal("faster than Erlang", ratio_least=1)))),
+)

@@ -1,0 +1,93 @@
+"""The programs of all sides: the packages they need, how they are built, started and bounded."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+RUN_S = 120  # a program that takes longer has failed
+PACKAGES = {"caf": "libcaf-dev", "erlang": "erlang-base", "nats": "nats-server",
+            "zmq": "libzmq3-dev"}
+PRIORITY = -10  # for all sides alike, where the system grants it
+
+
+class Failed(Exception):
+    """A program that failed, hung, or printed no figures."""
+
+
+def take_priority():
+    """In the child: runs before what else the machine does. Its session is a scheduling group of
+    its own, which has a priority too."""
+    try:
+        os.nice(PRIORITY)
+        with open("/proc/self/autogroup", "w", encoding="ascii") as file:
+            file.write(str(PRIORITY))
+    except OSError:
+        pass
+
+
+def run(command, environment):
+    """Runs a program to its end and returns the figures that it printed."""
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, encoding="utf-8",
+                               start_new_session=True, preexec_fn=take_priority)
+    try:
+        output, errors = process.communicate(timeout=RUN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Failed(f"no end within {RUN_S} s") from None
+    last_words = (errors.strip() or output.strip()).split("\n")[-1]
+    if process.returncode != 0:
+        raise Failed(f"status {process.returncode}: {last_words}")
+    try:
+        return json.loads(output)
+    except json.JSONDecodeError:
+        raise Failed(f"no figures: {last_words}") from None
+
+
+class Programs:
+    """What the comparison asks of the tree at `root`."""
+
+    def __init__(self, root):
+        self.root = root
+        self.folder = os.path.join(root, "build/bench")
+
+    def install(self):
+        for packages in ("cmake/packages.txt", "tests/bench/packages.txt"):
+            subprocess.run(["cmake/install-packages", packages], cwd=self.root, check=True,
+                           stdout=sys.stderr)
+
+    def build(self):
+        cache = ["-DCMAKE_C_COMPILER_LAUNCHER=ccache", "-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+        for command in (["cmake", "--preset", "bench", *(cache if shutil.which("ccache") else [])],
+                        ["cmake", "--build", "--preset", "bench", "--target", "bench_programs"]):
+            done = subprocess.run(command, cwd=self.root, check=False, encoding="utf-8",
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if done.returncode != 0:
+                sys.exit(f"{done.stdout}\n'{' '.join(command)}' failed")
+
+    def command(self, side, program, arguments, options=()):
+        built = os.path.join(self.folder, "tests/bench")
+        numbers = [str(argument) for argument in arguments]
+        if side == "capstan":
+            return [os.path.join(built, "runtime", program), *numbers]
+        if side == "erlang":
+            return ["erl", "-noshell", "-noinput", "+P", "4000000", *options,
+                    "-pa", os.path.join(built, "peers/erlang"), "-run", program, "main",
+                    "-extra", *numbers]
+        return [os.path.join(built, "peers", side, program), *numbers]
+
+    def versions(self):
+        """{side: version}"""
+        versions = {"capstan": self._output("git", "describe", "--always", "--dirty")}
+        for side, package in PACKAGES.items():
+            versions[side] = self._output("dpkg-query", "-W", "-f", "${Version}", package)
+        versions["gcc"] = self._output("gcc", "-dumpfullversion")
+        versions["linux"] = os.uname().release
+        return versions
+
+    def _output(self, *command):
+        return subprocess.run(command, cwd=self.root, check=True, encoding="utf-8",
+                              stdout=subprocess.PIPE).stdout.strip()

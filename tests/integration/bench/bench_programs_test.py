@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""The programs of ours that are compared with other systems: at small sizes each comes to its end,
+finds its own result right, and prints its figures. Speed is not looked at."""
+import json
+import os
+import subprocess
+import unittest
+
+PROGRAMS = os.path.join(os.environ["CAPSTAN_BUILD_DIR"], "tests/bench/runtime")
+WAIT_S = 120
+
+# Every program must stand here: {name: [arguments, ...]}.
+SMALL = {
+    "ask": ["200 1", "200 2", "200 1 50"],
+    "skynet": ["1", "10", "1000"],
+    "spawn": ["1000"],
+    "tell": ["16384 8 1", "16384 8 2"],
+}
+
+
+def run(name, arguments):
+    return subprocess.run([os.path.join(PROGRAMS, name), *arguments.split()], timeout=WAIT_S,
+                          capture_output=True, encoding="utf-8", check=False)
+
+
+class Programs(unittest.TestCase):
+    def test_every_program_ends_with_the_right_result(self):
+        for name, sizes in SMALL.items():
+            for arguments in sizes:
+                with self.subTest(program=name, arguments=arguments):
+                    result = run(name, arguments)
+                    self.assertEqual((result.returncode, result.stderr), (0, ""))
+                    figures = json.loads(result.stdout)
+                    self.assertGreater(figures["ops"], 0)
+                    self.assertGreater(figures["ops_per_s"], 0)
+                    self.assertGreater(figures["rss_bytes"], 0)
+
+    def test_every_program_is_tested_here(self):
+        built = {name for name in os.listdir(PROGRAMS)
+                 if os.access(os.path.join(PROGRAMS, name), os.X_OK)}
+        self.assertEqual(built, set(SMALL))
+
+    def test_a_wrong_size_is_refused(self):
+        for arguments in ("", "0", "ten", "-"):
+            result = run("skynet", arguments)
+            self.assertEqual((result.returncode, result.stdout), (1, ""))
+            self.assertIn("leaves", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
