@@ -79,7 +79,8 @@ static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviou
                            void *argument, capstan_ref_t *ret_ref)
 {
     return capstan_node_spawn(self->node, behaviour,
-                              &(capstan_spawn_options_t){.cell = cell, .argument = argument},
+                              &(capstan_spawn_options_t){
+                                  .name = behaviour->name, .cell = cell, .argument = argument},
                               ret_ref);
 }
 

@@ -54,7 +54,7 @@ static void drop_queue(capstan_actor_t *self)
 static void log_end(const capstan_actor_t *self)
 {
     if (self->reason != CAPSTAN_OK && self->reason != CAPSTAN_E_LINKED && !self->quiet) {
-        LOG(runtime, actor_failed, log_string("actor", self->slot->name),
+        LOG(runtime, actor_failed, log_string("actor", self->slot->label),
             log_string("cell", self->cell->name), log_uint("message", self->failed_message),
             log_error(self->reason));
     }
@@ -70,8 +70,8 @@ static void end(capstan_actor_t *self)
     METRIC_ADD(runtime, actors_ended, 1);
     METRIC_ADD(runtime, actors_failed, self->reason != CAPSTAN_OK);
     self->dead = true;
-    atomic_store_explicit(&self->slot->generation, 0, memory_order_seq_cst);
-    self->slot->actor = NULL;
+    log_end(self); /* while it has its name */
+    node_slot_end(self->slot);
     ask_cancel_all(cell, self);
     timers_cancel(&cell->timers, self->kill_timer);
     if (self->timer_count > 0) {
@@ -92,10 +92,6 @@ static void end(capstan_actor_t *self)
     }
     self->next_dead = cell->dead;
     cell->dead = self;
-    node_slot_retire(cell->node, self->slot);
-    self->slot->next = cell->retired;
-    cell->retired = self->slot;
-    log_end(self);
     actor_tell_end(self); /* last: who hears of it may take its place at once */
 }
 
@@ -127,13 +123,26 @@ static void leave(capstan_actor_t *self)
     }
 }
 
+static capstan_actor_t *actor_new(cell_t *cell)
+{
+    capstan_actor_t *actor = cell->actor_free;
+    if (actor) {
+        cell->actor_free = actor->next;
+        memset(actor, 0, sizeof *actor);
+    } else {
+        actor = calloc(1, sizeof *actor);
+        ENSURE(actor);
+    }
+    return actor;
+}
+
 capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
 {
-    capstan_actor_t *actor = calloc(1, sizeof *actor);
-    ENSURE(actor);
+    capstan_actor_t *actor = actor_new(self);
     METRIC_ADD(runtime, actors, 1);
     METRIC_ADD(runtime, actors_started, 1);
     slot_t *slot = adoption->slot;
+    mailbox_begin(&slot->mailbox);
     actor->cell = self;
     actor->slot = slot;
     actor->behaviour = adoption->behaviour;
@@ -145,6 +154,7 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     }
     self->actors = actor;
     slot->actor = actor;
+    self->own_busy = self->own;
     if (adoption->bonds != 0) {
         links_add(&actor->links, adoption->parent, adoption->bonds);
     }
@@ -209,7 +219,13 @@ void cell_bury(cell_t *self)
     }
     for (capstan_actor_t *actor; (actor = self->dead);) {
         self->dead = actor->next_dead;
-        free(actor);
+        node_slot_free(actor->slot);
+        actor->next = self->actor_free;
+        self->actor_free = actor;
+    }
+    if (self->own_busy && self->actors == self->port && !self->port->next) {
+        self->own_busy = false;
+        node_give_cell(self);
     }
 }
 
@@ -498,15 +514,18 @@ capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *be
     if (node_stopping(cell->node)) {
         return CAPSTAN_E_STOPPING;
     }
-    capstan_err_t err = use->cell ? node_cell(cell->node, use->cell, &cell) : CAPSTAN_OK;
+    capstan_err_t err = node_place(cell->node, use, cell, &cell);
     if (err != CAPSTAN_OK) {
         return err;
     }
     adoption_t adoption = {
         .behaviour = behaviour, .argument = use->argument, .answered = cell == self->cell};
     capstan_ref_t ref;
-    err = node_slot_take(cell->node, use, behaviour, cell, false, &adoption.slot, &ref);
+    err = node_slot_take(cell->node, use, behaviour, cell, self->cell, false, &adoption.slot, &ref);
     if (err != CAPSTAN_OK) {
+        if (cell->own && cell != self->cell) {
+            node_give_cell(cell);
+        }
         return err;
     }
     if (use->monitor || use->link) {
@@ -526,6 +545,11 @@ capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *be
         *ret_ref = ref;
     }
     return err;
+}
+
+capstan_err_t capstan_resolve(const capstan_actor_t *self, const char *name, capstan_ref_t *ret_ref)
+{
+    return capstan_node_resolve(self->cell->node, name, ret_ref);
 }
 
 /* --- watches --------------------------------------------------------------------------------- */

@@ -271,19 +271,6 @@ static void run_turn_ends(cell_t *self)
     }
 }
 
-static void free_retired(cell_t *self)
-{
-    slot_t **link = &self->retired;
-    for (slot_t *slot; (slot = *link);) {
-        if (mailbox_is_settled(&slot->mailbox)) {
-            *link = slot->next;
-            node_slot_free(self->node, slot);
-        } else {
-            link = &slot->next;
-        }
-    }
-}
-
 /* A turn that found something to do is followed by the next one at once: the reading of the clock
  * that begins this one ends the one before. */
 static void begin_turn(cell_t *self)
@@ -319,9 +306,6 @@ bool cell_turn(cell_t *self)
     }
     transport_flush(self);
     cell_bury(self);
-    if (self->retired) {
-        free_retired(self);
-    }
     self->worked = any || self->ready_head;
     return self->worked;
 }
@@ -403,7 +387,7 @@ static void make_port(cell_t *self)
     slot_t *slot;
     capstan_ref_t ref;
     capstan_err_t err = node_slot_take(self->node, &(capstan_spawn_options_t){0}, &behaviour, self,
-                                       false, &slot, &ref);
+                                       self, false, &slot, &ref);
     ENSURE(err == CAPSTAN_OK);
     (void)cell_adopt(self, &(adoption_t){.slot = slot, .behaviour = &behaviour});
     self->port = slot->actor;
@@ -419,7 +403,6 @@ static void *cell_main(void *argument)
     cell_stop_actor(self->port, INT64_MAX);
     transport_flush(self);
     cell_bury(self);
-    free_retired(self);
     zmq_close(self->inbox);
     transport_close(self);
     metric_shard_give_back();
@@ -465,7 +448,8 @@ static int start_thread(cell_t *self)
     return rc;
 }
 
-capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, cell_t **ret_cell)
+capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
+                       cell_t **ret_cell)
 {
     cell_t *self = aligned_alloc(64, (sizeof *self + 63) / 64 * 64);
     if (!self) {
@@ -474,6 +458,7 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, c
     memset(self, 0, sizeof *self);
     self->node = node;
     self->index = index;
+    self->own = own;
     self->ask_free = UINT32_MAX;
     snprintf(self->name, sizeof self->name, "%s", name);
     timers_init(&self->timers);
@@ -518,6 +503,10 @@ void cell_destroy(cell_t **self_p)
     }
     pthread_mutex_destroy(&self->control_mutex);
     timers_fini(&self->timers);
+    for (capstan_actor_t *actor; (actor = self->actor_free);) {
+        self->actor_free = actor->next;
+        free(actor);
+    }
     free(self->asks);
     free(self);
     *self_p = NULL;

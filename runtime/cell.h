@@ -80,7 +80,8 @@ struct cell {
     capstan_actor_t *ready_tail;
     capstan_actor_t *turned_head;
     capstan_actor_t *actors;
-    slot_t *retired;
+    slot_t *free_slots;  /* this thread only */
+    slot_t *spare_slots; /* for other threads, under the node's mutex */
 
     zmq_pollitem_t items[CELL_WATCHES_MAX + 2]; /* inbox, wake_fd, then the watches */
     watch_t watches[CELL_WATCHES_MAX];
@@ -95,11 +96,17 @@ struct cell {
 
     capstan_actor_t *port; /* asks on behalf of foreign threads */
     capstan_actor_t *dead; /* ended in this turn; freed at its end */
+    capstan_actor_t *actor_free;
     bool ending;
+
+    bool own;      /* for one actor at a time, and what that starts here */
+    bool own_busy; /* it has had one since it was given out */
+    cell_t *next_idle;
 };
 
 /* Life of a cell; called by the node. */
-capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, cell_t **ret_cell);
+capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
+                       cell_t **ret_cell);
 /* After its thread was joined. */
 void cell_destroy(cell_t **self_p);
 
@@ -114,8 +121,12 @@ bool cell_turn(cell_t *self);
  */
 bool cell_run_commands(cell_t *self);
 
-/* The cell of that name; started when there is none yet. */
-capstan_err_t node_cell(capstan_node_t *node, const char *name, cell_t **ret_cell);
+/* The cell that an actor is to live in; started when there is none yet. `from` is the calling cell,
+ * or NULL. Errors: LIMIT, NO_MEMORY, SYSTEM. */
+capstan_err_t node_place(capstan_node_t *node, const capstan_spawn_options_t *options, cell_t *from,
+                         cell_t **ret_cell);
+/* A cell whose only actor has ended is for the next one that wants a cell of its own. */
+void node_give_cell(cell_t *cell);
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
 

@@ -16,6 +16,12 @@ const char *drop_reason_name(drop_reason_t reason)
     return reason_names[reason];
 }
 
+/* The bytes of a word stand above its messages. */
+static uint64_t unit(uint64_t bytes)
+{
+    return (bytes << MAILBOX_COUNT_BITS) + 1;
+}
+
 /* Only the owner writes these words, so a load and a store are enough: no locked instruction. */
 static void owner_add(_Atomic uint64_t *word, uint64_t amount)
 {
@@ -31,64 +37,94 @@ static uint64_t load(const _Atomic uint64_t *word)
 void mailbox_init(mailbox_t *self, mailbox_limits_t limits)
 {
     memset(self, 0, sizeof *self);
-    self->messages_max = limits.messages_max;
-    self->bytes_max = limits.bytes_max;
+    mailbox_set_limits(self, limits);
+}
+
+void mailbox_set_limits(mailbox_t *self, mailbox_limits_t limits)
+{
+    ENSURE(limits.messages_max <= MAILBOX_MESSAGES_MAX && limits.bytes_max <= MAILBOX_BYTES_MAX);
+    atomic_store_explicit(&self->messages_max, (uint32_t)limits.messages_max, memory_order_relaxed);
+    atomic_store_explicit(&self->bytes_max, limits.bytes_max, memory_order_relaxed);
+}
+
+void mailbox_begin(mailbox_t *self)
+{
+    mailbox_account_t account = mailbox_account(self);
+    uint64_t base = atomic_load_explicit(&self->base, memory_order_relaxed) + account.delivered +
+                    account.dropped_all;
+    atomic_store_explicit(&self->base, (uint32_t)base & MAILBOX_COUNT_MASK, memory_order_relaxed);
+    atomic_store_explicit(&self->delivered, 0, memory_order_relaxed);
+    atomic_store_explicit(&self->refused, 0, memory_order_relaxed);
+    for (size_t i = 0; i < DROP_COUNT; i++) {
+        atomic_store_explicit(&self->dropped[i], 0, memory_order_relaxed);
+    }
+}
+
+/* Signed: other senders' messages may have come and gone since `sent` was read. */
+static bool fits(const mailbox_t *self, uint64_t between, uint64_t bytes)
+{
+    int64_t messages_queued = (int64_t)between < 0 ? 0 : (int64_t)(between & MAILBOX_COUNT_MASK);
+    int64_t bytes_queued = (int64_t)between >> MAILBOX_COUNT_BITS;
+    return messages_queued <
+               (int64_t)atomic_load_explicit(&self->messages_max, memory_order_relaxed) &&
+           bytes_queued + (int64_t)bytes <= (int64_t)load(&self->bytes_max);
 }
 
 bool mailbox_reserve(mailbox_t *self, uint64_t bytes, bool always)
 {
-    uint64_t sent = atomic_fetch_add_explicit(&self->sent_messages, 1, memory_order_seq_cst);
-    uint64_t sent_bytes = atomic_fetch_add_explicit(&self->sent_bytes, bytes, memory_order_relaxed);
-    if (always) {
+    uint64_t before = atomic_fetch_add_explicit(&self->sent, unit(bytes), memory_order_relaxed);
+    if (always || fits(self, before - load(&self->done_seen), bytes)) {
         return true;
     }
-    /* Signed: other senders' messages may have come and gone since `sent` was read. */
-    int64_t messages_queued = (int64_t)(sent - load(&self->done_messages));
-    int64_t bytes_queued = (int64_t)(sent_bytes - load(&self->done_bytes));
-    bool fits = messages_queued < (int64_t)self->messages_max &&
-                bytes_queued + (int64_t)bytes <= (int64_t)self->bytes_max;
-    if (!fits) {
-        mailbox_unreserve(self, bytes);
-        atomic_fetch_add_explicit(&self->refused, 1, memory_order_relaxed);
+    uint64_t done = load(&self->done);
+    if (fits(self, before - done, bytes)) {
+        atomic_store_explicit(&self->done_seen, done, memory_order_relaxed);
+        return true;
     }
-    return fits;
+    mailbox_unreserve(self, bytes);
+    atomic_fetch_add_explicit(&self->refused, 1, memory_order_relaxed);
+    return false;
 }
 
 void mailbox_unreserve(mailbox_t *self, uint64_t bytes)
 {
-    atomic_fetch_sub_explicit(&self->sent_messages, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&self->sent_bytes, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&self->sent, unit(bytes), memory_order_relaxed);
 }
 
-void mailbox_push(mailbox_t *self, mail_t *mail)
+void mailbox_push(mailbox_t *self, mail_t *mail, mail_lane_t lane)
 {
     mail->next = NULL;
-    if (self->tail) {
-        self->tail->next = mail;
+    if (self->tails[lane]) {
+        self->tails[lane]->next = mail;
     } else {
-        self->head = mail;
+        self->heads[lane] = mail;
     }
-    self->tail = mail;
+    self->tails[lane] = mail;
     self->queued++;
 }
 
-mail_t *mailbox_take(mailbox_t *self)
+mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane)
 {
-    mail_t *mail = self->head;
+    mail_t *mail = self->heads[lane];
     if (mail) {
-        self->head = mail->next;
-        if (!self->head) {
-            self->tail = NULL;
+        self->heads[lane] = mail->next;
+        if (!mail->next) {
+            self->tails[lane] = NULL;
         }
         self->queued--;
     }
     return mail;
 }
 
+mail_t *mailbox_take(mailbox_t *self)
+{
+    mail_t *mail = mailbox_take_lane(self, LANE_PRIORITY);
+    return mail ? mail : mailbox_take_lane(self, LANE_NORMAL);
+}
+
 static void settle(mailbox_t *self, uint64_t bytes)
 {
-    owner_add(&self->done_messages, 1);
-    owner_add(&self->done_bytes, bytes);
+    owner_add(&self->done, unit(bytes));
 }
 
 void mailbox_done(mailbox_t *self, uint64_t bytes)
@@ -104,10 +140,19 @@ void mailbox_drop(mailbox_t *self, uint64_t bytes, drop_reason_t reason)
     settle(self, bytes);
 }
 
+bool mailbox_is_full(const mailbox_t *self, uint32_t share)
+{
+    uint64_t between = load(&self->sent) - load(&self->done);
+    return (between & MAILBOX_COUNT_MASK) >=
+               atomic_load_explicit(&self->messages_max, memory_order_relaxed) / share ||
+           between >> MAILBOX_COUNT_BITS >= load(&self->bytes_max) / share;
+}
+
+/* `sent` has the count modulo 2^26. What was delivered and dropped is known in full, and the rest
+ * is in flight. */
 mailbox_account_t mailbox_account(const mailbox_t *self)
 {
     mailbox_account_t account = {
-        .sent = load(&self->sent_messages),
         .delivered = load(&self->delivered),
         .refused = load(&self->refused),
     };
@@ -115,20 +160,25 @@ mailbox_account_t mailbox_account(const mailbox_t *self)
         account.dropped[i] = load(&self->dropped[i]);
         account.dropped_all += account.dropped[i];
     }
+    uint64_t ended = account.delivered + account.dropped_all;
+    uint64_t base = atomic_load_explicit(&self->base, memory_order_relaxed);
+    account.sent = ended + ((load(&self->sent) - base - ended) & MAILBOX_COUNT_MASK);
     return account;
 }
 
 bool mailbox_is_settled(const mailbox_t *self)
 {
-    return atomic_load_explicit(&self->sent_messages, memory_order_seq_cst) ==
-           load(&self->done_messages);
+    return atomic_load_explicit(&self->sent, memory_order_acquire) ==
+           atomic_load_explicit(&self->done, memory_order_acquire);
 }
 
 uint64_t mailbox_walk(const mailbox_t *self)
 {
     uint64_t count = 0;
-    for (const mail_t *mail = self->head; mail; mail = mail->next) {
-        count++;
+    for (size_t lane = 0; lane < LANE_COUNT; lane++) {
+        for (const mail_t *mail = self->heads[lane]; mail; mail = mail->next) {
+            count++;
+        }
     }
     return count;
 }

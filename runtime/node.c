@@ -1,10 +1,10 @@
 /* The node: the ZeroMQ context, the cells, and the table of actors. */
-#include "runtime/cell.h"
+#include "runtime/node_internal.h"
 
 #include "runtime/base/ensure.h"
-#include "runtime/registry.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,22 +16,6 @@ enum {
     MAILBOX_BYTES = 256 << 20,
     SPIN_US = 10,
     SOCKETS_MAX = CELLS_MAX * (CELLS_MAX + 1) + 256, /* a full mesh of cells, and the gateways' */
-};
-
-struct capstan_node {
-    capstan_node_options_t options;
-    void *zmq;
-    pthread_mutex_t mutex; /* slots' free list, cells, start order; never taken per message */
-    pthread_cond_t changed;
-    _Atomic(slot_t *) *chunks;
-    uint32_t chunk_count;
-    uint32_t slot_count;
-    slot_t *free_slots;
-    uint64_t started; /* order of start of the actors that the host started */
-    _Atomic(cell_t *) cells[CELLS_MAX];
-    uint32_t cell_count;
-    _Atomic bool stopping;
-    registry_t registry;
 };
 
 /* --- figures that others ask for ------------------------------------------------------------- */
@@ -71,124 +55,105 @@ cell_t *node_cell_at(capstan_node_t *node, uint32_t index)
     return atomic_load_explicit(&node->cells[index], memory_order_acquire);
 }
 
-/* --- slots ----------------------------------------------------------------------------------- */
-
-slot_t *node_slot(capstan_node_t *node, uint32_t index)
-{
-    if (index / SLOT_CHUNK >= node->chunk_count) {
-        return NULL;
-    }
-    /* Acquire: pairs with the release in add_chunk. */
-    slot_t *chunk = atomic_load_explicit(&node->chunks[index / SLOT_CHUNK], memory_order_acquire);
-    return chunk ? &chunk[index % SLOT_CHUNK] : NULL;
-}
-
-static bool add_chunk(capstan_node_t *self)
-{
-    uint32_t chunk = self->slot_count / SLOT_CHUNK;
-    if (chunk == self->chunk_count) {
-        return false;
-    }
-    slot_t *slots = aligned_alloc(_Alignof(slot_t), SLOT_CHUNK * sizeof *slots);
-    if (!slots) {
-        return false;
-    }
-    memset(slots, 0, SLOT_CHUNK * sizeof *slots);
-    for (uint32_t i = SLOT_CHUNK; i > 0; i--) {
-        slots[i - 1].index = self->slot_count + i - 1;
-        slots[i - 1].next = self->free_slots;
-        self->free_slots = &slots[i - 1];
-    }
-    self->slot_count += SLOT_CHUNK;
-    atomic_store_explicit(&self->chunks[chunk], slots, memory_order_release);
-    return true;
-}
-
-capstan_err_t node_slot_take(capstan_node_t *node, const capstan_spawn_options_t *options,
-                             const capstan_behaviour_t *behaviour, cell_t *cell, bool root,
-                             slot_t **ret_slot, capstan_ref_t *ret_ref)
-{
-    pthread_mutex_lock(&node->mutex);
-    if (!node->free_slots && !add_chunk(node)) {
-        pthread_mutex_unlock(&node->mutex);
-        return CAPSTAN_E_LIMIT;
-    }
-    slot_t *slot = node->free_slots;
-    node->free_slots = slot->next;
-    slot->started = root ? ++node->started : 0;
-    slot->cell = cell;
-    slot->actor = NULL;
-    slot->next = NULL;
-    slot->overflow_drops = options->overflow == CAPSTAN_OVERFLOW_DROP;
-    slot->base = mailbox_account(&slot->mailbox);
-    /* All is settled. What `sent` may have beyond that is a late sender's reservation, which it is
-     * about to take back. */
-    slot->base.sent = slot->base.delivered + slot->base.dropped_all;
-    slot->mailbox.messages_max =
-        options->mailbox_messages ? options->mailbox_messages : node->options.mailbox_messages;
-    slot->mailbox.bytes_max =
-        options->mailbox_bytes ? options->mailbox_bytes : node->options.mailbox_bytes;
-    snprintf(slot->name, sizeof slot->name, "%s", options->name ? options->name : behaviour->name);
-    if (++slot->last_generation == 0) {
-        slot->last_generation = 1;
-    }
-    atomic_store_explicit(&slot->generation, slot->last_generation, memory_order_release);
-    pthread_mutex_unlock(&node->mutex);
-    *ret_slot = slot;
-    *ret_ref = (capstan_ref_t){.slot = slot->index, .generation = slot->last_generation};
-    return CAPSTAN_OK;
-}
-
-void node_slot_retire(capstan_node_t *node, slot_t *slot)
-{
-    pthread_mutex_lock(&node->mutex);
-    slot->started = 0;
-    pthread_cond_broadcast(&node->changed);
-    pthread_mutex_unlock(&node->mutex);
-}
-
-void node_slot_free(capstan_node_t *node, slot_t *slot)
-{
-    pthread_mutex_lock(&node->mutex);
-    slot->next = node->free_slots;
-    node->free_slots = slot;
-    pthread_mutex_unlock(&node->mutex);
-}
-
-static bool is_live(const slot_t *slot)
-{
-    return atomic_load_explicit(&slot->generation, memory_order_acquire) > 0;
-}
-
 /* --- cells ----------------------------------------------------------------------------------- */
 
-capstan_err_t node_cell(capstan_node_t *node, const char *name, cell_t **ret_cell)
+/* The mutex is held. */
+static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own, cell_t **ret_cell)
 {
-    capstan_err_t err = CAPSTAN_OK;
-    cell_t *cell = NULL;
-    pthread_mutex_lock(&node->mutex);
-    for (uint32_t i = 0; i < node->cell_count; i++) {
-        cell_t *other = node_cell_at(node, i);
-        if (strncmp(other->name, name, CELL_NAME_SIZE - 1) == 0) {
-            cell = other;
-        }
+    if (self->cell_count == CELLS_MAX) {
+        return CAPSTAN_E_LIMIT;
     }
-    if (!cell) {
-        err = node->cell_count < CELLS_MAX ? cell_new(node, node->cell_count, name, &cell)
-                                           : CAPSTAN_E_LIMIT;
-        if (err == CAPSTAN_OK) {
-            atomic_store_explicit(&node->cells[node->cell_count], cell, memory_order_release);
-            node->cell_count++;
-        }
-    }
-    pthread_mutex_unlock(&node->mutex);
+    capstan_err_t err = cell_new(self, self->cell_count, name, own, ret_cell);
     if (err == CAPSTAN_OK) {
+        atomic_store_explicit(&self->cells[self->cell_count], *ret_cell, memory_order_release);
+        self->cell_count++;
+    }
+    return err;
+}
+
+static capstan_err_t named_cell(capstan_node_t *self, const char *name, cell_t **ret_cell)
+{
+    for (uint32_t i = 0; i < self->cell_count; i++) {
+        cell_t *cell = node_cell_at(self, i);
+        if (!cell->own && strncmp(cell->name, name, CELL_NAME_SIZE - 1) == 0) {
+            *ret_cell = cell;
+            return CAPSTAN_OK;
+        }
+    }
+    return start_cell(self, name, false, ret_cell);
+}
+
+/* One that was given back, or a new one. */
+static capstan_err_t own_cell(capstan_node_t *self, cell_t **ret_cell)
+{
+    cell_t *cell = self->own_idle;
+    if (cell) {
+        self->own_idle = cell->next_idle;
+        *ret_cell = cell;
+        return CAPSTAN_OK;
+    }
+    char name[CELL_NAME_SIZE];
+    snprintf(name, sizeof name, "own-%u", self->cell_count);
+    return start_cell(self, name, true, ret_cell);
+}
+
+static capstan_err_t worker_cell(capstan_node_t *self, cell_t **ret_cell)
+{
+    char name[CELL_NAME_SIZE];
+    uint32_t turn = atomic_fetch_add_explicit(&self->next_worker, 1, memory_order_relaxed);
+    uint32_t index = turn % self->options.workers;
+    cell_t *cell = atomic_load_explicit(&self->workers[index], memory_order_acquire);
+    capstan_err_t err = CAPSTAN_OK;
+    if (!cell) {
+        snprintf(name, sizeof name, "worker-%u", index);
+        pthread_mutex_lock(&self->mutex);
+        err = named_cell(self, name, &cell);
+        pthread_mutex_unlock(&self->mutex);
+    }
+    if (err == CAPSTAN_OK) {
+        atomic_store_explicit(&self->workers[index], cell, memory_order_release);
         *ret_cell = cell;
     }
     return err;
 }
 
+capstan_err_t node_place(capstan_node_t *node, const capstan_spawn_options_t *options, cell_t *from,
+                         cell_t **ret_cell)
+{
+    bool own = options->placement == CAPSTAN_PLACE_OWN;
+    if (!options->cell && options->placement == CAPSTAN_PLACE_HERE && from) {
+        *ret_cell = from;
+        return CAPSTAN_OK;
+    }
+    if (!options->cell && !own) {
+        return worker_cell(node, ret_cell);
+    }
+    pthread_mutex_lock(&node->mutex);
+    capstan_err_t err =
+        options->cell ? named_cell(node, options->cell, ret_cell) : own_cell(node, ret_cell);
+    pthread_mutex_unlock(&node->mutex);
+    return err;
+}
+
+void node_give_cell(cell_t *cell)
+{
+    capstan_node_t *node = cell->node;
+    pthread_mutex_lock(&node->mutex);
+    cell->next_idle = node->own_idle;
+    node->own_idle = cell;
+    pthread_mutex_unlock(&node->mutex);
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
+
+/* As many as there are cores that this process may use. */
+static uint32_t core_count(void)
+{
+    cpu_set_t cores;
+    CPU_ZERO(&cores);
+    int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
+    return count < 1 ? 1 : (uint32_t)count;
+}
 
 static void fill_defaults(capstan_node_options_t *options)
 {
@@ -202,6 +167,8 @@ static void fill_defaults(capstan_node_options_t *options)
     options->mailbox_bytes = options->mailbox_bytes ? options->mailbox_bytes : MAILBOX_BYTES;
     options->actors_max = options->actors_max ? options->actors_max : ACTORS_MAX;
     options->spin_us = options->spin_us ? options->spin_us : SPIN_US;
+    options->workers = options->workers ? options->workers : core_count();
+    options->workers = options->workers < WORKERS_MAX ? options->workers : WORKERS_MAX;
 }
 
 static void free_node(capstan_node_t *self)
@@ -211,6 +178,7 @@ static void free_node(capstan_node_t *self)
     }
     free(self->chunks);
     registry_fini(&self->registry);
+    names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
     free(self);
@@ -226,6 +194,9 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
         self->options = *options;
     }
     fill_defaults(&self->options);
+    uint8_t seed[16];
+    ENSURE(getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    names_init(&self->names, seed);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -270,18 +241,23 @@ static capstan_err_t waiter_wait(waiter_t *waiter)
 capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t *behaviour,
                                  const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
 {
-    ENSURE(options && options->cell);
+    static const capstan_spawn_options_t defaults = {0};
+    const capstan_spawn_options_t *use = options ? options : &defaults;
     cell_t *cell;
     slot_t *slot;
     capstan_ref_t ref;
     if (node_stopping(self)) {
         return CAPSTAN_E_STOPPING;
     }
-    capstan_err_t err = node_cell(self, options->cell, &cell);
-    if (err == CAPSTAN_OK) {
-        err = node_slot_take(self, options, behaviour, cell, true, &slot, &ref);
-    }
+    capstan_err_t err = node_place(self, use, NULL, &cell);
     if (err != CAPSTAN_OK) {
+        return err;
+    }
+    err = node_slot_take(self, use, behaviour, cell, NULL, true, &slot, &ref);
+    if (err != CAPSTAN_OK) {
+        if (cell->own) {
+            node_give_cell(cell);
+        }
         return err;
     }
     waiter_t waiter;
@@ -289,7 +265,7 @@ capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t
     cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
                                     .adoption = {.slot = slot,
                                                  .behaviour = behaviour,
-                                                 .argument = options->argument,
+                                                 .argument = use->argument,
                                                  .answered = true},
                                     .waiter = &waiter});
     err = waiter_wait(&waiter);
@@ -330,15 +306,10 @@ capstan_err_t capstan_node_tell(capstan_node_t *self, capstan_ref_t target, uint
         return CAPSTAN_E_GONE;
     }
     uint64_t cost = message_cost(&(capstan_message_t){.body = body});
-    cell_t *cell = slot->cell;
-    if (!mailbox_reserve(&slot->mailbox, cost, slot->overflow_drops)) {
+    if (!mailbox_reserve(&slot->mailbox, cost, overflow_is_receivers(slot))) {
         return CAPSTAN_E_MAILBOX_FULL;
     }
-    if (route_find(self, target) != slot) {
-        mailbox_unreserve(&slot->mailbox, cost);
-        return CAPSTAN_E_GONE;
-    }
-    capstan_err_t err = hand_over(cell, foreign_new(target, message, body));
+    capstan_err_t err = hand_over(slot->cell, foreign_new(target, message, body));
     if (err != CAPSTAN_OK) {
         mailbox_unreserve(&slot->mailbox, cost);
     }
@@ -372,15 +343,17 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
     return CAPSTAN_OK;
 }
 
-/* Only actors that the host started have a place in the order of start and can be resolved. */
 capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capstan_ref_t *ret_ref)
 {
     capstan_err_t err = CAPSTAN_E_NOT_FOUND;
     pthread_mutex_lock(&self->mutex);
-    for (uint32_t i = 0; i < self->slot_count && err != CAPSTAN_OK; i++) {
-        const slot_t *slot = node_slot(self, i);
-        if (slot->started > 0 && is_live(slot) && strcmp(slot->name, name) == 0) {
-            *ret_ref = (capstan_ref_t){.slot = i, .generation = slot->last_generation};
+    const name_entry_t *entry = names_find(&self->names, name);
+    if (entry) {
+        uint32_t generation =
+            atomic_load_explicit(&node_slot(self, entry->slot)->generation, memory_order_acquire);
+        /* 0: it has just ended, and its name goes next. */
+        if (generation > 0) {
+            *ret_ref = (capstan_ref_t){.slot = entry->slot, .generation = generation};
             err = CAPSTAN_OK;
         }
     }
@@ -390,26 +363,21 @@ capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capst
 
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context)
 {
+    uint32_t count = atomic_load_explicit(&self->slot_count, memory_order_acquire);
     pthread_mutex_lock(&self->mutex);
-    for (uint32_t i = 0; i < self->slot_count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         const slot_t *slot = node_slot(self, i);
-        if (!is_live(slot)) {
+        uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_acquire);
+        if (generation == 0) {
             continue;
         }
-        mailbox_account_t now = mailbox_account(&slot->mailbox);
-        now.sent -= slot->base.sent;
-        now.delivered -= slot->base.delivered;
-        now.dropped_all -= slot->base.dropped_all;
-        now.refused -= slot->base.refused;
-        for (size_t k = 0; k < DROP_COUNT; k++) {
-            now.dropped[k] -= slot->base.dropped[k];
-        }
+        mailbox_account_t account = mailbox_account(&slot->mailbox);
         each(context, &(actor_figures_t){
-                          .name = slot->name,
+                          .name = atomic_load_explicit(&slot->label, memory_order_relaxed),
                           .cell = slot->cell->name,
-                          .ref = {.slot = i, .generation = slot->last_generation},
-                          .account = now,
-                          .in_flight = now.sent - now.delivered - now.dropped_all,
+                          .ref = {.slot = i, .generation = generation},
+                          .account = account,
+                          .in_flight = account.sent - account.delivered - account.dropped_all,
                       });
     }
     pthread_mutex_unlock(&self->mutex);
@@ -444,12 +412,18 @@ static void wait_a_little(capstan_node_t *self)
     pthread_cond_timedwait(&self->changed, &self->mutex, &soon);
 }
 
+static uint32_t slot_count(capstan_node_t *self)
+{
+    return atomic_load_explicit(&self->slot_count, memory_order_acquire);
+}
+
 static slot_t *newest_root(capstan_node_t *self)
 {
     slot_t *newest = NULL;
-    for (uint32_t i = 0; i < self->slot_count; i++) {
+    for (uint32_t i = 0; i < slot_count(self); i++) {
         slot_t *slot = node_slot(self, i);
-        if (slot->started > 0 && is_live(slot) && (!newest || slot->started > newest->started)) {
+        if (slot->started > 0 && slot_is_live(slot) &&
+            (!newest || slot->started > newest->started)) {
             newest = slot;
         }
     }
@@ -460,7 +434,7 @@ static slot_t *newest_root(capstan_node_t *self)
 static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
 {
     for (slot_t *slot; (slot = newest_root(self));) {
-        uint32_t generation = slot->last_generation;
+        uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_acquire);
         cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
                                               .slot = slot,
                                               .generation = generation,
@@ -477,12 +451,13 @@ static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
 static uint32_t live_actors(capstan_node_t *self, capstan_late_fn *each, void *context)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < self->slot_count; i++) {
+    for (uint32_t i = 0; i < slot_count(self); i++) {
         const slot_t *slot = node_slot(self, i);
-        if (is_live(slot) && strcmp(slot->name, ".port") != 0) {
+        const char *label = atomic_load_explicit(&slot->label, memory_order_relaxed);
+        if (slot_is_live(slot) && strcmp(label, ".port") != 0) {
             count++;
             if (each) {
-                each(context, slot->name);
+                each(context, label);
             }
         }
     }
@@ -505,7 +480,7 @@ static bool stop_rest(capstan_node_t *self, const struct timespec *deadline)
 
 static bool is_settled(capstan_node_t *self)
 {
-    for (uint32_t i = 0; i < self->slot_count; i++) {
+    for (uint32_t i = 0; i < slot_count(self); i++) {
         if (!mailbox_is_settled(&node_slot(self, i)->mailbox)) {
             return false;
         }

@@ -13,7 +13,7 @@ uint64_t message_cost(const capstan_message_t *message)
 
 static bool is_alive(const slot_t *slot, uint32_t generation)
 {
-    return atomic_load_explicit(&slot->generation, memory_order_seq_cst) == generation;
+    return atomic_load_explicit(&slot->generation, memory_order_acquire) == generation;
 }
 
 slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
@@ -24,11 +24,8 @@ slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
     return slot && is_alive(slot, target.generation) ? slot : NULL;
 }
 
-/* The actor may end, and its slot be given out again, between the look and the reservation. The
- * second look settles it: after it, the slot cannot be reused before this message is accounted
- * for, because then sent is greater than delivered + dropped. The sender counts and then looks at
- * the generation, the cell ends the generation and then looks at the count: all four sequentially
- * consistent, so that at least one of the two sees the other. */
+/* The actor may end between the look and the reservation. The message then arrives at its cell all
+ * the same, which counts it as dropped. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always)
 {
     slot_t *slot = route_find(from->node, message->target);
@@ -36,12 +33,8 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
         return CAPSTAN_E_GONE;
     }
     uint64_t cost = message_cost(message);
-    if (!mailbox_reserve(&slot->mailbox, cost, always || slot->overflow_drops)) {
+    if (!mailbox_reserve(&slot->mailbox, cost, always || overflow_is_receivers(slot))) {
         return CAPSTAN_E_MAILBOX_FULL;
-    }
-    if (!is_alive(slot, message->target.generation)) {
-        mailbox_unreserve(&slot->mailbox, cost);
-        return CAPSTAN_E_GONE;
     }
     if (slot->cell == from && !node_options(from->node)->strict_wire) {
         transport_send_local(from, slot, message);

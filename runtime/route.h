@@ -16,6 +16,12 @@ void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t 
                   const char *text);
 /* What a message takes of its mailbox's bytes: the body, and what carries it. */
 uint64_t message_cost(const capstan_message_t *message);
+/* Whether its mailbox takes every message and then drops one. */
+static inline bool overflow_is_receivers(const slot_t *slot)
+{
+    uint8_t overflow = atomic_load_explicit(&slot->overflow, memory_order_relaxed);
+    return overflow == CAPSTAN_OVERFLOW_DROP;
+}
 /* The slot of a live incarnation, or NULL. Any thread. */
 slot_t *route_find(capstan_node_t *node, capstan_ref_t target);
 

@@ -1,44 +1,50 @@
 /* The node's table of actors: where a reference leads. Internal to runtime/.
  *
- *   free list --take--> live (generation > 0) --end--> retired --all accounted for--> free list
+ *   free list of a cell --take--> live (generation > 0) --end, end of turn--> the same free list
  *
- * The table never shrinks, so that a slot can be looked at from any thread at any time; whoever
- * holds an old reference sees another generation. */
+ * The table never shrinks, and a slot belongs to one cell for ever: whatever was sent to it,
+ * however late, arrives at the one thread that keeps its account. Whoever holds an old reference
+ * sees another generation; the cell drops and counts what such a sender had under way. */
 #ifndef RUNTIME_SLOT_H
 #define RUNTIME_SLOT_H
 
+#include "runtime/names.h"
 #include "runtime/runtime.h"
 
 typedef struct cell cell_t;
 
-enum { SLOT_CHUNK = 1024 };
+enum { SLOT_CHUNK = 256 }; /* 64 KiB */
 
 /* A place in the node's actor table. */
 typedef struct slot {
-    mailbox_t mailbox;
     /* The live incarnation, 0 when there is none. Stored with release after everything below is
-     * set; loaded by senders on other cells. Its end is ordered with `sent`: see route_send. */
+     * set; loaded by senders on other cells. */
     _Atomic uint32_t generation;
     uint32_t index;
     uint32_t last_generation;
+    _Atomic uint8_t overflow; /* capstan_overflow_t */
+    bool spare;               /* belongs to the list that other threads take from */
     cell_t *cell;
-    capstan_actor_t *actor; /* the cell's thread only */
-    uint64_t started;       /* order of start; 0 for actors that other actors started */
-    bool overflow_drops;
-    char name[64];
-    mailbox_account_t base; /* the account when this incarnation began */
-    struct slot *next;      /* in the node's free list or the cell's retired list */
+    capstan_actor_t *actor;      /* the cell's thread only */
+    name_entry_t *name;          /* NULL: it has none. Under the node's mutex, as is its text */
+    _Atomic(const char *) label; /* the name's text, or the behaviour's constant name */
+    uint64_t started;            /* order of start; 0 for actors that other actors started */
+    struct slot *next;           /* in a free list */
+    mailbox_t mailbox;
 } slot_t;
 
+_Static_assert(sizeof(slot_t) <= 256, "a million resting actors are to fit in half a gigabyte");
+
 slot_t *node_slot(capstan_node_t *node, uint32_t index); /* NULL: no such slot */
-/* Takes a free slot and publishes its next incarnation: from here on messages can be sent to it;
- * they wait in the cell's inbox behind the spawn. */
+/* Takes a free slot of `cell` and publishes its next incarnation: from here on messages can be sent
+ * to it; they wait in the cell's inbox behind the spawn. `from` is the calling cell, NULL on other
+ * threads. Errors: LIMIT, INVALID and EXISTS (the name), NO_MEMORY. */
 capstan_err_t node_slot_take(capstan_node_t *node, const capstan_spawn_options_t *options,
-                             const capstan_behaviour_t *behaviour, cell_t *cell, bool root,
-                             slot_t **ret_slot, capstan_ref_t *ret_ref);
-/* The incarnation has ended; wakes capstan_node_stop. */
-void node_slot_retire(capstan_node_t *node, slot_t *slot);
-/* The slot may be given out again: all that was sent to it is accounted for. */
-void node_slot_free(capstan_node_t *node, slot_t *slot);
+                             const capstan_behaviour_t *behaviour, cell_t *cell, const cell_t *from,
+                             bool root, slot_t **ret_slot, capstan_ref_t *ret_ref);
+/* The cell's thread. The incarnation has ended: its name is free, and capstan_node_stop hears. */
+void node_slot_end(slot_t *slot);
+/* The cell's thread, at the end of that turn: the slot may be given out again. */
+void node_slot_free(slot_t *slot);
 
 #endif

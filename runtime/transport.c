@@ -79,7 +79,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
         drop(self, slot, message, DROP_stopped);
         return;
     }
-    if (slot->overflow_drops && slot->mailbox.queued >= slot->mailbox.messages_max) {
+    if (overflow_is_receivers(slot) && slot->mailbox.queued >= slot->mailbox.messages_max) {
         drop(self, slot, message, DROP_overflow);
         return;
     }
@@ -87,7 +87,8 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     mail->mail.message = *message;
     mail->block = block;
     block->references++;
-    mailbox_push(&slot->mailbox, &mail->mail);
+    mailbox_push(&slot->mailbox, &mail->mail,
+                 message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL);
     cell_make_ready(self, slot->actor);
 }
 

@@ -32,7 +32,7 @@ typedef struct capstan_message {
 
 /* What an actor does. `receive` is required, the others may be NULL. */
 typedef struct capstan_behaviour {
-    const char *name;
+    const char *name; /* a constant: it is not copied */
 
     /* Runs first, on the actor's cell. Failure ends the actor before it had a message. */
     capstan_err_t (*init)(capstan_actor_t *self, void *argument);
@@ -68,9 +68,18 @@ typedef enum capstan_overflow {
     CAPSTAN_OVERFLOW_DROP, /* dropped and counted; the sender goes on */
 } capstan_overflow_t;
 
+/* Which cell, that is which thread, an actor lives in. */
+typedef enum capstan_placement {
+    CAPSTAN_PLACE_HERE,   /* the caller's cell; for a thread that is no cell, as SPREAD */
+    CAPSTAN_PLACE_SPREAD, /* one of the node's worker cells, in turn */
+    CAPSTAN_PLACE_OWN,    /* a cell for it alone (and what it starts there): it may block */
+} capstan_placement_t;
+
 typedef struct capstan_spawn_options {
-    const char *name;          /* for status and resolve; NULL: the behaviour's name; copied */
-    const char *cell;          /* named cell, started on first use; NULL: the caller's cell */
+    const char *name; /* unique while it lives, see capstan_resolve; 1 to 63 letters, digits and
+                         . _ - ; copied. NULL: none, and status shows the behaviour's name */
+    const char *cell; /* named cell, started on first use; NULL: `placement` decides */
+    capstan_placement_t placement;
     void *argument;            /* passed to init; must live until then */
     uint32_t mailbox_messages; /* 0: the node's default */
     uint64_t mailbox_bytes;    /* 0: the node's default */
@@ -82,7 +91,7 @@ typedef struct capstan_spawn_options {
 /* Starts an actor. On the caller's own cell `init` has run when this returns, and its error is
  * returned; elsewhere it runs later, and a failed init is told by a `down` to those who watch.
  * After an error nothing is left of the actor, and no `down` comes.
- * Errors: LIMIT (actors, cells), NO_MEMORY, STOPPING. */
+ * Errors: LIMIT (actors, cells), EXISTS and INVALID (the name), NO_MEMORY, SYSTEM, STOPPING. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_spawn(capstan_actor_t *self,
                                                            const capstan_behaviour_t *behaviour,
                                                            const capstan_spawn_options_t *options,
@@ -91,6 +100,11 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_spawn(capstan_actor_t *self
 /* Ends the calling actor after the running handler. What is left in its mailbox is dropped and
  * counted as dropped(stopped). `reason` is told to those who watch; CAPSTAN_OK is a normal end. */
 CAPSTAN_API void capstan_actor_exit(capstan_actor_t *self, capstan_err_t reason);
+
+/* The actor that has this name now. NOT_FOUND when there is none. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_resolve(const capstan_actor_t *self,
+                                                             const char *name,
+                                                             capstan_ref_t *ret_ref);
 
 CAPSTAN_API capstan_ref_t capstan_actor_ref(const capstan_actor_t *self);
 CAPSTAN_API capstan_node_t *capstan_actor_node(const capstan_actor_t *self);

@@ -10,6 +10,7 @@ typedef struct capstan_node_options {
     uint32_t mailbox_messages; /* default bound of a mailbox; 0: 1,048,576 */
     uint64_t mailbox_bytes;    /* default bound of a mailbox; 0: 256 MiB */
     uint32_t actors_max;       /* 0: 1,048,576 */
+    uint32_t workers;          /* cells that actors are spread over, 1 to 32; 0: one per core */
     uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
 } capstan_node_options_t;
@@ -20,7 +21,7 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_new(const capstan_node
                                                               capstan_node_t **ret_node);
 
 /* Starts an actor from a thread that is not a cell; returns when its init has run, with its error.
- * `options->cell` is required. Blocks. */
+ * Placed on a worker cell unless the options say otherwise. Blocks; never from inside a handler. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t *behaviour,
                    const capstan_spawn_options_t *options, capstan_ref_t *ret_ref);
@@ -38,7 +39,7 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message, capstan_slice_t body,
                  int64_t timeout_us, void **ret_body, size_t *ret_size);
 
-/* The reference of a named actor. Any thread. NOT_FOUND when there is none. */
+/* The actor that has this name now. Any thread. NOT_FOUND when there is none. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_resolve(capstan_node_t *self,
                                                                   const char *name,
                                                                   capstan_ref_t *ret_ref);

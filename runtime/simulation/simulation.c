@@ -371,7 +371,7 @@ static void arrive(simulation_t *self, letter_t *letter)
         free(letter);
         return;
     }
-    mailbox_push(mailbox, &letter->mail);
+    mailbox_push(mailbox, &letter->mail, LANE_NORMAL);
     plan_turn(self, message->target.slot);
 }
 
@@ -404,7 +404,7 @@ static void turn(simulation_t *self, uint32_t slot)
     if (actor->behaviour->turn_end) {
         actor->behaviour->turn_end(actor->context);
     }
-    if (actor->generation == generation && actor->mailbox.head) {
+    if (actor->generation == generation && actor->mailbox.heads[LANE_NORMAL]) {
         plan_turn(self, slot);
     }
 }

@@ -245,7 +245,7 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
                                    .number = atomic_fetch_add(&kit.seen.subscriptions, 1) + 1};
         cr_assert_eq(
             capstan_spawn(self, &subscription_behaviour,
-                          &(capstan_spawn_options_t){.name = "subscription", .argument = &request},
+                          &(capstan_spawn_options_t){.argument = &request},
                           &state->subscription),
             CAPSTAN_OK);
         break;

@@ -17,7 +17,7 @@ Test(mailbox, refuses_the_message_above_its_bound_and_takes_it_once_there_is_roo
     mail_t mails[3];
     for (int i = 0; i < 2; i++) {
         cr_assert(mailbox_reserve(&mailbox, 10, false));
-        mailbox_push(&mailbox, &mails[i]);
+        mailbox_push(&mailbox, &mails[i], LANE_NORMAL);
     }
     cr_assert(!mailbox_reserve(&mailbox, 10, false));
     cr_assert_eq(mailbox_account(&mailbox).refused, 1);
@@ -58,7 +58,7 @@ Test(mailbox, hands_out_in_order_and_accounts_for_every_message)
     mail_t mails[50];
     for (int i = 0; i < 50; i++) {
         cr_assert(mailbox_reserve(&mailbox, 10, false));
-        mailbox_push(&mailbox, &mails[i]);
+        mailbox_push(&mailbox, &mails[i], LANE_NORMAL);
     }
     cr_assert_eq(mailbox_walk(&mailbox), 50);
     for (int i = 0; i < 20; i++) {
@@ -81,9 +81,68 @@ Test(mailbox, shows_a_message_that_vanished_behind_the_counters)
     mail_t mails[3];
     for (int i = 0; i < 3; i++) {
         cr_assert(mailbox_reserve(&mailbox, 10, false));
-        mailbox_push(&mailbox, &mails[i]);
+        mailbox_push(&mailbox, &mails[i], LANE_NORMAL);
     }
     mails[0].next = mails[2].next;
     mailbox_account_t account = mailbox_account(&mailbox);
     cr_assert_neq(account.sent, account.delivered + account.dropped_all + mailbox_walk(&mailbox));
+}
+
+Test(mailbox, takes_the_priority_lane_first_and_each_lane_in_its_order)
+{
+    mailbox_t mailbox = make(100, 10000);
+    mail_t mails[6];
+    for (int i = 0; i < 6; i++) {
+        cr_assert(mailbox_reserve(&mailbox, 10, false));
+        mailbox_push(&mailbox, &mails[i], i % 2 == 0 ? LANE_NORMAL : LANE_PRIORITY);
+    }
+    static const int order[6] = {1, 3, 5, 0, 2, 4};
+    for (int i = 0; i < 6; i++) {
+        cr_assert_eq(mailbox_take(&mailbox), &mails[order[i]]);
+    }
+    cr_assert_null(mailbox_take(&mailbox));
+}
+
+Test(mailbox, says_when_it_is_full_and_when_half)
+{
+    mailbox_t mailbox = make(4, 100);
+    cr_assert(mailbox_reserve(&mailbox, 10, false) && mailbox_reserve(&mailbox, 10, false));
+    cr_assert(!mailbox_is_full(&mailbox, 1) && mailbox_is_full(&mailbox, 2));
+    cr_assert(mailbox_reserve(&mailbox, 80, false));
+    cr_assert(mailbox_is_full(&mailbox, 1), "by its bytes");
+}
+
+/* The account of the next owner begins at zero, with what is still on its way to the former one. */
+Test(mailbox, begins_a_new_account_with_what_is_under_way)
+{
+    mailbox_t mailbox = make(100, 10000);
+    for (int i = 0; i < 5; i++) {
+        cr_assert(mailbox_reserve(&mailbox, 10, false));
+    }
+    mailbox_done(&mailbox, 10);
+    mailbox_drop(&mailbox, 10, DROP_expired);
+    mailbox_begin(&mailbox);
+    mailbox_account_t account = mailbox_account(&mailbox);
+    cr_assert_eq(account.sent, 3);
+    cr_assert_eq(account.delivered + account.dropped_all + account.refused, 0);
+    mailbox_drop(&mailbox, 10, DROP_stopped);
+    account = mailbox_account(&mailbox);
+    cr_assert_eq(account.sent, 3);
+    cr_assert_eq(account.dropped[DROP_stopped], 1);
+}
+
+/* The words of the account wrap; the figures do not. */
+Test(mailbox, accounts_for_more_messages_than_its_words_can_count)
+{
+    mailbox_t mailbox = make(100, 10000);
+    const uint64_t count = UINT64_C(3) << (MAILBOX_COUNT_BITS - 1);
+    for (uint64_t i = 0; i < count; i++) {
+        cr_assert(mailbox_reserve(&mailbox, 100, false));
+        mailbox_done(&mailbox, 100);
+    }
+    cr_assert(mailbox_reserve(&mailbox, 10000, false));
+    cr_assert(!mailbox_reserve(&mailbox, 1, false));
+    mailbox_account_t account = mailbox_account(&mailbox);
+    cr_assert_eq(account.sent, count + 1);
+    cr_assert_eq(account.delivered, count);
 }

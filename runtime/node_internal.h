@@ -1,0 +1,34 @@
+/* The node as its own files see it: node.c, node_*.c and slot.c. */
+#ifndef RUNTIME_NODE_INTERNAL_H
+#define RUNTIME_NODE_INTERNAL_H
+
+#include "runtime/cell.h"
+#include "runtime/registry.h"
+
+enum { WORKERS_MAX = 32 };
+
+struct capstan_node {
+    capstan_node_options_t options;
+    void *zmq;
+    pthread_mutex_t mutex; /* spare slots, names, cells, start order; never taken per message */
+    pthread_cond_t changed;
+    names_t names;
+    _Atomic(slot_t *) *chunks;
+    uint32_t chunk_count;
+    _Atomic uint32_t slot_count;
+    uint64_t started; /* order of start of the actors that the host started */
+    _Atomic(cell_t *) cells[CELLS_MAX];
+    uint32_t cell_count;
+    _Atomic(cell_t *) workers[WORKERS_MAX]; /* NULL until it has something to do */
+    _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
+    cell_t *own_idle;                       /* cells of one actor that has ended */
+    _Atomic bool stopping;
+    registry_t registry;
+};
+
+static inline bool slot_is_live(const slot_t *slot)
+{
+    return atomic_load_explicit(&slot->generation, memory_order_acquire) > 0;
+}
+
+#endif
