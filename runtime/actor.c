@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_NONE UINT32_MAX
-
 /* The cookie of the timer that ends an actor which did not stop in time. */
 static const char kill_cookie;
 
@@ -32,21 +30,60 @@ static void forget_watches(capstan_actor_t *self)
     cell->watch_count = kept;
 }
 
+static bool is_expired(const capstan_actor_t *self, const capstan_message_t *message)
+{
+    return message->deadline_us > 0 && message->deadline_us <= self->cell->now_us;
+}
+
+static void free_mail(capstan_actor_t *self, cell_mail_t *carrier)
+{
+    block_release(carrier->block);
+    carrier->mail.next = (mail_t *)self->cell->mail_free;
+    self->cell->mail_free = carrier;
+}
+
+/* Why a message that was taken out of the queue is not to be handled; DROP_COUNT: it is. */
+static drop_reason_t judge(capstan_actor_t *self, const cell_mail_t *carrier)
+{
+    calls_t *calls = &self->cell->calls;
+    bool registered = carrier->request != CALLS_NONE;
+    if (registered && !calls_begin(calls, carrier->request)) {
+        return DROP_cancelled;
+    }
+    if (!is_expired(self, &carrier->mail.message)) {
+        return DROP_COUNT;
+    }
+    if (registered) {
+        calls_forget(calls, carrier->request); /* whoever asked hears TIMEOUT from its own clock */
+    }
+    return DROP_expired;
+}
+
+static void refuse_queued(capstan_actor_t *self, const cell_mail_t *carrier)
+{
+    if (carrier->request != CALLS_NONE) {
+        calls_forget(&self->cell->calls, carrier->request);
+    }
+    route_refuse(self->cell, &carrier->mail.message, CAPSTAN_E_GONE, NULL);
+}
+
 static void drop_queue(capstan_actor_t *self)
 {
     mailbox_t *mailbox = &self->slot->mailbox;
     for (mail_t *mail; (mail = mailbox_take(mailbox));) {
         cell_mail_t *carrier = (cell_mail_t *)mail;
-        if (actor_take_control(self, &mail->message) == LINKS_TAKEN) {
+        drop_reason_t reason = judge(self, carrier);
+        if (reason == DROP_COUNT && actor_take_control(self, &mail->message) == LINKS_TAKEN) {
             mailbox_done(mailbox, message_cost(&mail->message)); /* also now it tells who watches */
         } else {
-            mailbox_drop(mailbox, message_cost(&mail->message), DROP_stopped);
+            if (reason == DROP_COUNT) {
+                reason = DROP_stopped;
+                refuse_queued(self, carrier);
+            }
+            mailbox_drop(mailbox, message_cost(&mail->message), reason);
             METRIC_ADD(runtime, messages_dropped, 1);
-            route_refuse(self->cell, &mail->message, CAPSTAN_E_GONE, NULL);
         }
-        block_release(carrier->block);
-        mail->next = (mail_t *)self->cell->mail_free;
-        self->cell->mail_free = carrier;
+        free_mail(self, carrier);
     }
 }
 
@@ -82,6 +119,7 @@ static void end(capstan_actor_t *self)
     if (self->behaviour->destroy) {
         self->behaviour->destroy(self);
     }
+    requests_refuse_all(cell, self);
     if (self->previous) {
         self->previous->next = self->next;
     } else {
@@ -146,7 +184,7 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     actor->cell = self;
     actor->slot = slot;
     actor->behaviour = adoption->behaviour;
-    actor->ask_head = ASK_NONE;
+    party_init(&actor->party, actor);
     actor->ref = (capstan_ref_t){.slot = slot->index, .generation = slot->last_generation};
     actor->next = self->actors;
     if (actor->next) {
@@ -252,11 +290,14 @@ static bool take_answer(capstan_actor_t *self, const capstan_message_t *message,
     if (message->kind != CAPSTAN_KIND_REPLY && message->kind != CAPSTAN_KIND_ERROR) {
         return true;
     }
-    const ask_t *ask = ask_find(self->cell, message->correlation);
-    if (!ask || ask->actor != self) {
+    calls_t *calls = &self->cell->calls;
+    const ask_t *pending = calls_find(calls, message->correlation);
+    ask_t ask;
+    if (!pending || pending->party != &self->party ||
+        !calls_end(calls, message->correlation, &ask)) {
         return false;
     }
-    *ret_waiter = ask_end(self->cell, message->correlation)->waiter;
+    *ret_waiter = ask.waiter;
     return true;
 }
 
@@ -274,7 +315,9 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
     }
     switch (actor_take_control(self, message)) {
     case LINKS_DELIVER:
+        self->handling = message->kind == CAPSTAN_KIND_REQUEST ? message : NULL;
         call_receive(self, message);
+        self->handling = NULL;
         break;
     case LINKS_END:
         end_now(self, CAPSTAN_E_LINKED);
@@ -286,7 +329,6 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
 
 bool actor_run_one(capstan_actor_t *self)
 {
-    cell_t *cell = self->cell;
     mailbox_t *mailbox = &self->slot->mailbox;
     mail_t *mail = self->dead ? NULL : mailbox_take(mailbox);
     if (!mail) {
@@ -296,20 +338,19 @@ bool actor_run_one(capstan_actor_t *self)
     const capstan_message_t *message = &mail->message;
     uint64_t cost = message_cost(message);
     waiter_t *waiter = NULL;
-    if (message->deadline_us > 0 && message->deadline_us <= cell->now_us) {
-        mailbox_drop(mailbox, cost, DROP_expired);
-        METRIC_ADD(runtime, messages_dropped, 1);
-    } else if (!take_answer(self, message, &waiter)) {
-        mailbox_drop(mailbox, cost, DROP_cancelled);
+    drop_reason_t reason = judge(self, carrier);
+    if (reason == DROP_COUNT && !take_answer(self, message, &waiter)) {
+        reason = DROP_cancelled;
+    }
+    if (reason != DROP_COUNT) {
+        mailbox_drop(mailbox, cost, reason);
         METRIC_ADD(runtime, messages_dropped, 1);
     } else {
         mailbox_done(mailbox, cost);
-        cell->delivered++;
+        self->cell->delivered++;
         handle(self, message, waiter);
     }
-    block_release(carrier->block);
-    mail->next = (mail_t *)cell->mail_free;
-    cell->mail_free = carrier;
+    free_mail(self, carrier);
     return true;
 }
 
@@ -317,6 +358,15 @@ void actor_run_answer(capstan_actor_t *self, const capstan_message_t *message)
 {
     if (!self->dead && self->behaviour->receive) {
         call_receive(self, message);
+    }
+}
+
+void actor_run_cancelled(capstan_actor_t *self, capstan_ref_t sender, uint64_t correlation)
+{
+    if (self->behaviour->cancelled) {
+        enter(self);
+        self->behaviour->cancelled(self, sender, correlation);
+        leave(self);
     }
 }
 
@@ -413,60 +463,6 @@ capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t
 {
     return actor_send(self, target,
                       &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
-}
-
-capstan_err_t capstan_ask(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
-                          capstan_slice_t body, int64_t timeout_us, uint64_t *ret_correlation)
-{
-    ENSURE(timeout_us > 0);
-    cell_t *cell = self->cell;
-    uint64_t correlation = ask_start(cell, self, NULL, timeout_us);
-    capstan_err_t err = route_send(cell,
-                                   &(capstan_message_t){.message = message,
-                                                        .kind = CAPSTAN_KIND_REQUEST,
-                                                        .sender = self->ref,
-                                                        .target = target,
-                                                        .correlation = correlation,
-                                                        .deadline_us = cell->now_us + timeout_us,
-                                                        .body = body},
-                                   false);
-    if (err != CAPSTAN_OK) {
-        ask_end(cell, correlation);
-        return err;
-    }
-    *ret_correlation = correlation;
-    return CAPSTAN_OK;
-}
-
-void capstan_cancel(capstan_actor_t *self, uint64_t correlation)
-{
-    const ask_t *ask = ask_find(self->cell, correlation);
-    if (ask && ask->actor == self) {
-        ask_end(self->cell, correlation);
-    }
-}
-
-void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint32_t message,
-                   capstan_slice_t body)
-{
-    if (request->kind != CAPSTAN_KIND_REQUEST) {
-        return;
-    }
-    /* An asker that has gone needs no answer. */
-    (void)!route_send(self->cell,
-                      &(capstan_message_t){.message = message,
-                                           .kind = CAPSTAN_KIND_REPLY,
-                                           .sender = self->ref,
-                                           .target = request->sender,
-                                           .correlation = request->correlation,
-                                           .body = body},
-                      true);
-}
-
-void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request, capstan_err_t err,
-                         const char *text)
-{
-    route_refuse(self->cell, request, err, text);
 }
 
 uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie)

@@ -1,96 +1,49 @@
-/* Pending asks of a cell. An ask ends exactly once: by its answer, its deadline or its withdrawal;
- * ask_end is the only place where that happens, and whoever comes second finds nothing. */
+/* Asking, answering and cancelling, on the cell of whoever does it; the rules are in calls.h. */
 #include "runtime/cell.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_metrics.h"
 
 #include <stdlib.h>
 
-#define ASK_NONE UINT32_MAX
+/* --- the ends of an ask ---------------------------------------------------------------------- */
 
-static void grow(cell_t *cell)
+/* Whoever was asked need not go on. It needs no room, and does not matter if it is gone. */
+static void send_cancel(cell_t *cell, const capstan_actor_t *asker, const ask_t *ask,
+                        uint64_t correlation)
 {
-    size_t capacity = cell->ask_capacity > 0 ? cell->ask_capacity * 2 : 64;
-    cell->asks = realloc(cell->asks, capacity * sizeof *cell->asks);
-    ENSURE(cell->asks && capacity < ASK_NONE);
-    for (size_t i = capacity; i > cell->ask_capacity; i--) {
-        cell->asks[i - 1] = (ask_t){.next = cell->ask_free};
-        cell->ask_free = (uint32_t)(i - 1);
-    }
-    cell->ask_capacity = capacity;
+    (void)!route_send(cell,
+                      &(capstan_message_t){.message = MESSAGE_cancel,
+                                           .kind = CAPSTAN_KIND_EVENT,
+                                           .sender = asker->ref,
+                                           .target = ask->target,
+                                           .correlation = correlation},
+                      true);
 }
 
-uint64_t ask_start(cell_t *cell, capstan_actor_t *actor, waiter_t *waiter, int64_t timeout_us)
+/* Ends a pending ask without its answer. */
+static ask_t give_up(cell_t *cell, uint64_t correlation)
 {
-    if (cell->ask_free == ASK_NONE) {
-        grow(cell);
-    }
-    METRIC_ADD(runtime, asks, 1);
-    uint32_t index = cell->ask_free;
-    ask_t *ask = &cell->asks[index];
-    cell->ask_free = ask->next;
-    ask->generation++;
-    ask->actor = actor;
-    ask->waiter = waiter;
-    ask->pending = true;
-    ask->previous = ASK_NONE;
-    ask->next = actor->ask_head;
-    if (ask->next != ASK_NONE) {
-        cell->asks[ask->next].previous = index;
-    }
-    actor->ask_head = index;
-    uint64_t correlation = (uint64_t)ask->generation << 32 | (index + 1);
-    ask->timer = timers_start(&cell->timers, cell->now_us + timeout_us, NULL,
-                              (void *)(uintptr_t)correlation);
-    return correlation;
-}
-
-ask_t *ask_find(cell_t *cell, uint64_t correlation)
-{
-    uint32_t index = (uint32_t)correlation - 1;
-    if ((uint32_t)correlation == 0 || index >= cell->ask_capacity) {
-        return NULL;
-    }
-    ask_t *ask = &cell->asks[index];
-    return ask->pending && ask->generation == correlation >> 32 ? ask : NULL;
-}
-
-ask_t *ask_end(cell_t *cell, uint64_t correlation)
-{
-    ask_t *ask = ask_find(cell, correlation);
-    if (!ask) {
-        return NULL;
-    }
-    timers_cancel(&cell->timers, ask->timer);
-    if (ask->previous != ASK_NONE) {
-        cell->asks[ask->previous].next = ask->next;
-    } else {
-        ask->actor->ask_head = ask->next;
-    }
-    if (ask->next != ASK_NONE) {
-        cell->asks[ask->next].previous = ask->previous;
-    }
-    ask->pending = false;
-    ask->next = cell->ask_free;
-    cell->ask_free = (uint32_t)(ask - cell->asks);
+    ask_t ask;
+    bool pending = calls_end(&cell->calls, correlation, &ask);
+    ENSURE(pending);
+    send_cancel(cell, ask.party->owner, &ask, correlation);
     return ask;
 }
 
-void ask_expired(cell_t *cell, uint64_t correlation)
+/* The same, and tells the asker why. */
+static void fail(cell_t *cell, uint64_t correlation, capstan_err_t err)
 {
-    ask_t *ask = ask_end(cell, correlation);
-    ENSURE(ask);
-    METRIC_ADD(runtime, asks_timed_out, 1);
-    if (ask->waiter) {
-        waiter_finish(ask->waiter, CAPSTAN_E_TIMEOUT, (slice_t){0});
+    ask_t ask = give_up(cell, correlation);
+    if (ask.waiter) {
+        waiter_finish(ask.waiter, err, (slice_t){0});
         return;
     }
-    capstan_actor_t *actor = ask->actor;
+    capstan_actor_t *actor = ask.party->owner;
     buffer_t body = {0};
     codec_encode(failure_wire(),
-                 &(failure_t){.number = CAPSTAN_E_TIMEOUT,
-                              .text = slice_text(capstan_err_text(CAPSTAN_E_TIMEOUT))},
+                 &(failure_t){.number = (uint64_t)err, .text = slice_text(capstan_err_text(err))},
                  &body);
     actor_run_answer(actor, &(capstan_message_t){.message = MESSAGE_failure,
                                                  .kind = CAPSTAN_KIND_ERROR,
@@ -100,18 +53,209 @@ void ask_expired(cell_t *cell, uint64_t correlation)
     buffer_fini(&body);
 }
 
+void ask_expired(cell_t *cell, uint64_t correlation)
+{
+    METRIC_ADD(runtime, asks_timed_out, 1);
+    fail(cell, correlation, CAPSTAN_E_TIMEOUT);
+}
+
 void ask_cancel_all(cell_t *cell, capstan_actor_t *actor)
 {
-    while (actor->ask_head != ASK_NONE) {
-        uint32_t index = actor->ask_head;
-        const ask_t *ask =
-            ask_end(cell, (uint64_t)cell->asks[index].generation << 32 | (index + 1));
-        ENSURE(ask);
-        if (ask->waiter) {
-            waiter_finish(ask->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
+    for (uint64_t correlation; (correlation = calls_ask_of(&cell->calls, &actor->party)) > 0;) {
+        ask_t ask = give_up(cell, correlation);
+        if (ask.waiter) {
+            waiter_finish(ask.waiter, CAPSTAN_E_STOPPING, (slice_t){0});
         }
     }
 }
+
+void capstan_cancel(capstan_actor_t *self, uint64_t correlation)
+{
+    const ask_t *ask = calls_find(&self->cell->calls, correlation);
+    if (ask && ask->party == &self->party) {
+        (void)give_up(self->cell, correlation);
+    }
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/* `message` without its correlation and deadline, which the terms say. */
+static capstan_err_t start(capstan_actor_t *asker, const ask_terms_t *terms,
+                           capstan_message_t *message, uint64_t *ret_correlation)
+{
+    cell_t *cell = asker->cell;
+    METRIC_ADD(runtime, asks, 1);
+    if (terms->deadline_us <= cell->now_us) {
+        return CAPSTAN_E_TIMEOUT;
+    }
+    uint64_t correlation = calls_ask(&cell->calls, &asker->party, terms);
+    message->kind = CAPSTAN_KIND_REQUEST;
+    message->sender = asker->ref;
+    message->target = terms->target;
+    message->correlation = correlation;
+    message->deadline_us = terms->deadline_us;
+    capstan_err_t err = route_send(cell, message, false);
+    if (err != CAPSTAN_OK) {
+        ask_t ask;
+        (void)!calls_end(&cell->calls, correlation, &ask);
+        return err;
+    }
+    *ret_correlation = correlation;
+    return CAPSTAN_OK;
+}
+
+void ask_for_waiter(cell_t *cell, const foreign_t *foreign)
+{
+    uint64_t correlation;
+    capstan_err_t err = start(cell->port,
+                              &(ask_terms_t){.target = foreign->target,
+                                             .deadline_us = foreign->deadline_us,
+                                             .request = CALLS_NONE,
+                                             .waiter = foreign->waiter},
+                              &(capstan_message_t){.message = foreign->message,
+                                                   .body = slice_of(foreign->body, foreign->size)},
+                              &correlation);
+    if (err != CAPSTAN_OK) {
+        waiter_finish(foreign->waiter, err, (slice_t){0});
+    }
+}
+
+static uint32_t find_request(const capstan_actor_t *self, const capstan_message_t *request)
+{
+    const calls_t *calls = &self->cell->calls;
+    uint32_t found =
+        request ? calls_find_request(calls, request->sender, request->correlation) : CALLS_NONE;
+    return found != CALLS_NONE && calls_request(calls, found)->party == &self->party ? found
+                                                                                     : CALLS_NONE;
+}
+
+/* On behalf of a request that is worked on, or of nobody. */
+static capstan_err_t ask_from(capstan_actor_t *self, uint32_t request, int64_t timeout_us,
+                              capstan_message_t *message, uint64_t *ret_correlation)
+{
+    ENSURE(timeout_us > 0);
+    int64_t deadline_us = clock_add_us(self->cell->now_us, timeout_us);
+    if (request != CALLS_NONE) {
+        int64_t limit_us = calls_request(&self->cell->calls, request)->deadline_us;
+        deadline_us = limit_us > 0 && limit_us < deadline_us ? limit_us : deadline_us;
+    }
+    return start(
+        self,
+        &(ask_terms_t){.target = message->target, .deadline_us = deadline_us, .request = request},
+        message, ret_correlation);
+}
+
+capstan_err_t capstan_ask(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
+                          capstan_slice_t body, int64_t timeout_us, uint64_t *ret_correlation)
+{
+    return ask_from(self, find_request(self, self->handling), timeout_us,
+                    &(capstan_message_t){.message = message, .target = target, .body = body},
+                    ret_correlation);
+}
+
+capstan_err_t capstan_ask_for(capstan_actor_t *self, const capstan_message_t *request,
+                              capstan_ref_t target, uint32_t message, capstan_slice_t body,
+                              int64_t timeout_us, uint64_t *ret_correlation)
+{
+    uint32_t found = find_request(self, request);
+    if (request && found == CALLS_NONE) {
+        return CAPSTAN_E_CANCELLED;
+    }
+    return ask_from(self, found, timeout_us,
+                    &(capstan_message_t){.message = message, .target = target, .body = body},
+                    ret_correlation);
+}
+
+/* --- answering ------------------------------------------------------------------------------- */
+
+/* The request may be another actor's, which handed it on within the cell. */
+static void settle(capstan_actor_t *self, const capstan_message_t *request)
+{
+    calls_t *calls = &self->cell->calls;
+    uint32_t found = calls_find_request(calls, request->sender, request->correlation);
+    if (found != CALLS_NONE) {
+        calls_forget(calls, found);
+    }
+    if (self->handling && self->handling->correlation == request->correlation &&
+        capstan_ref_equal(self->handling->sender, request->sender)) {
+        self->handling = NULL;
+    }
+}
+
+void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint32_t message,
+                   capstan_slice_t body)
+{
+    if (request->kind != CAPSTAN_KIND_REQUEST || request->correlation == 0) {
+        return;
+    }
+    settle(self, request);
+    /* An asker that has gone needs no answer. */
+    (void)!route_send(self->cell,
+                      &(capstan_message_t){.message = message,
+                                           .kind = CAPSTAN_KIND_REPLY,
+                                           .sender = self->ref,
+                                           .target = request->sender,
+                                           .correlation = request->correlation,
+                                           .body = body},
+                      true);
+}
+
+void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request, capstan_err_t err,
+                         const char *text)
+{
+    if (request->kind == CAPSTAN_KIND_REQUEST) {
+        settle(self, request);
+        route_refuse(self->cell, request, err, text);
+    }
+}
+
+void requests_refuse_all(cell_t *cell, capstan_actor_t *actor)
+{
+    for (uint32_t index; (index = calls_request_of(&actor->party)) != CALLS_NONE;) {
+        const request_t request = *calls_request(&cell->calls, index);
+        calls_forget(&cell->calls, index);
+        bool waits = request.state == REQUEST_WORKING &&
+                     (request.deadline_us == 0 || request.deadline_us > cell->now_us);
+        if (waits) {
+            route_refuse(cell,
+                         &(capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
+                                              .sender = request.sender,
+                                              .target = actor->ref,
+                                              .correlation = request.correlation},
+                         CAPSTAN_E_GONE, NULL);
+        }
+    }
+}
+
+/* --- cancelling ------------------------------------------------------------------------------ */
+
+/* The actor hears of it first, and may withdraw by itself what it asked on behalf of the request;
+ * the rest ends here. It may end itself in any of these handlers, and then all of it has ended. */
+static void tell_cancelled(cell_t *cell, uint32_t request)
+{
+    const request_t told = *calls_request(&cell->calls, request);
+    capstan_actor_t *actor = told.party->owner;
+    actor_run_cancelled(actor, told.sender, told.correlation);
+    for (uint64_t child; !actor->dead && (child = calls_child_of(&cell->calls, request)) > 0;) {
+        fail(cell, child, CAPSTAN_E_CANCELLED);
+    }
+    if (!actor->dead) {
+        calls_forget(&cell->calls, request);
+    }
+}
+
+bool requests_tell_cancelled(cell_t *cell)
+{
+    bool any = false;
+    for (uint32_t request; (request = calls_take_cancelled(&cell->calls)) != CALLS_NONE;) {
+        METRIC_ADD(runtime, requests_cancelled, 1);
+        tell_cancelled(cell, request);
+        any = true;
+    }
+    return any;
+}
+
+/* --- threads that wait ----------------------------------------------------------------------- */
 
 void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body)
 {

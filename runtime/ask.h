@@ -1,4 +1,5 @@
-/* Pending asks of a cell, and foreign threads that wait. Internal to runtime/.
+/* How asks end and requests are cancelled on a cell, and foreign threads that wait. The rules are
+ * in calls.h; here messages are sent and handlers run. Internal to runtime/.
  *
  * Everything but waiter_finish is for the cell's thread. A foreign thread's ask belongs to the
  * cell's port, which gets the answer and finishes the waiter. */
@@ -10,6 +11,7 @@
 #include <pthread.h>
 
 typedef struct cell cell_t;
+typedef struct foreign foreign_t;
 
 /* A foreign thread that waits: for a spawn or for an answer. Lives on its stack. */
 typedef struct waiter {
@@ -21,23 +23,18 @@ typedef struct waiter {
     size_t size;
 } waiter_t;
 
-/* A pending ask; its number is (generation << 32 | index + 1). */
-typedef struct ask {
-    capstan_actor_t *actor; /* with a waiter: the cell's port */
-    waiter_t *waiter;
-    uint64_t timer;
-    uint32_t generation;
-    uint32_t next; /* of the actor's asks, or in the free list */
-    uint32_t previous;
-    bool pending;
-} ask_t;
-
-uint64_t ask_start(cell_t *cell, capstan_actor_t *actor, waiter_t *waiter, int64_t timeout_us);
-/* Ends a pending ask; returns it while its fields are still valid, or NULL. */
-ask_t *ask_end(cell_t *cell, uint64_t correlation);
-ask_t *ask_find(cell_t *cell, uint64_t correlation);
+/* Asks for a thread that waits. */
+void ask_for_waiter(cell_t *cell, const foreign_t *foreign);
+/* The deadline of an ask has passed. */
 void ask_expired(cell_t *cell, uint64_t correlation);
+/* The actor ends: so do its asks. */
 void ask_cancel_all(cell_t *cell, capstan_actor_t *actor);
+
+/* Tells actors that requests they work on were cancelled; false when there were none. */
+bool requests_tell_cancelled(cell_t *cell);
+/* The actor ends: whoever waits for its answers is told. */
+void requests_refuse_all(cell_t *cell, capstan_actor_t *actor);
+
 /* Wakes the thread with a copy of the body. The waiter may be gone when this returns. */
 void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body);
 

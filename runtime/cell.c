@@ -1,6 +1,7 @@
 /* The thread of a cell: its turn, its sleep, and its commands. See cell.h for the picture. */
 #include "runtime/cell.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 #include "runtime/runtime_metrics.h"
@@ -19,13 +20,6 @@ enum {
     LOOKS_PER_YIELD = 8,     /* a yield costs as much as several looks */
     PATIENCE_FACTOR_MAX = 8, /* times spin_us */
 };
-
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec time;
-    clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 static void read_clocks(cell_t *self)
 {
@@ -137,25 +131,17 @@ bool cell_run_commands(cell_t *self)
 
 static void take_foreign(cell_t *self, foreign_t *foreign)
 {
-    capstan_message_t message = {
-        .message = foreign->message,
-        .kind = CAPSTAN_KIND_EVENT,
-        .target = foreign->target,
-        .body = slice_of(foreign->body, foreign->size),
-    };
-    if (!foreign->waiter) {
-        /* A tell: its sender has reserved the mailbox. */
-        transport_send_local(self, node_slot(self->node, foreign->target.slot), &message);
+    if (foreign->waiter) {
+        ask_for_waiter(self, foreign);
     } else {
-        message.kind = CAPSTAN_KIND_REQUEST;
-        message.sender = self->port->ref;
-        message.deadline_us = self->now_us + foreign->timeout_us;
-        message.correlation = ask_start(self, self->port, foreign->waiter, foreign->timeout_us);
-        capstan_err_t err = route_send(self, &message, false);
-        if (err != CAPSTAN_OK) {
-            ask_end(self, message.correlation);
-            waiter_finish(foreign->waiter, err, (slice_t){0});
-        }
+        /* A tell: its sender has reserved the mailbox. */
+        transport_send_local(self, node_slot(self->node, foreign->target.slot),
+                             &(capstan_message_t){
+                                 .message = foreign->message,
+                                 .kind = CAPSTAN_KIND_EVENT,
+                                 .target = foreign->target,
+                                 .body = slice_of(foreign->body, foreign->size),
+                             });
     }
     free(foreign);
 }
@@ -294,6 +280,7 @@ bool cell_turn(cell_t *self)
         any = true;
     }
     any |= run_timers(self);
+    any |= requests_tell_cancelled(self);
     if (self->watch_count > 0) {
         any |= poll_watches(self, 0);
     }
@@ -306,7 +293,7 @@ bool cell_turn(cell_t *self)
     }
     transport_flush(self);
     cell_bury(self);
-    self->worked = any || self->ready_head;
+    self->worked = any || self->ready_head || calls_has_cancelled(&self->calls);
     return self->worked;
 }
 
@@ -459,9 +446,9 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     self->node = node;
     self->index = index;
     self->own = own;
-    self->ask_free = UINT32_MAX;
     snprintf(self->name, sizeof self->name, "%s", name);
     timers_init(&self->timers);
+    calls_init(&self->calls, &self->timers);
     pthread_mutex_init(&self->control_mutex, NULL);
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     capstan_err_t err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : CAPSTAN_OK;
@@ -507,7 +494,7 @@ void cell_destroy(cell_t **self_p)
         self->actor_free = actor->next;
         free(actor);
     }
-    free(self->asks);
+    calls_fini(&self->calls);
     free(self);
     *self_p = NULL;
 }

@@ -18,13 +18,14 @@
  *  - a slot is given out again only when all that was sent to it has been accounted for.
  *
  * Its parts have headers of their own: slot.h (where a reference leads), route.h (which way a
- * message goes), transport.h (how it goes), local_actor.h (who handles it), ask.h (who waits for an
- * answer), handover.h (what other threads bring). */
+ * message goes), transport.h (how it goes), local_actor.h (who handles it), calls.h and ask.h (who
+ * waits for an answer), handover.h (what other threads bring). */
 #ifndef RUNTIME_CELL_H
 #define RUNTIME_CELL_H
 
 #include "runtime/ask.h"
 #include "runtime/base/ring.h"
+#include "runtime/calls.h"
 #include "runtime/handover.h"
 #include "runtime/local_actor.h"
 #include "runtime/route.h"
@@ -87,9 +88,7 @@ struct cell {
     watch_t watches[CELL_WATCHES_MAX];
     size_t watch_count;
 
-    ask_t *asks;
-    size_t ask_capacity;
-    uint32_t ask_free;
+    calls_t calls;
 
     cell_mail_t *mail_free;
     block_t *block; /* local bodies go here */

@@ -23,13 +23,13 @@ typedef struct command {
 } command_t;
 
 /* A message from a foreign thread, malloc'ed, freed by the cell. */
-typedef struct foreign {
+struct foreign {
     capstan_ref_t target;
     uint32_t message;
-    waiter_t *waiter; /* an ask */
-    int64_t timeout_us;
+    waiter_t *waiter;    /* an ask */
+    int64_t deadline_us; /* of an ask */
     size_t size;
     uint8_t body[];
-} foreign_t;
+};
 
 #endif

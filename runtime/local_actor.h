@@ -3,6 +3,7 @@
 #ifndef RUNTIME_LOCAL_ACTOR_H
 #define RUNTIME_LOCAL_ACTOR_H
 
+#include "runtime/calls.h"
 #include "runtime/links.h"
 #include "runtime/slot.h"
 
@@ -18,7 +19,8 @@ struct capstan_actor {
     capstan_actor_t *previous; /* all actors of the cell, newest first */
     capstan_actor_t *next;
     links_t links;
-    uint32_t ask_head; /* its pending asks */
+    party_t party;                     /* its calls */
+    const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
     uint64_t kill_timer;     /* ends it when it does not stop in time; 0: none */
     uint32_t failed_message; /* whose handler failed; 0: it was no message's */
@@ -61,6 +63,7 @@ typedef enum links_answer {
 links_answer_t actor_take_control(capstan_actor_t *self, const capstan_message_t *message);
 /* Tells all who have an interest that it has ended. */
 void actor_tell_end(capstan_actor_t *self);
+void actor_run_cancelled(capstan_actor_t *self, capstan_ref_t sender, uint64_t correlation);
 /* Frees the actors that ended in this turn. */
 void cell_bury(cell_t *self);
 

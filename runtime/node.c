@@ -1,6 +1,7 @@
 /* The node: the ZeroMQ context, the cells, and the table of actors. */
 #include "runtime/node_internal.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 
 #include <errno.h>
@@ -329,7 +330,7 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
     waiter_init(&waiter);
     foreign_t *foreign = foreign_new(target, message, body);
     foreign->waiter = &waiter;
-    foreign->timeout_us = timeout_us;
+    foreign->deadline_us = clock_add_us(clock_us(CLOCK_MONOTONIC), timeout_us);
     capstan_err_t err = hand_over(slot->cell, foreign);
     if (err == CAPSTAN_OK) {
         err = waiter_wait(&waiter);

@@ -67,7 +67,7 @@ void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t 
                         &(down_t){.actor = request->target, .reason = (uint64_t)err});
         return;
     }
-    if (request->kind != CAPSTAN_KIND_REQUEST || capstan_ref_is_null(request->sender)) {
+    if (request->kind != CAPSTAN_KIND_REQUEST || request->correlation == 0) {
         return;
     }
     buffer_t body = {0};

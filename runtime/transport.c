@@ -1,6 +1,7 @@
 /* How messages move between cells, and within one: blocks, outboxes, the inbox. */
 #include "runtime/cell.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_metrics.h"
 #include "runtime/socket.h"
@@ -79,6 +80,13 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
         drop(self, slot, message, DROP_stopped);
         return;
     }
+    if (message->message == MESSAGE_cancel) {
+        /* It is not queued: that would put it behind the very request that it is about. */
+        mailbox_done(&slot->mailbox, message_cost(message));
+        self->delivered++;
+        calls_cancel(&self->calls, message->sender, message->correlation);
+        return;
+    }
     if (overflow_is_receivers(slot) && slot->mailbox.queued >= slot->mailbox.messages_max) {
         drop(self, slot, message, DROP_overflow);
         return;
@@ -86,6 +94,10 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     cell_mail_t *mail = mail_new(self);
     mail->mail.message = *message;
     mail->block = block;
+    mail->request = CALLS_NONE;
+    if (message->kind == CAPSTAN_KIND_REQUEST) {
+        mail->request = calls_queue(&self->calls, &slot->actor->party, message, self->now_us);
+    }
     block->references++;
     mailbox_push(&slot->mailbox, &mail->mail,
                  message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL);
@@ -218,7 +230,8 @@ static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, 
         .target = envelope->target,
         .correlation = envelope->correlation,
         .owner_epoch = envelope->owner_epoch,
-        .deadline_us = envelope->ttl_us > 0 ? self->now_us + (int64_t)envelope->ttl_us : 0,
+        .deadline_us =
+            envelope->ttl_us > 0 ? clock_add_us(self->now_us, (int64_t)envelope->ttl_us) : 0,
         .body = body,
     };
     cell_deliver(self, slot, &message, block);

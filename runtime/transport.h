@@ -30,6 +30,7 @@ typedef struct block {
 typedef struct cell_mail {
     mail_t mail; /* first: mail_t * and cell_mail_t * are the same address */
     block_t *block;
+    uint32_t request; /* in the cell's calls; CALLS_NONE: not one that wants an answer */
 } cell_mail_t;
 
 typedef struct outbox {

@@ -389,6 +389,11 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     return CAPSTAN_OK;
 }
 
+static void cancelled(capstan_actor_t *actor, capstan_ref_t sender, uint64_t correlation)
+{
+    reads_cancel(capstan_actor_state(actor), sender, correlation);
+}
+
 static void turn_end(capstan_actor_t *actor)
 {
     partition_actor_t *self = capstan_actor_state(actor);
@@ -418,6 +423,7 @@ const capstan_behaviour_t partition_behaviour = {
     .name = "partition",
     .init = init,
     .receive = receive,
+    .cancelled = cancelled,
     .timer = timer,
     .turn_end = turn_end,
     .destroy = destroy,

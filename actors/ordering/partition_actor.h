@@ -109,6 +109,8 @@ void partition_set_frontier(partition_actor_t *self, const frontier_mark_t *mark
 
 /* partition_reads.c: serving consumers. */
 void reads_add(partition_actor_t *self, const capstan_message_t *message);
+/* Whoever asked has given up waiting, or has ended. */
+void reads_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correlation);
 /* A commit or a recovery: whoever can be served is. */
 void reads_wake(partition_actor_t *self);
 bool reads_answer(partition_actor_t *self, const capstan_message_t *message);

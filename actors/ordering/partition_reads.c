@@ -52,8 +52,9 @@ static void ask_journal(partition_actor_t *self, parked_read_t *read)
                                    .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,
                                    .bytes_max = read->read.bytes_max},
                  &body);
-    capstan_err_t err = capstan_ask(self->self, self->reader, MESSAGE_journal_read,
-                                    buffer_slice(&body), PARTITION_ASK_US, &read->journal_ask);
+    capstan_err_t err =
+        capstan_ask_for(self->self, &read->request, self->reader, MESSAGE_journal_read,
+                        buffer_slice(&body), PARTITION_ASK_US, &read->journal_ask);
     buffer_fini(&body);
     if (err != CAPSTAN_OK) {
         refuse(self, read, err);
@@ -91,16 +92,6 @@ void reads_add(partition_actor_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, self->broken, NULL);
         return;
     }
-    /* One read per subscription: a newer one replaces one whose asker gave up waiting. Others whose
-     * time has passed go too: their subscriptions have ended, and nothing else would tell. */
-    int64_t now_us = capstan_now_us(self->self);
-    for (parked_read_t *old = self->parked, *next; old; old = next) {
-        next = old->next;
-        if (capstan_ref_equal(old->request.sender, message->sender) ||
-            old->request.deadline_us <= now_us) {
-            unlink_read(self, old);
-        }
-    }
     parked_read_t *read = calloc(1, sizeof *read);
     ENSURE(read);
     read->request = *message;
@@ -110,6 +101,17 @@ void reads_add(partition_actor_t *self, const capstan_message_t *message)
     read->next = self->parked;
     self->parked = read;
     serve(self, read);
+}
+
+void reads_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correlation)
+{
+    for (parked_read_t *read = self->parked; read; read = read->next) {
+        if (read->request.correlation == correlation &&
+            capstan_ref_equal(read->request.sender, sender)) {
+            unlink_read(self, read);
+            return;
+        }
+    }
 }
 
 void reads_wake(partition_actor_t *self)

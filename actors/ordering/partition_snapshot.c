@@ -52,8 +52,8 @@ static void send_chunk(partition_actor_t *self)
                                      .rows = buffer_slice(&rows),
                                      .lsn_next = self->lsn_next},
                  &body);
-    capstan_err_t err = capstan_ask(self->self, self->journal, MESSAGE_snapshot_write,
-                                    buffer_slice(&body), PARTITION_ASK_US, &self->snapshot_ask);
+    capstan_err_t err = capstan_ask_for(self->self, NULL, self->journal, MESSAGE_snapshot_write,
+                                        buffer_slice(&body), PARTITION_ASK_US, &self->snapshot_ask);
     if (err != CAPSTAN_OK) {
         self->snapshot_ask = 0;
         self->saving = false;

@@ -187,26 +187,39 @@ static void ask_frontier(subscription_t *self, reader_t *reader,
     }
 }
 
+static partition_frontier_t frontier_of(const subscription_t *self, const reader_t *reader)
+{
+    return (partition_frontier_t){
+        .group = slice_text(self->group), .offset = reader->wanted, .lsn = reader->wanted_lsn};
+}
+
 static void store_frontier(subscription_t *self, reader_t *reader)
 {
     if (reader->store_ask > 0 || reader->wanted <= reader->stored) {
         return;
     }
     reader->storing = reader->wanted;
-    ask_frontier(self, reader,
-                 &(partition_frontier_t){.group = slice_text(self->group),
-                                         .offset = reader->wanted,
-                                         .lsn = reader->wanted_lsn},
-                 &reader->store_ask);
+    partition_frontier_t request = frontier_of(self, reader);
+    ask_frontier(self, reader, &request, &reader->store_ask);
 }
 
-/* The consumer has gone. What it acknowledged while a store was under way is stored too; nobody
- * waits for the answer. */
+/* The consumer has gone. What it acknowledged and is not known to be stored is stored too. The end
+ * of this actor withdraws what it has asked, so this goes as requests that want no answer. */
 static void store_rest(subscription_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
-        self->readers[i].store_ask = 0;
-        store_frontier(self, &self->readers[i]);
+        const reader_t *reader = &self->readers[i];
+        if (reader->wanted <= reader->stored) {
+            continue;
+        }
+        partition_frontier_t request = frontier_of(self, reader);
+        buffer_t body = {0};
+        codec_encode(partition_frontier_wire(), &request, &body);
+        (void)!actor_send(
+            self->self, reader->partition,
+            &(send_options_t){.message = MESSAGE_partition_frontier, .kind = CAPSTAN_KIND_REQUEST},
+            buffer_slice(&body));
+        buffer_fini(&body);
     }
 }
 

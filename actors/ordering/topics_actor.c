@@ -29,8 +29,9 @@ void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *messa
 {
     buffer_t bytes = {0};
     codec_encode(message, body, &bytes);
-    capstan_err_t err = capstan_ask(self->self, target, message->id, buffer_slice(&bytes),
-                                    TOPICS_ASK_US, &self->ask);
+    /* Nobody's in particular: what is appended must not be cut short with whoever wanted it. */
+    capstan_err_t err = capstan_ask_for(self->self, NULL, target, message->id, buffer_slice(&bytes),
+                                        TOPICS_ASK_US, &self->ask);
     buffer_fini(&bytes);
     if (err != CAPSTAN_OK) {
         self->ask = 0;

@@ -76,8 +76,9 @@ void marks_fence(topics_t *self, const topic_mark_job_t *job)
                              .producer_epoch = job->epoch},
         &body);
     for (uint64_t i = 0; i < job->topic->partitions; i++) {
-        if (capstan_ask(self->self, job->topic->refs[i], MESSAGE_partition_epoch,
-                        buffer_slice(&body), TOPICS_ASK_US, &fence->asks[i]) == CAPSTAN_OK) {
+        if (capstan_ask_for(self->self, &fence->request, job->topic->refs[i],
+                            MESSAGE_partition_epoch, buffer_slice(&body), TOPICS_ASK_US,
+                            &fence->asks[i]) == CAPSTAN_OK) {
             fence->left++;
         }
     }

@@ -17,7 +17,8 @@
 typedef struct capstan_node capstan_node_t;
 typedef struct capstan_actor capstan_actor_t;
 
-/* A received message. It and everything it points to live until the handler returns. */
+/* A received message. It and everything it points to live until the handler returns. A request that
+ * is answered later is named by a copy of it, whose body is not to be used then. */
 typedef struct capstan_message {
     uint32_t message; /* number of the message's row */
     uint32_t kind;    /* capstan_kind_t */
@@ -40,6 +41,11 @@ typedef struct capstan_behaviour {
     /* One message. A returned error ends the actor; it is logged and told to those who watch. The
      * handlers below fail by capstan_actor_exit with an error, to the same effect. */
     capstan_err_t (*receive)(capstan_actor_t *self, const capstan_message_t *message);
+
+    /* A request that this actor has read and not answered is wanted no more: its asker withdrew it
+     * or has ended, or its deadline has passed there. An answer would be dropped. After this
+     * handler, what the actor asked on behalf of the request ends with CANCELLED. */
+    void (*cancelled)(capstan_actor_t *self, capstan_ref_t sender, uint64_t correlation);
 
     /* A timer of this actor is due. */
     void (*timer)(capstan_actor_t *self, uint64_t timer, void *cookie);
@@ -122,14 +128,31 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_tell(capstan_actor_t *self,
                                                           capstan_slice_t body);
 
 /* Sends a request. Exactly one answer follows through `receive`: a reply, or an ERROR of the same
- * correlation (TIMEOUT when the deadline passes, GONE when the receiver ends). Errors as in
- * capstan_tell; after an error no answer follows. */
+ * correlation (TIMEOUT when the deadline passes, GONE when the receiver ends before it answered,
+ * CANCELLED when this ask was made on behalf of a request that was cancelled). When an ask ends
+ * without an answer, its receiver is told (see `cancelled`); a request that it has not read yet is
+ * dropped.
+ *
+ * Inside the handler of a request, and before that is answered, the ask is made on its behalf: its
+ * deadline is not later than the request's, and it ends when the request is cancelled.
+ *
+ * Errors as in capstan_tell; TIMEOUT when the request's deadline has passed. After an error no
+ * answer follows. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_ask(capstan_actor_t *self,
                                                          capstan_ref_t target, uint32_t message,
                                                          capstan_slice_t body, int64_t timeout_us,
                                                          uint64_t *ret_correlation);
 
-/* Withdraws a request: its answer will not come. */
+/* Asks on behalf of a request that is being worked on since an earlier handler, named by a copy of
+ * its message; CANCELLED when it is not any more (answered, cancelled, or long expired). With NULL
+ * the ask is on nobody's behalf, also inside the handler of a request: for work that others wait
+ * for too, and for what must not be cut short. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_ask_for(
+    capstan_actor_t *self, const capstan_message_t *request, capstan_ref_t target, uint32_t message,
+    capstan_slice_t body, int64_t timeout_us, uint64_t *ret_correlation);
+
+/* Withdraws a request: its answer will not come, and its receiver is told. What the receiver
+ * answered in the meantime is dropped and counted. Does nothing when the ask has ended. */
 CAPSTAN_API void capstan_cancel(capstan_actor_t *self, uint64_t correlation);
 
 /* Answers a request. A reply to a sender that has gone is dropped and counted. Replies need no

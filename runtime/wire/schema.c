@@ -71,7 +71,7 @@ static const struct {
 } exceptions[] = {
     {"hello", "peer", ""},       {"ping", "peer", ""},        {"goodbye", "peer", ""},
     {"publish", "peer", "node"}, {"acknowledge", "peer", ""}, {"deliver", "node", "peer"},
-    {"failure", "either", ""},
+    {"failure", "either", ""},   {"cancel", "peer", ""},
 };
 
 static size_t find_exception(const wire_record_t *record)
