@@ -52,6 +52,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->routes = routes_new(self);
     collect_rows(self, &gateway_table);
     collect_rows(self, &ordering_table);
+    self->rows[MESSAGE_cancel] = cancel_wire();
     capstan_err_t err = gateway_socket_open(self, arguments->settings->endpoint,
                                             arguments->error_text, sizeof arguments->error_text);
     if (err != CAPSTAN_OK) {
@@ -155,7 +156,8 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
 {
     const wire_record_t *row =
         envelope->message < PEER_MESSAGES ? self->rows[envelope->message] : NULL;
-    bool open_to_all = envelope->message == MESSAGE_ping || envelope->message == MESSAGE_goodbye;
+    bool open_to_all = envelope->message == MESSAGE_ping || envelope->message == MESSAGE_goodbye ||
+                       envelope->message == MESSAGE_cancel;
     uint64_t correlation = envelope->kind == CAPSTAN_KIND_REQUEST ? envelope->correlation : 0;
     if (!row || (row->permission[0] == 0 && !open_to_all)) {
         link_break(session, FAULT_unknown_message, correlation, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
@@ -180,6 +182,9 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
         break;
     case MESSAGE_acknowledge:
         link_on_acknowledge(session, body);
+        break;
+    case MESSAGE_cancel:
+        link_on_cancel(session, envelope->correlation);
         break;
     default:
         if (take_credited(session, envelope, body, &sequence)) {

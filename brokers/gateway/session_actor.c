@@ -217,8 +217,33 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
                        err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
         return;
     }
-    add_pending(
-        self, &(pending_t){.ask = ask, .correlation = envelope->correlation, .sequence = sequence});
+    add_pending(self, &(pending_t){.ask = ask,
+                                   .correlation = envelope->correlation,
+                                   .sequence = sequence,
+                                   .message = (uint32_t)envelope->message});
+}
+
+static pending_t take_pending(link_t *self, size_t i)
+{
+    pending_t pending = self->pending[i];
+    self->pending[i] = self->pending[--self->pending_count];
+    session_settle(self->core, pending.sequence);
+    return pending;
+}
+
+/* Answered, so that each request has one answer whatever crosses on the way. A subscription may
+ * have begun before its peer hears of it, and ends with the session only: it is not withdrawn. */
+void link_on_cancel(link_t *self, uint64_t correlation)
+{
+    size_t i = 0;
+    while (i < self->pending_count && (self->pending[i].correlation != correlation ||
+                                       self->pending[i].message == MESSAGE_subscribe)) {
+        i++;
+    }
+    if (i < self->pending_count) {
+        capstan_cancel(self->actor, take_pending(self, i).ask);
+        link_emit_failure(self, correlation, CAPSTAN_E_CANCELLED, NULL);
+    }
 }
 
 subscription_t *link_subscription(link_t *self, uint64_t number)
@@ -274,9 +299,7 @@ static void on_answer(link_t *self, const capstan_message_t *message)
     if (i == self->pending_count) {
         return;
     }
-    pending_t pending = self->pending[i];
-    self->pending[i] = self->pending[--self->pending_count];
-    session_settle(self->core, pending.sequence);
+    pending_t pending = take_pending(self, i);
     if (message->message == MESSAGE_subscribed && self->subscription_count == SUBSCRIPTIONS_MAX) {
         /* Asked for all at once. This one hears of nobody who takes its events, and ends with the
          * session. */

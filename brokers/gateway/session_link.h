@@ -34,6 +34,7 @@ typedef struct pending {
     uint64_t ask;         /* correlation towards the actor */
     uint64_t correlation; /* the peer's */
     uint64_t sequence;    /* its link sequence */
+    uint32_t message;
 } pending_t;
 
 typedef struct subscription {
@@ -87,8 +88,9 @@ void session_abandon(link_t *self);
 /* Ends it for an error, which the peer is told first. */
 void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capstan_err_t err,
                 const char *text);
-/* A credited request, or an acknowledgement, of the session's peer. */
+/* A credited request of the session's peer, its cancel, or an acknowledgement. */
 void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence);
+void link_on_cancel(link_t *self, uint64_t correlation);
 void link_on_acknowledge(link_t *self, slice_t body);
 void link_reject(link_t *self, uint64_t sequence, capstan_err_t err);
 

@@ -221,6 +221,10 @@ static void topics_ensure(capstan_actor_t *self, const capstan_message_t *messag
         capstan_reply_error(self, message, CAPSTAN_E_MALFORMED, "topic_ensure");
         return;
     }
+    if (slice_equal(ensure.topic, slice_text("slow"))) {
+        atomic_fetch_add(&kit.seen.parked, 1);
+        return;
+    }
     buffer_t body = {0};
     codec_encode(topic_info_wire(),
                  &(topic_info_t){.topic = ensure.topic, .partitions = 4, .sequence = 1}, &body);
@@ -263,13 +267,24 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
     return CAPSTAN_OK;
 }
 
+static void topics_cancelled(capstan_actor_t *self, capstan_ref_t sender, uint64_t correlation)
+{
+    (void)self;
+    (void)sender;
+    (void)correlation;
+    atomic_fetch_add(&kit.seen.cancelled, 1);
+}
+
 static void topics_destroy(capstan_actor_t *self)
 {
     free(capstan_actor_state(self));
 }
 
-static const capstan_behaviour_t topics_behaviour = {
-    .name = "topics", .init = topics_init, .receive = topics_receive, .destroy = topics_destroy};
+static const capstan_behaviour_t topics_behaviour = {.name = "topics",
+                                                     .init = topics_init,
+                                                     .receive = topics_receive,
+                                                     .cancelled = topics_cancelled,
+                                                     .destroy = topics_destroy};
 
 /* --- the node ----------------------------------------------------------------------------------
  */

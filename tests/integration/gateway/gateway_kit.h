@@ -32,6 +32,8 @@ typedef struct kit_seen {
     _Atomic uint64_t granted;             /* bytes, the newest subscription_grant */
     _Atomic uint64_t acknowledged;
     _Atomic uint64_t resolves;
+    _Atomic uint64_t parked;    /* topic_ensure of "slow", which is never answered */
+    _Atomic uint64_t cancelled; /* of them, those that were cancelled */
 } kit_seen_t;
 
 typedef struct kit {

@@ -257,6 +257,79 @@ Test(gateway, ends_the_session_when_its_peer_goes_away)
     kit_stop();
 }
 
+/* A request that the topics actor never answers, then a ping that is answered behind it. */
+static void park_request(raw_peer_t *peer, uint64_t correlation, uint64_t ttl_us)
+{
+    buffer_t body = {0};
+    codec_encode(topic_ensure_wire(), &(topic_ensure_t){.topic = slice_text("slow")}, &body);
+    raw_add(peer,
+            &(envelope_t){.message = MESSAGE_topic_ensure,
+                          .kind = CAPSTAN_KIND_REQUEST,
+                          .correlation = correlation,
+                          .ttl_us = ttl_us},
+            buffer_slice(&body));
+    buffer_fini(&body);
+    raw_send(peer, NULL);
+}
+
+static void cancel_request(raw_peer_t *peer, uint64_t correlation)
+{
+    raw_add(peer,
+            &(envelope_t){
+                .message = MESSAGE_cancel, .kind = CAPSTAN_KIND_EVENT, .correlation = correlation},
+            slice_of("\x80", 1));
+    raw_send(peer, NULL);
+}
+
+Test(gateway, withdraws_a_request_that_its_peer_cancels)
+{
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    park_request(&peer, 7, 0);
+    park_request(&peer, 8, 0);
+    kit_wait(&kit.seen.parked, 2);
+    cancel_request(&peer, 7);
+    raw_expect_failure(&peer, CAPSTAN_E_CANCELLED);
+    kit_wait(&kit.seen.cancelled, 1);
+    cancel_request(&peer, 7); /* it has its answer: nothing follows */
+    cancel_request(&peer, 0);
+    cancel_request(&peer, UINT64_MAX);
+    cancel_request(&peer, 8);
+    raw_expect_failure(&peer, CAPSTAN_E_CANCELLED);
+    kit_wait(&kit.seen.cancelled, 2);
+    raw_close(&peer);
+    kit_stop();
+}
+
+Test(gateway, passes_on_the_time_that_is_left_to_a_request)
+{
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    park_request(&peer, 7, 20000);
+    raw_expect_failure(&peer, CAPSTAN_E_TIMEOUT);
+    kit_wait(&kit.seen.cancelled, 1);
+    raw_close(&peer);
+    kit_stop();
+}
+
+Test(gateway, withdraws_the_requests_of_a_peer_that_goes_away)
+{
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    park_request(&peer, 7, 0);
+    park_request(&peer, 8, 0);
+    kit_wait(&kit.seen.parked, 2);
+    raw_close(&peer);
+    kit_wait(&kit.seen.cancelled, 2);
+    kit_stop();
+}
+
 Test(gateway, breaks_the_session_of_a_peer_beyond_its_credit)
 {
     kit_start();
