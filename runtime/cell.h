@@ -61,6 +61,7 @@ struct cell {
     outbox_t outboxes[CELLS_MAX];
     uint32_t dirty[CELLS_MAX]; /* outboxes that hold something */
     size_t dirty_count;
+    void *buffers; /* that came back */
 
     ring_t ring;
     int wake_fd;
@@ -126,6 +127,7 @@ capstan_err_t node_place(capstan_node_t *node, const capstan_spawn_options_t *op
                          cell_t **ret_cell);
 /* A cell whose only actor has ended is for the next one that wants a cell of its own. */
 void node_give_cell(cell_t *cell);
+batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell);
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
 

@@ -51,6 +51,11 @@ bool node_stopping(const capstan_node_t *self)
     return atomic_load_explicit(&self->stopping, memory_order_relaxed);
 }
 
+batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell)
+{
+    return &node->batch_returns[cell];
+}
+
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index)
 {
     return atomic_load_explicit(&node->cells[index], memory_order_acquire);
@@ -178,6 +183,9 @@ static void free_node(capstan_node_t *self)
         free(atomic_load_explicit(&self->chunks[i], memory_order_relaxed));
     }
     free(self->chunks);
+    for (size_t i = 0; i < CELLS_MAX; i++) {
+        batch_returns_fini(&self->batch_returns[i]);
+    }
     registry_fini(&self->registry);
     names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
@@ -187,10 +195,11 @@ static void free_node(capstan_node_t *self)
 
 capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node)
 {
-    capstan_node_t *self = calloc(1, sizeof *self);
+    capstan_node_t *self = aligned_alloc(_Alignof(capstan_node_t), sizeof *self);
     if (!self) {
         return CAPSTAN_E_NO_MEMORY;
     }
+    memset(self, 0, sizeof *self);
     if (options) {
         self->options = *options;
     }

@@ -19,6 +19,8 @@ struct capstan_node {
     uint64_t started; /* order of start of the actors that the host started */
     _Atomic(cell_t *) cells[CELLS_MAX];
     uint32_t cell_count;
+    batch_returns_t
+        batch_returns[CELLS_MAX];           /* outlive the cells: libzmq may hold a batch longer */
     _Atomic(cell_t *) workers[WORKERS_MAX]; /* NULL until it has something to do */
     _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
     cell_t *own_idle;                       /* cells of one actor that has ended */

@@ -10,7 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COPY_BELOW = 4096 }; /* a smaller batch is copied and its buffer kept */
+enum {
+    COPY_BELOW = 4096,                      /* a smaller batch is copied and its buffer kept */
+    BUFFER_BYTES = CELL_BATCH_BYTES + 8192, /* room for the message that fills it */
+    RETURNS_MAX = 64,                       /* buffers that lie ready for a cell: 4.5 MiB */
+};
 
 block_t *block_new(size_t size)
 {
@@ -147,10 +151,61 @@ static void *outbox_socket(cell_t *self, const cell_t *to)
     return outbox->socket;
 }
 
+/* --- batches to other cells ------------------------------------------------------------------ */
+
+/* Called by libzmq on whatever thread closes the message. */
+static void return_batch(void *data, void *hint)
+{
+    batch_returns_t *returns = hint;
+    if (atomic_fetch_add_explicit(&returns->count, 1, memory_order_relaxed) >= RETURNS_MAX) {
+        atomic_fetch_sub_explicit(&returns->count, 1, memory_order_relaxed);
+        free(data);
+        return;
+    }
+    void *head = atomic_load_explicit(&returns->head, memory_order_relaxed);
+    do {
+        memcpy(data, &head, sizeof head);
+    } while (!atomic_compare_exchange_weak_explicit(&returns->head, &head, data,
+                                                    memory_order_release, memory_order_relaxed));
+}
+
 static void free_batch(void *data, void *hint)
 {
     (void)hint;
     free(data);
+}
+
+static void *next_buffer(void *data)
+{
+    void *next;
+    memcpy(&next, data, sizeof next);
+    return next;
+}
+
+void batch_returns_fini(batch_returns_t *self)
+{
+    for (void *data = atomic_load(&self->head); data;) {
+        void *next = next_buffer(data);
+        free(data);
+        data = next;
+    }
+}
+
+static void take_buffer(cell_t *self, buffer_t *buffer)
+{
+    batch_returns_t *returns = node_batch_returns(self->node, self->index);
+    if (!self->buffers) {
+        self->buffers = atomic_exchange_explicit(&returns->head, NULL, memory_order_acquire);
+    }
+    if (self->buffers) {
+        buffer->data = self->buffers;
+        self->buffers = next_buffer(buffer->data);
+        atomic_fetch_sub_explicit(&returns->count, 1, memory_order_relaxed);
+    } else {
+        buffer->data = malloc(BUFFER_BYTES);
+        ENSURE(buffer->data);
+    }
+    buffer->capacity = BUFFER_BYTES;
 }
 
 static void flush_to(cell_t *self, cell_t *to)
@@ -167,24 +222,38 @@ static void flush_to(cell_t *self, cell_t *to)
         memcpy(zmq_msg_data(&batch), outbox->buffer.data, size);
         buffer_clear(&outbox->buffer);
     } else {
-        ENSURE(zmq_msg_init_data(&batch, buffer_take(&outbox->buffer), size, free_batch, NULL) ==
-               0);
+        bool usual = outbox->buffer.capacity == BUFFER_BYTES;
+        ENSURE(zmq_msg_init_data(&batch, buffer_take(&outbox->buffer), size,
+                                 usual ? return_batch : free_batch,
+                                 node_batch_returns(self->node, self->index)) == 0);
     }
     atomic_fetch_add_explicit(&to->batches_sent, 1, memory_order_relaxed);
     int rc = socket_send(outbox_socket(self, to), &batch, to);
     ENSURE(rc >= 0);
 }
 
-void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message)
+static plain_envelope_t plain(const capstan_message_t *message)
 {
-    cell_t *to = slot->cell;
-    outbox_t *outbox = &self->outboxes[to->index];
-    if (outbox->buffer.size == 0) {
-        if (outbox->buffer.capacity == 0) {
-            buffer_reserve(&outbox->buffer, COPY_BELOW);
-        }
-        outbox->writer = batch_begin(&outbox->buffer);
-        self->dirty[self->dirty_count++] = to->index;
+    return (plain_envelope_t){
+        .message = message->message,
+        .kind = message->kind,
+        .flags = message->flags,
+        .sender_slot = message->sender.slot,
+        .sender_generation = message->sender.generation,
+        .target_slot = message->target.slot,
+        .target_generation = message->target.generation,
+        .plain = message->correlation == 0 && message->deadline_us == 0 &&
+                 message->owner_epoch == 0 && message->sender.node == 0 &&
+                 message->target.node == 0,
+    };
+}
+
+static void add_message(cell_t *self, outbox_t *outbox, const capstan_message_t *message)
+{
+    plain_envelope_t mine = plain(message);
+    if (mine.plain && memcmp(&mine, &outbox->last, sizeof mine) == 0) {
+        batch_add_same(&outbox->writer, message->body);
+        return;
     }
     envelope_t envelope = {
         .message = message->message,
@@ -200,6 +269,22 @@ void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *
         envelope.ttl_us = left > 0 ? (uint64_t)left : 1;
     }
     batch_add(&outbox->writer, &envelope, message->body);
+    outbox->last = mine;
+}
+
+void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message)
+{
+    cell_t *to = slot->cell;
+    outbox_t *outbox = &self->outboxes[to->index];
+    if (outbox->buffer.size == 0) {
+        if (outbox->buffer.capacity == 0) {
+            take_buffer(self, &outbox->buffer);
+        }
+        outbox->writer = batch_begin(&outbox->buffer);
+        outbox->last.plain = 0;
+        self->dirty[self->dirty_count++] = to->index;
+    }
+    add_message(self, outbox, message);
     if (outbox->buffer.size >= CELL_BATCH_BYTES) {
         flush_to(self, to);
         for (size_t i = 0; i < self->dirty_count; i++) {
@@ -218,11 +303,9 @@ void transport_flush(cell_t *self)
     }
 }
 
-static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, block_t *block)
+static capstan_message_t message_of(const cell_t *self, const envelope_t *envelope)
 {
-    slot_t *slot = node_slot(self->node, envelope->target.slot);
-    ENSURE(slot && slot->cell == self);
-    capstan_message_t message = {
+    return (capstan_message_t){
         .message = (uint32_t)envelope->message,
         .kind = (uint32_t)envelope->kind,
         .flags = (uint32_t)envelope->flags,
@@ -232,9 +315,28 @@ static void receive_one(cell_t *self, const envelope_t *envelope, slice_t body, 
         .owner_epoch = envelope->owner_epoch,
         .deadline_us =
             envelope->ttl_us > 0 ? clock_add_us(self->now_us, (int64_t)envelope->ttl_us) : 0,
-        .body = body,
     };
-    cell_deliver(self, slot, &message, block);
+}
+
+static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
+{
+    envelope_t envelope;
+    capstan_message_t message = {0};
+    slot_t *slot = NULL;
+    for (;;) {
+        if (!batch_next_same(reader, &message.body)) {
+            slice_t body;
+            if (!batch_next(reader, &envelope, &body)) {
+                break;
+            }
+            message = message_of(self, &envelope);
+            message.body = body;
+            slot = node_slot(self->node, envelope.target.slot);
+            ENSURE(slot && slot->cell == self);
+        }
+        cell_deliver(self, slot, &message, block);
+    }
+    ENSURE(reader->fault.err == CAPSTAN_OK);
 }
 
 /* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
@@ -265,12 +367,7 @@ bool transport_receive(cell_t *self)
     slice_t input = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
     capstan_err_t err = batch_open(input, &reader);
     ENSURE(err == CAPSTAN_OK);
-    envelope_t envelope;
-    slice_t body;
-    while (batch_next(&reader, &envelope, &body)) {
-        receive_one(self, &envelope, body, block);
-    }
-    ENSURE(reader.fault.err == CAPSTAN_OK);
+    deliver_all(self, &reader, block);
     block_release(block);
     return true;
 }
@@ -285,6 +382,12 @@ void transport_close(cell_t *self)
         }
         buffer_fini(&outbox->buffer);
     }
+    for (void *data = self->buffers; data;) {
+        void *next = next_buffer(data);
+        free(data);
+        data = next;
+    }
+    self->buffers = NULL;
     if (self->block) {
         block_release(self->block);
         self->block = NULL;

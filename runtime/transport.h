@@ -33,11 +33,34 @@ typedef struct cell_mail {
     uint32_t request; /* in the cell's calls; CALLS_NONE: not one that wants an answer */
 } cell_mail_t;
 
+/* All that an envelope says when nobody asks, waits or traces: most envelopes of a batch say the
+ * same as the one before. */
+typedef struct plain_envelope {
+    uint32_t message;
+    uint32_t kind;
+    uint32_t flags;
+    uint32_t sender_slot;
+    uint32_t sender_generation;
+    uint32_t target_slot;
+    uint32_t target_generation;
+    uint32_t plain; /* 1 when it is one */
+} plain_envelope_t;
+
 typedef struct outbox {
     void *socket; /* PUSH to the other cell's inbox; made on first use */
     buffer_t buffer;
     batch_writer_t writer;
+    plain_envelope_t last;
 } outbox_t;
+
+/* Large batch buffers come back to the cell that sent them: malloc is slow for memory that one
+ * thread takes and another one frees. Any thread pushes, the owner takes all at once, so that no
+ * entry can come back under a reader's hands. Relaxed count: it bounds what lies here roughly. */
+typedef struct batch_returns {
+    _Alignas(64) _Atomic(void *) head; /* the first bytes of a buffer are the next one */
+    _Atomic uint32_t count;
+} batch_returns_t;
+void batch_returns_fini(batch_returns_t *self);
 
 block_t *block_new(size_t size);
 void block_release(block_t *self);

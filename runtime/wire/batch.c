@@ -129,13 +129,29 @@ batch_writer_t batch_begin(buffer_t *out)
     return writer;
 }
 
-void batch_add(batch_writer_t *self, const envelope_t *envelope, slice_t body)
+static void add_body(batch_writer_t *self, slice_t body)
 {
     ENSURE(body.size <= UINT32_MAX);
-    envelope_write(envelope, self->out);
     uint8_t *begin = buffer_reserve(self->out, PACK_HEAD_MAX + body.size);
     self->out->size += (size_t)(pack_bin(begin, body) - begin);
     self->count++;
+}
+
+void batch_add(batch_writer_t *self, const envelope_t *envelope, slice_t body)
+{
+    self->envelope = self->out->size;
+    envelope_write(envelope, self->out);
+    self->envelope_size = self->out->size - self->envelope;
+    add_body(self, body);
+}
+
+void batch_add_same(batch_writer_t *self, slice_t body)
+{
+    ENSURE(self->envelope_size > 0);
+    uint8_t *to = buffer_reserve(self->out, self->envelope_size);
+    memcpy(to, self->out->data + self->envelope, self->envelope_size);
+    self->out->size += self->envelope_size;
+    add_body(self, body);
 }
 
 void batch_seal(batch_writer_t *self, const link_header_t *header)
@@ -176,6 +192,20 @@ capstan_err_t batch_open(slice_t input, batch_reader_t *ret_reader)
     return CAPSTAN_OK;
 }
 
+static bool take_body(batch_reader_t *self, size_t position, slice_t *ret_body)
+{
+    const uint8_t *begin = walk_begin(self->input);
+    const uint8_t *at = begin + position;
+    capstan_err_t err = walk_bin(&at, begin + self->input.size, ret_body);
+    if (err) {
+        self->fault = (codec_fault_t){.err = err, .position = position, .field = "body"};
+        return false;
+    }
+    self->position = (size_t)(at - begin);
+    self->left--;
+    return true;
+}
+
 bool batch_next(batch_reader_t *self, envelope_t *ret_envelope, slice_t *ret_body)
 {
     if (self->left == 0 && !self->fault.err && self->position != self->input.size) {
@@ -188,14 +218,16 @@ bool batch_next(batch_reader_t *self, envelope_t *ret_envelope, slice_t *ret_bod
     if (envelope_read(self->input, &position, ret_envelope, &self->fault)) {
         return false;
     }
+    self->envelope = self->position;
+    self->envelope_size = position - self->position;
+    return take_body(self, position, ret_body);
+}
+
+bool batch_next_same(batch_reader_t *self, slice_t *ret_body)
+{
     const uint8_t *begin = walk_begin(self->input);
-    const uint8_t *at = begin + position;
-    capstan_err_t err = walk_bin(&at, begin + self->input.size, ret_body);
-    if (err) {
-        self->fault = (codec_fault_t){.err = err, .position = position, .field = "body"};
-        return false;
-    }
-    self->position = (size_t)(at - begin);
-    self->left--;
-    return true;
+    size_t size = self->envelope_size;
+    bool same = size > 0 && self->left > 0 && self->input.size - self->position >= size &&
+                memcmp(begin + self->envelope, begin + self->position, size) == 0;
+    return same && take_body(self, self->position + size, ret_body);
 }

@@ -32,10 +32,14 @@ typedef struct batch_writer {
     buffer_t *out;
     size_t head; /* where the header begins in `out` */
     uint32_t count;
+    size_t envelope; /* where the last envelope begins, and its size */
+    size_t envelope_size;
 } batch_writer_t;
 
 batch_writer_t batch_begin(buffer_t *out);
 void batch_add(batch_writer_t *self, const envelope_t *envelope, slice_t body);
+/* Writes another message with the envelope of the one before: a copy instead of an encoding. */
+void batch_add_same(batch_writer_t *self, slice_t body);
 void batch_seal(batch_writer_t *self, const link_header_t *header);
 
 /* Reading. `batch_open` reads the header and checks the version (WRONG_VERSION) and that the
@@ -48,9 +52,14 @@ typedef struct batch_reader {
     uint64_t left;
     link_header_t header;
     codec_fault_t fault;
+    size_t envelope; /* where the last envelope begins, and its size */
+    size_t envelope_size;
 } batch_reader_t;
 
 CAPSTAN_MUST_CHECK capstan_err_t batch_open(slice_t input, batch_reader_t *ret_reader);
 bool batch_next(batch_reader_t *self, envelope_t *ret_envelope, slice_t *ret_body);
+/* The next message, if its envelope has the very bytes of the one before, which was read already.
+ * False says nothing but that batch_next has to look. */
+bool batch_next_same(batch_reader_t *self, slice_t *ret_body);
 
 #endif
