@@ -3,6 +3,7 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
+#include "runtime/telemetry/log_writer.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -225,6 +226,13 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
         return CAPSTAN_E_NO_MEMORY;
     }
     zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
+    capstan_err_t err = log_writer_start();
+    if (err != CAPSTAN_OK) {
+        zmq_ctx_term(self->zmq);
+        free_node(self);
+        return err;
+    }
+    self->logging = true;
     *ret_node = self;
     return CAPSTAN_OK;
 }
@@ -585,6 +593,10 @@ capstan_err_t capstan_node_stop(capstan_node_t **self_p, int64_t timeout_us, cap
     pthread_mutex_unlock(&self->mutex);
     in_time = in_time && end_cells(self, &deadline, late, context) &&
               end_zmq(self, &deadline, late, context);
+    if (self->logging) {
+        self->logging = false;
+        log_writer_stop();
+    }
     if (!in_time) {
         return CAPSTAN_E_STOP_TIMEOUT;
     }

@@ -25,6 +25,7 @@ struct capstan_node {
     _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
     cell_t *own_idle;                       /* cells of one actor that has ended */
     _Atomic bool stopping;
+    bool logging; /* the log's thread writes for it */
     registry_t registry;
 };
 

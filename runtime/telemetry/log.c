@@ -1,21 +1,18 @@
 #include "runtime/telemetry/log.h"
 
+#include "runtime/base/ensure.h"
 #include "runtime/base/json_writer.h"
+#include "runtime/runtime_metrics.h"
+#include "runtime/telemetry/log_writer.h"
 
 #include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Only the write itself is under a lock. It is short, because the descriptor was asked whether it
- * takes a line: without the lock another thread could fill it in between, and the write would
- * block a cell. */
-static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int output = STDERR_FILENO;
 static _Atomic int output_format = LOG_FORMAT_AUTO;
-static _Atomic uint64_t lost_all;
 static _Atomic uint64_t lost_untold;
 /* Rows that were suppressed at least once. Pushed with release after the row's `next` is set, read
  * with acquire; rows are never taken out. */
@@ -142,15 +139,21 @@ static void append_head(buffer_t *out, const log_event_t *event, bool people)
     append_text(out, head);
 }
 
-static bool write_line(slice_t line)
+static void put_line(slice_t text, uint64_t told)
 {
-    int fd = atomic_load_explicit(&output, memory_order_relaxed);
-    struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    pthread_mutex_lock(&write_lock);
-    bool written = poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0 &&
-                   write(fd, line.data, line.size) == (ssize_t)line.size;
-    pthread_mutex_unlock(&write_lock);
-    return written;
+    log_line_t *line = malloc(sizeof *line + text.size);
+    ENSURE(line);
+    line->fd = atomic_load_explicit(&output, memory_order_relaxed);
+    line->told = told;
+    line->size = text.size;
+    memcpy(line->text, text.data, text.size);
+    log_writer_put(line);
+}
+
+void log_line_lost(const log_line_t *line)
+{
+    METRIC_ADD(runtime, log_lines_lost, 1);
+    atomic_fetch_add_explicit(&lost_untold, line->told + 1, memory_order_relaxed);
 }
 
 static void emit(const log_event_t *event, const log_field_t *fields)
@@ -165,10 +168,7 @@ static void emit(const log_event_t *event, const log_field_t *fields)
     }
     append_fields(&line, fields, people);
     append_text(&line, people ? "\n" : "}\n");
-    if (!write_line(buffer_slice(&line))) {
-        atomic_fetch_add_explicit(&lost_all, 1, memory_order_relaxed);
-        atomic_fetch_add_explicit(&lost_untold, lost + 1, memory_order_relaxed);
-    }
+    put_line(buffer_slice(&line), lost);
     buffer_fini(&line);
 }
 
@@ -231,11 +231,6 @@ void log_write(log_event_t *event, const log_field_t *fields)
 void log_flush(void)
 {
     tell_suppressed(monotonic_second(), true);
-}
-
-uint64_t log_lines_lost(void)
-{
-    return atomic_load_explicit(&lost_all, memory_order_relaxed);
 }
 
 void log_redirect(int fd, log_format_t format)

@@ -4,12 +4,13 @@
  *
  * An event is a row of a concern's X_events.def. Its message is constant; what varies is in the
  * fields. Strangers' bytes may be given as they are: control characters are escaped and invalid
- * UTF-8 is replaced. A line has at most LOG_LINE_BYTES_MAX bytes and is written by one write(2).
+ * UTF-8 is replaced. A line has at most LOG_LINE_BYTES_MAX bytes.
  *
- * Any thread, except where a function says otherwise. The log never waits for its reader: when
- * stderr does not take a line, the line is lost and counted, and the next line that gets through
- * says how many were lost. A row that occurs more than LOG_ROW_PER_SECOND times within a second is
- * suppressed for the rest of it; one line afterwards says how often. */
+ * Any thread, except where a function says otherwise. Nobody waits for the log's reader: a thread
+ * of its own writes the lines (log_writer.h). When too many wait for it, a line is lost and counted
+ * (runtime.log_lines_lost), and the next one that is taken says how many were lost. A row that
+ * occurs more than LOG_ROW_PER_SECOND times within a second is suppressed for the rest of it; one
+ * line afterwards says how often. */
 #ifndef TELEMETRY_LOG_H
 #define TELEMETRY_LOG_H
 
@@ -19,7 +20,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* Not above PIPE_BUF: a pipe takes such a line whole or not at all. */
+/* Not above PIPE_BUF: a pipe that others write to takes such a line whole. */
 #define LOG_LINE_BYTES_MAX 4096
 /* Of one text field; the rest is cut off, marked by three dots. */
 #define LOG_TEXT_BYTES_MAX 256
@@ -108,9 +109,6 @@ void log_write(log_event_t *event, const log_field_t *fields);
 
 /* Reports what was suppressed and not yet told: called about once a second, and before the end. */
 void log_flush(void);
-
-/* Lines that stderr did not take since the start of the process. */
-uint64_t log_lines_lost(void);
 
 /* Sends the log elsewhere; for tests, before other threads log. */
 typedef enum log_format {

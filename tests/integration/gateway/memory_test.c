@@ -75,6 +75,15 @@ static bool log_has(int fd, const char *text)
     return strstr(lines, text) != NULL;
 }
 
+/* The log is written by a thread of its own. */
+static void log_wait(int fd, const char *text)
+{
+    for (int i = 0; !log_has(fd, text); i++) {
+        cr_assert_lt(i, KIT_WAIT_MS);
+        poll(NULL, 0, 1);
+    }
+}
+
 /* --- strangers --------------------------------------------------------------------------------
  */
 
@@ -247,14 +256,14 @@ Test(gateway_memory, is_bounded_against_messages_without_end_and_no_honest_event
     }
     cr_assert_gt(heard.reconnected, 0u);
     cr_assert_eq(kit_figure("sessions_ended/memory"), heard.reconnected);
+    peer_close(&peer, 0);
+    free(heard.answers);
+    kit_stop(); /* now the log is written */
     cr_assert(log_has(log, "memory_reset"));
     cr_assert(log_has(log, "resident_bytes"));
 #ifndef SANITIZED
     cr_assert(!log_has(log, "memory_remains"), "a reset did not free what strangers filled");
 #endif
-    peer_close(&peer, 0);
-    free(heard.answers);
-    kit_stop();
     close(log);
 }
 
@@ -280,7 +289,7 @@ Test(gateway_memory, of_others_ends_the_connections_once_and_again_when_it_has_g
     raw_peer_t peer;
     raw_open(&peer);
     raw_greet(&peer, "one", 1); /* it listens again, at the same port */
-    cr_assert(log_has(log, "memory_remains"));
+    log_wait(log, "memory_remains");
     poll(NULL, 0, 1000); /* ten checks */
     cr_assert_eq(kit_figure("memory_resets"), 1);
     cr_assert_eq(kit_figure("session_count"), 1);
@@ -324,10 +333,7 @@ Test(gateway_memory, listener_is_tried_again_until_its_port_is_free)
     void *ballast = hold(2 * HEADROOM);
     int thief = take_port();
     munmap(ballast, 2 * HEADROOM);
-    for (int i = 0; !log_has(log, "not_listening"); i++) {
-        cr_assert_lt(i, KIT_WAIT_MS);
-        poll(NULL, 0, 1);
-    }
+    log_wait(log, "not_listening");
     cr_assert_eq(kit_figure("memory_resets"), 1);
     close(thief);
     raw_peer_t peer;
