@@ -27,6 +27,7 @@ static void forget_watches(capstan_actor_t *self)
             kept++;
         }
     }
+    cell->watch_version += kept < cell->watch_count;
     cell->watch_count = kept;
 }
 
@@ -558,6 +559,7 @@ static capstan_err_t watch(capstan_actor_t *self, zmq_pollitem_t item, void *coo
         return CAPSTAN_E_LIMIT;
     }
     cell->items[cell->watch_count + 2] = item;
+    cell->watch_version++;
     cell->watches[cell->watch_count++] = (watch_t){.actor = self, .cookie = cookie};
     return CAPSTAN_OK;
 }
@@ -577,6 +579,7 @@ void actor_unwatch(capstan_actor_t *self, void *cookie)
     cell_t *cell = self->cell;
     for (size_t i = 0; i < cell->watch_count; i++) {
         if (cell->watches[i].actor == self && cell->watches[i].cookie == cookie) {
+            cell->watch_version++;
             cell->watch_count--;
             for (size_t k = i; k < cell->watch_count; k++) {
                 cell->watches[k] = cell->watches[k + 1];

@@ -269,5 +269,8 @@ void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body)
     waiter->size = body.size;
     waiter->done = true;
     pthread_cond_signal(&waiter->condition);
+    if (waiter->host) {
+        cell_wake(waiter->host);
+    }
     pthread_mutex_unlock(&waiter->mutex);
 }

@@ -17,6 +17,7 @@ typedef struct foreign foreign_t;
 typedef struct waiter {
     pthread_mutex_t mutex;
     pthread_cond_t condition;
+    cell_t *host; /* not NULL: the thread runs this cell while it waits */
     bool done;
     capstan_err_t err;
     void *body;

@@ -191,6 +191,13 @@ static bool is_watched(const cell_t *self, const watch_t *watch)
     return false;
 }
 
+static void drain_wake_fd(cell_t *self)
+{
+    uint64_t wakes;
+    ssize_t got = read(self->wake_fd, &wakes, sizeof wakes);
+    (void)got;
+}
+
 /* Polls; with a time-out it is the cell's sleep. Handlers may change the watches, so those that
  * are ready are noted first. */
 static bool poll_watches(cell_t *self, long timeout_ms)
@@ -216,9 +223,7 @@ static bool poll_watches(cell_t *self, long timeout_ms)
         }
     }
     if (self->items[1].revents) {
-        uint64_t wakes;
-        ssize_t got = read(self->wake_fd, &wakes, sizeof wakes);
-        (void)got;
+        drain_wake_fd(self);
     }
     return true;
 }
@@ -299,7 +304,7 @@ bool cell_turn(cell_t *self)
 
 /* --- the thread ------------------------------------------------------------------------------ */
 
-static bool has_foreign_work(cell_t *self)
+bool cell_has_foreign_work(cell_t *self)
 {
     return !ring_is_empty(&self->ring) ||
            atomic_load_explicit(&self->control_waiting, memory_order_seq_cst);
@@ -315,11 +320,22 @@ static long sleep_ms(const cell_t *self)
     return left_us <= 0 ? 0 : (long)((left_us + 999) / 1000);
 }
 
-static void sleep_until_work(cell_t *self)
+void cell_fall_asleep(cell_t *self)
 {
     atomic_store_explicit(&self->sleeping, true, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!has_foreign_work(self)) {
+}
+
+void cell_awake(cell_t *self)
+{
+    atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
+    drain_wake_fd(self);
+}
+
+static void sleep_until_work(cell_t *self)
+{
+    cell_fall_asleep(self);
+    if (!cell_has_foreign_work(self)) {
         poll_watches(self, sleep_ms(self));
     }
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
@@ -380,19 +396,30 @@ static void make_port(cell_t *self)
     self->port = slot->actor;
 }
 
-static void *cell_main(void *argument)
+void cell_begin(cell_t *self)
 {
-    cell_t *self = argument;
     metric_shard_take();
     read_clocks(self);
     make_port(self);
-    loop(self);
+}
+
+void cell_finish(cell_t *self)
+{
     cell_stop_actor(self->port, INT64_MAX);
     transport_flush(self);
     cell_bury(self);
     zmq_close(self->inbox);
+    self->inbox = NULL;
     transport_close(self);
     metric_shard_give_back();
+}
+
+static void *cell_main(void *argument)
+{
+    cell_t *self = argument;
+    cell_begin(self);
+    loop(self);
+    cell_finish(self);
     return NULL;
 }
 
@@ -407,15 +434,11 @@ static capstan_err_t open_inbox(cell_t *self)
     zmq_setsockopt(self->inbox, ZMQ_RCVHWM, &none, sizeof none);
     zmq_setsockopt(self->inbox, ZMQ_LINGER, &none, sizeof none);
     snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", self->index);
-    if (zmq_bind(self->inbox, endpoint) != 0) {
-        zmq_close(self->inbox);
-        return CAPSTAN_E_SYSTEM;
-    }
-    return CAPSTAN_OK;
+    return zmq_bind(self->inbox, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
 }
 
 /* Library threads block all signals; the thread inherits the mask of the one that makes it. */
-static int start_thread(cell_t *self)
+bool cell_start_thread(cell_t *self)
 {
     sigset_t all;
     sigset_t before;
@@ -432,7 +455,7 @@ static int start_thread(cell_t *self)
         snprintf(name, sizeof name, "%.15s", self->name);
         pthread_setname_np(self->thread, name);
     }
-    return rc;
+    return rc == 0;
 }
 
 capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
@@ -462,11 +485,7 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
         self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
         self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
         *ret_cell = self;
-        if (start_thread(self) == 0) {
-            return CAPSTAN_OK;
-        }
-        zmq_close(self->inbox);
-        err = CAPSTAN_E_SYSTEM;
+        return CAPSTAN_OK;
     }
     cell_destroy(&self);
     return err;
@@ -485,6 +504,9 @@ void cell_destroy(cell_t **self_p)
         free(foreign);
     }
     ring_fini(&self->ring);
+    if (self->inbox) {
+        zmq_close(self->inbox);
+    }
     if (self->wake_fd >= 0) {
         close(self->wake_fd);
     }

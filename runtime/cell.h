@@ -35,6 +35,8 @@
 #include <pthread.h>
 #include <zmq.h>
 
+typedef struct host host_t;
+
 enum {
     CELLS_MAX = 64,
     CELL_NAME_SIZE = 32,
@@ -54,6 +56,7 @@ struct cell {
     uint32_t index;
     char name[CELL_NAME_SIZE];
     pthread_t thread;
+    host_t *host; /* NULL: the thread is the cell's own; see host.h */
 
     void *inbox;
     _Alignas(64) _Atomic uint64_t batches_sent; /* to the inbox; the senders count */
@@ -88,6 +91,7 @@ struct cell {
     zmq_pollitem_t items[CELL_WATCHES_MAX + 2]; /* inbox, wake_fd, then the watches */
     watch_t watches[CELL_WATCHES_MAX];
     size_t watch_count;
+    uint64_t watch_version; /* counts what changes the watches */
 
     calls_t calls;
 
@@ -104,16 +108,27 @@ struct cell {
     cell_t *next_idle;
 };
 
-/* Life of a cell; called by the node. */
+/* Life of a cell; called by the node. What it makes has no thread yet. */
 capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
                        cell_t **ret_cell);
-/* After its thread was joined. */
+/* Gives it one; false when there is none to be had. */
+bool cell_start_thread(cell_t *self);
+/* After its thread was joined, or when it never had one. */
 void cell_destroy(cell_t **self_p);
+/* Before the first turn and after the last, on the thread that runs them. */
+void cell_begin(cell_t *self);
+void cell_finish(cell_t *self);
 
 /* Any thread: hands over a command (malloc'ed; the cell frees it). */
 void cell_command(cell_t *self, const command_t *command);
 /* Any thread: makes a sleeping cell look. */
 void cell_wake(cell_t *self);
+
+/* The cell's thread, around what it waits with: from cell_fall_asleep on, cell_wake makes wake_fd
+ * readable. What came before that is still to be looked for. */
+void cell_fall_asleep(cell_t *self);
+void cell_awake(cell_t *self);
+bool cell_has_foreign_work(cell_t *self);
 
 /* The cell's thread: one turn; returns true when there was something to do. */
 bool cell_turn(cell_t *self);

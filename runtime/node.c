@@ -1,4 +1,5 @@
 /* The node: the ZeroMQ context, the cells, and the table of actors. */
+#include "runtime/host.h"
 #include "runtime/node_internal.h"
 
 #include "runtime/base/clock.h"
@@ -71,6 +72,12 @@ static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own
         return CAPSTAN_E_LIMIT;
     }
     capstan_err_t err = cell_new(self, self->cell_count, name, own, ret_cell);
+    /* The host's cell is the first one; the thread that makes the node runs it. */
+    bool hosted = self->options.host_cell && !self->host;
+    if (err == CAPSTAN_OK && !hosted && !cell_start_thread(*ret_cell)) {
+        cell_destroy(ret_cell);
+        err = CAPSTAN_E_SYSTEM;
+    }
     if (err == CAPSTAN_OK) {
         atomic_store_explicit(&self->cells[self->cell_count], *ret_cell, memory_order_release);
         self->cell_count++;
@@ -194,6 +201,23 @@ static void free_node(capstan_node_t *self)
     free(self);
 }
 
+static capstan_err_t open_host(capstan_node_t *self)
+{
+    cell_t *cell;
+    pthread_mutex_lock(&self->mutex);
+    capstan_err_t err = named_cell(self, self->options.host_cell, &cell);
+    pthread_mutex_unlock(&self->mutex);
+    if (err == CAPSTAN_OK) {
+        err = host_open(cell);
+        if (err != CAPSTAN_OK) {
+            cell_destroy(&cell);
+        } else {
+            self->host = cell;
+        }
+    }
+    return err;
+}
+
 capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node)
 {
     capstan_node_t *self = aligned_alloc(_Alignof(capstan_node_t), sizeof *self);
@@ -227,28 +251,54 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     }
     zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
     capstan_err_t err = log_writer_start();
+    self->logging = err == CAPSTAN_OK;
+    if (err == CAPSTAN_OK && self->options.host_cell) {
+        err = open_host(self);
+    }
     if (err != CAPSTAN_OK) {
+        if (self->logging) {
+            log_writer_stop();
+        }
         zmq_ctx_term(self->zmq);
         free_node(self);
         return err;
     }
-    self->logging = true;
     *ret_node = self;
     return CAPSTAN_OK;
 }
 
-static void waiter_init(waiter_t *waiter)
+int capstan_node_fd(const capstan_node_t *self)
 {
-    *waiter = (waiter_t){0};
+    return self->host ? host_fd(self->host) : -1;
+}
+
+bool capstan_node_dispatch(capstan_node_t *self)
+{
+    ENSURE(self->host);
+    return host_run(self->host);
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+static void waiter_init(capstan_node_t *self, waiter_t *waiter)
+{
+    *waiter = (waiter_t){.host = host_is_mine(self->host) ? self->host : NULL};
     pthread_mutex_init(&waiter->mutex, NULL);
     pthread_cond_init(&waiter->condition, NULL);
 }
 
+/* The host's thread runs its cell meanwhile: what it waits for may depend on it. */
 static capstan_err_t waiter_wait(waiter_t *waiter)
 {
     pthread_mutex_lock(&waiter->mutex);
     while (!waiter->done) {
-        pthread_cond_wait(&waiter->condition, &waiter->mutex);
+        if (waiter->host) {
+            pthread_mutex_unlock(&waiter->mutex);
+            host_wait(waiter->host, -1);
+            pthread_mutex_lock(&waiter->mutex);
+        } else {
+            pthread_cond_wait(&waiter->condition, &waiter->mutex);
+        }
     }
     pthread_mutex_unlock(&waiter->mutex);
     pthread_cond_destroy(&waiter->condition);
@@ -279,7 +329,7 @@ capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t
         return err;
     }
     waiter_t waiter;
-    waiter_init(&waiter);
+    waiter_init(self, &waiter);
     cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
                                     .adoption = {.slot = slot,
                                                  .behaviour = behaviour,
@@ -344,7 +394,7 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
         return CAPSTAN_E_GONE;
     }
     waiter_t waiter;
-    waiter_init(&waiter);
+    waiter_init(self, &waiter);
     foreign_t *foreign = foreign_new(target, message, body);
     foreign->waiter = &waiter;
     foreign->deadline_us = clock_add_us(clock_us(CLOCK_MONOTONIC), timeout_us);
@@ -423,9 +473,16 @@ static bool has_passed(const struct timespec *deadline)
            (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
 }
 
-/* Waits on `changed` for at most a millisecond: what settles a mailbox does not signal it. */
+/* Waits on `changed` for at most a millisecond: what settles a mailbox does not signal it. The
+ * host's cell has no other thread that could bring it to its end: its turns are run here. */
 static void wait_a_little(capstan_node_t *self)
 {
+    if (self->host) {
+        pthread_mutex_unlock(&self->mutex);
+        host_wait(self->host, 1);
+        pthread_mutex_lock(&self->mutex);
+        return;
+    }
     struct timespec soon = deadline_after(1000);
     pthread_cond_timedwait(&self->changed, &self->mutex, &soon);
 }
@@ -458,9 +515,10 @@ static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
                                               .generation = generation,
                                               .timeout_us = INT64_MAX});
         while (atomic_load_explicit(&slot->generation, memory_order_acquire) == generation) {
-            if (pthread_cond_timedwait(&self->changed, &self->mutex, deadline) == ETIMEDOUT) {
+            if (has_passed(deadline)) {
                 return false;
             }
+            wait_a_little(self);
         }
     }
     return true;
@@ -542,12 +600,21 @@ static bool end_cells(capstan_node_t *self, const struct timespec *deadline, cap
                       void *context)
 {
     bool all = true;
+    cell_t *host = self->host;
+    pthread_mutex_lock(&self->mutex);
+    self->host = NULL; /* the last actors of other cells have nobody to wake any more */
+    pthread_mutex_unlock(&self->mutex);
+    if (host) {
+        host_close(host);
+    }
     for (uint32_t i = 0; i < self->cell_count; i++) {
-        cell_command(node_cell_at(self, i), &(command_t){.kind = COMMAND_END});
+        if (node_cell_at(self, i) != host) {
+            cell_command(node_cell_at(self, i), &(command_t){.kind = COMMAND_END});
+        }
     }
     for (uint32_t i = 0; i < self->cell_count; i++) {
         cell_t *cell = node_cell_at(self, i);
-        if (join(cell->thread, deadline)) {
+        if (cell == host || join(cell->thread, deadline)) {
             cell_destroy(&cell);
         } else {
             all = false;
@@ -581,6 +648,7 @@ capstan_err_t capstan_node_stop(capstan_node_t **self_p, int64_t timeout_us, cap
     if (!self) {
         return CAPSTAN_OK;
     }
+    ENSURE(!self->host || host_is_mine(self->host));
     struct timespec deadline = deadline_after(timeout_us);
     atomic_store_explicit(&self->stopping, true, memory_order_relaxed);
     pthread_mutex_lock(&self->mutex);

@@ -19,6 +19,7 @@ struct capstan_node {
     uint64_t started; /* order of start of the actors that the host started */
     _Atomic(cell_t *) cells[CELLS_MAX];
     uint32_t cell_count;
+    cell_t *host; /* the cell that the host's thread runs, or NULL */
     batch_returns_t
         batch_returns[CELLS_MAX];           /* outlive the cells: libzmq may hold a batch longer */
     _Atomic(cell_t *) workers[WORKERS_MAX]; /* NULL until it has something to do */

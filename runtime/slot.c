@@ -140,6 +140,9 @@ void node_slot_end(slot_t *slot)
     }
     slot->started = 0;
     pthread_cond_broadcast(&node->changed);
+    if (node->host && node_stopping(node)) {
+        cell_wake(node->host); /* its thread may be the one that waits in capstan_node_stop */
+    }
     pthread_mutex_unlock(&node->mutex);
 }
 

@@ -13,6 +13,7 @@ typedef struct capstan_node_options {
     uint32_t workers;          /* cells that actors are spread over, 1 to 32; 0: one per core */
     uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
+    const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
 } capstan_node_options_t;
 
 /* Makes a node without actors. NULL options are the defaults. One node per process.
@@ -67,6 +68,35 @@ typedef enum capstan_schema_format {
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_schema(capstan_node_t *self,
                                                                  capstan_schema_format_t format,
                                                                  capstan_buffer_t *out);
+
+/* --- a host with a main loop of its own ---------------------------------------------------------
+ *
+ * A program that waits in a loop of its own (poll, epoll, GLib, libuv, a user interface) lets the
+ * actors of one cell run on the thread of that loop, where they may use what belongs to it: it
+ * names the cell in `host_cell` and starts actors with that cell's name. The thread that makes the
+ * node is the host's thread. It watches capstan_node_fd for input, and calls capstan_node_dispatch
+ * whenever the descriptor is readable:
+ *
+ *   struct pollfd ready = {.fd = capstan_node_fd(node), .events = POLLIN};
+ *   while (running) {
+ *       poll(&ready, 1, -1);
+ *       capstan_node_dispatch(node);
+ *   }
+ *
+ * All other cells have threads of their own. On the host's thread capstan_node_spawn,
+ * capstan_node_ask and capstan_node_stop run the cell's actors while they wait, so that none of
+ * them waits for itself; only this thread may stop the node. */
+
+/* Readable (level-triggered) when capstan_node_dispatch has something to do: messages, due timers.
+ * To be watched for input only, never read, written or closed. -1: the node has no host_cell. Any
+ * thread. */
+CAPSTAN_API int capstan_node_fd(const capstan_node_t *self);
+
+/* Runs the actors of the host's cell until they have nothing to do, for about a millisecond at most
+ * (a handler that is slow takes what it takes). Never blocks. Returns true when something is left,
+ * and the descriptor stays readable then. The host's thread only, and not inside a handler; the
+ * node has a host_cell. */
+CAPSTAN_API bool capstan_node_dispatch(capstan_node_t *self);
 
 /* Stops every actor in reverse order of its start, each hearing `stop` and ending when it is done,
  * then the cells, and frees the node. STOP_TIMEOUT: `late` (when not NULL) was given the name of
