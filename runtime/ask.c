@@ -159,7 +159,8 @@ capstan_err_t capstan_ask_for(capstan_actor_t *self, const capstan_message_t *re
 {
     uint32_t found = find_request(self, request);
     if (request && found == CALLS_NONE) {
-        return CAPSTAN_E_CANCELLED;
+        bool expired = request->deadline_us > 0 && request->deadline_us <= self->cell->now_us;
+        return expired ? CAPSTAN_E_TIMEOUT : CAPSTAN_E_CANCELLED;
     }
     return ask_from(self, found, timeout_us,
                     &(capstan_message_t){.message = message, .target = target, .body = body},

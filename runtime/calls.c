@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CAPACITY_FIRST = 64 };
+enum {
+    CAPACITY_FIRST = 64,
+    FORGET_US = 1000000, /* see make_room */
+};
 
 void calls_init(calls_t *self, timers_t *timers)
 {
@@ -211,15 +214,16 @@ static void grow_requests(calls_t *self)
     }
 }
 
-/* Requests whose actor never answers are remembered until their deadline at least: nobody waits for
- * an answer then. They go when their places are needed. */
+/* A request leaves the table when it is answered, or when its asker gives up at the deadline and
+ * says so. If neither is heard of (another cell's actor has answered it, or the asker's cell
+ * hangs), it goes a second after its deadline, when its place is needed. */
 static void make_room(calls_t *self, int64_t now_us)
 {
     uint32_t freed = 0;
     for (uint32_t i = 0; i < self->request_capacity; i++) {
         const request_t *request = &self->requests[i];
         if (request->state == REQUEST_WORKING && request->deadline_us > 0 &&
-            request->deadline_us <= now_us) {
+            request->deadline_us < now_us - FORGET_US) {
             calls_forget(self, i);
             freed++;
         }

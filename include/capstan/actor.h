@@ -144,7 +144,7 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_ask(capstan_actor_t *self,
                                                          uint64_t *ret_correlation);
 
 /* Asks on behalf of a request that is being worked on since an earlier handler, named by a copy of
- * its message; CANCELLED when it is not any more (answered, cancelled, or long expired). With NULL
+ * its message; CANCELLED when it is not any more (answered, or cancelled). With NULL
  * the ask is on nobody's behalf, also inside the handler of a request: for work that others wait
  * for too, and for what must not be cut short. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_ask_for(
