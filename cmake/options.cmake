@@ -23,29 +23,34 @@ if(CAPSTAN_LTO)
   check_ipo_supported()
 endif()
 
-add_library(capstan_flags INTERFACE)
-target_compile_features(capstan_flags INTERFACE c_std_11)
-target_compile_definitions(capstan_flags INTERFACE _GNU_SOURCE)
-target_compile_options(capstan_flags INTERFACE
+# What everything is compiled with. The examples have no more than this: they see of the project
+# what its users do.
+add_library(capstan_build INTERFACE)
+target_compile_options(capstan_build INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wformat=2
   $<$<BOOL:${CAPSTAN_WERROR}>:-Werror>
   $<$<CONFIG:Debug>:-Og>)
-target_include_directories(capstan_flags INTERFACE ${PROJECT_SOURCE_DIR}/include
-  ${PROJECT_SOURCE_DIR})
 if(CAPSTAN_HARDENING)
-  target_compile_options(capstan_flags INTERFACE
+  target_compile_options(capstan_build INTERFACE
     -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fstack-clash-protection)
-  target_link_options(capstan_flags INTERFACE -Wl,-z,relro,-z,now)
+  target_link_options(capstan_build INTERFACE -Wl,-z,relro,-z,now)
 endif()
 if(CAPSTAN_COVERAGE)
-  target_compile_options(capstan_flags INTERFACE --coverage)
-  target_link_options(capstan_flags INTERFACE --coverage)
+  target_compile_options(capstan_build INTERFACE --coverage)
+  target_link_options(capstan_build INTERFACE --coverage)
 endif()
 if(CAPSTAN_SANITIZE)
-  target_compile_options(capstan_flags INTERFACE
+  target_compile_options(capstan_build INTERFACE
     -fsanitize=${CAPSTAN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
-  target_link_options(capstan_flags INTERFACE -fsanitize=${CAPSTAN_SANITIZE})
+  target_link_options(capstan_build INTERFACE -fsanitize=${CAPSTAN_SANITIZE})
 endif()
+
+add_library(capstan_flags INTERFACE)
+target_link_libraries(capstan_flags INTERFACE capstan_build)
+target_compile_features(capstan_flags INTERFACE c_std_11)
+target_compile_definitions(capstan_flags INTERFACE _GNU_SOURCE)
+target_include_directories(capstan_flags INTERFACE ${PROJECT_SOURCE_DIR}/include
+  ${PROJECT_SOURCE_DIR})
 
 if(CAPSTAN_FUZZ)
   target_compile_options(capstan_flags INTERFACE -fsanitize=fuzzer-no-link)

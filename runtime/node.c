@@ -402,7 +402,7 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
     if (err == CAPSTAN_OK) {
         err = waiter_wait(&waiter);
     }
-    if (err != CAPSTAN_OK) {
+    if (err != CAPSTAN_OK || !ret_body) {
         free(waiter.body);
         return err;
     }

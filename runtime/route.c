@@ -86,10 +86,3 @@ void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t 
                       true);
     buffer_fini(&body);
 }
-
-capstan_err_t message_failure(const capstan_message_t *message)
-{
-    failure_t failure = {.number = CAPSTAN_E_INTERNAL};
-    (void)!codec_decode(failure_wire(), message->body, &failure, NULL);
-    return failure.number > 0 ? (capstan_err_t)failure.number : CAPSTAN_E_INTERNAL;
-}

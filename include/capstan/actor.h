@@ -162,6 +162,11 @@ CAPSTAN_API void capstan_reply(capstan_actor_t *self, const capstan_message_t *r
 CAPSTAN_API void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request,
                                      capstan_err_t err, const char *text);
 
+/* True when `message` is an ERROR, the end of a request without a reply: why, and in words what,
+ * where and what to do. `ret_text` may be NULL; the text lives as long as the message. */
+CAPSTAN_API bool capstan_message_is_error(const capstan_message_t *message, capstan_err_t *ret_err,
+                                          capstan_slice_t *ret_text);
+
 /* A timer that fires once, `after_us` microseconds from now. Returns its number, never 0. */
 CAPSTAN_API uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie);
 CAPSTAN_API void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer);

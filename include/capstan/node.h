@@ -35,7 +35,8 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_tell(capstan_node_t *s
                                                                capstan_slice_t body);
 
 /* Sends a request from a thread that is not a cell and waits for the answer. `ret_body` is to be
- * freed with free(). Errors: those of capstan_ask, TIMEOUT, or the receiver's. */
+ * freed with free(); NULL, with `ret_size`: the reply's body is not wanted. Never from inside a
+ * handler. Errors: those of capstan_ask, TIMEOUT, or the receiver's. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message, capstan_slice_t body,
                  int64_t timeout_us, void **ret_body, size_t *ret_size);
