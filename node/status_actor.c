@@ -58,6 +58,7 @@ typedef struct actor_kind {
     uint64_t count;
     mailbox_account_t sum;
     uint64_t in_flight;
+    uint64_t restarts;
 } actor_kind_t;
 
 typedef struct actor_kinds {
@@ -88,6 +89,7 @@ static void add_actor(void *context, const actor_figures_t *figures)
     kind->sum.dropped_all += figures->account.dropped_all;
     kind->sum.refused += figures->account.refused;
     kind->in_flight += figures->in_flight;
+    kind->restarts += figures->restarts;
 }
 
 static void emit_actors(json_writer_t *json, capstan_node_t *node)
@@ -110,6 +112,7 @@ static void emit_actors(json_writer_t *json, capstan_node_t *node)
         emit_figure(json, "dropped", kind->sum.dropped_all);
         emit_figure(json, "refused", kind->sum.refused);
         emit_figure(json, "in_flight", kind->in_flight);
+        emit_figure(json, "restarts", kind->restarts);
         emit_object_end(json);
     }
     emit_array_end(json);

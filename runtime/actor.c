@@ -182,6 +182,10 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     METRIC_ADD(runtime, actors_started, 1);
     slot_t *slot = adoption->slot;
     mailbox_begin(&slot->mailbox);
+    atomic_store_explicit(
+        &slot->restarts,
+        (uint16_t)(adoption->restarts < UINT16_MAX ? adoption->restarts : UINT16_MAX),
+        memory_order_relaxed);
     actor->cell = self;
     actor->slot = slot;
     actor->behaviour = adoption->behaviour;
@@ -195,8 +199,9 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     slot->actor = actor;
     self->own_busy = self->own;
     if (adoption->bonds != 0) {
-        links_add(&actor->links, adoption->parent, adoption->bonds);
+        refs_add(&actor->links, adoption->parent, adoption->bonds);
     }
+    actor->quiet = adoption->bonds & LINK_PARENT;
     capstan_err_t err = CAPSTAN_OK;
     enter(actor);
     if (actor->behaviour->init) {
@@ -206,9 +211,11 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     if (err != CAPSTAN_OK) {
         if (adoption->answered) {
             actor->quiet = true;
-            links_remove(&actor->links, adoption->parent, adoption->bonds);
+            refs_remove(&actor->links, adoption->parent, adoption->bonds);
         }
         capstan_actor_exit(actor, err);
+    } else if ((adoption->bonds & LINK_PARENT) && !actor->starting && !actor->exiting) {
+        actor_started(actor);
     }
     leave(actor);
     return err;
@@ -414,6 +421,17 @@ void capstan_actor_exit(capstan_actor_t *self, capstan_err_t reason)
     self->reason = reason;
 }
 
+void actor_exit_told(capstan_actor_t *self, capstan_err_t reason)
+{
+    self->quiet = true;
+    capstan_actor_exit(self, reason);
+}
+
+const char *actor_label(const capstan_actor_t *self)
+{
+    return self->slot->label;
+}
+
 capstan_ref_t capstan_actor_ref(const capstan_actor_t *self)
 {
     return self->ref;
@@ -481,67 +499,81 @@ void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
     }
 }
 
-/* The reservation holds the slot: while it is there, the slot stays with this incarnation's cell.
- */
 capstan_err_t capstan_stop(capstan_actor_t *self, capstan_ref_t target, int64_t timeout_us)
 {
-    capstan_node_t *node = self->cell->node;
-    slot_t *slot = route_find(node, target);
+    slot_t *slot = route_find(self->cell->node, target);
     if (!slot) {
         return CAPSTAN_E_GONE;
     }
-    (void)mailbox_reserve(&slot->mailbox, 0, true);
-    bool alive = route_find(node, target) == slot;
-    if (alive) {
-        cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                              .slot = slot,
-                                              .generation = target.generation,
-                                              .timeout_us = timeout_us});
-    }
-    mailbox_unreserve(&slot->mailbox, 0);
-    return alive ? CAPSTAN_OK : CAPSTAN_E_GONE;
+    cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                          .slot = slot,
+                                          .generation = target.generation,
+                                          .timeout_us = timeout_us});
+    return CAPSTAN_OK;
 }
 
-capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
-                            const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
+/* The parent's side of the bonds that its child begins with. */
+static uint32_t other_side(uint32_t bonds)
 {
-    static const capstan_spawn_options_t defaults = {0};
-    const capstan_spawn_options_t *use = options ? options : &defaults;
+    return (bonds & LINK_WATCHED ? LINK_WATCHES : 0U) | (bonds & LINK_TIED);
+}
+
+static capstan_err_t spawn(capstan_actor_t *self, adoption_t *adoption,
+                           const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
+{
     cell_t *cell = self->cell;
     if (node_stopping(cell->node)) {
         return CAPSTAN_E_STOPPING;
     }
-    capstan_err_t err = node_place(cell->node, use, cell, &cell);
+    capstan_err_t err = node_place(cell->node, options, cell, &cell);
     if (err != CAPSTAN_OK) {
         return err;
     }
-    adoption_t adoption = {
-        .behaviour = behaviour, .argument = use->argument, .answered = cell == self->cell};
     capstan_ref_t ref;
-    err = node_slot_take(cell->node, use, behaviour, cell, self->cell, false, &adoption.slot, &ref);
+    err = node_slot_take(cell->node, options, adoption->behaviour, cell, self->cell, false,
+                         &adoption->slot, &ref);
     if (err != CAPSTAN_OK) {
         if (cell->own && cell != self->cell) {
             node_give_cell(cell);
         }
         return err;
     }
-    if (use->monitor || use->link) {
-        adoption.parent = self->ref;
-        adoption.bonds = (use->monitor ? LINK_WATCHED : 0U) | (use->link ? LINK_TIED : 0U);
-    }
+    adoption->argument = options->argument;
+    adoption->answered = cell == self->cell;
+    adoption->parent = self->ref;
     if (cell == self->cell) {
-        err = cell_adopt(cell, &adoption);
+        err = cell_adopt(cell, adoption);
     } else {
-        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN, .adoption = adoption});
+        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN, .adoption = *adoption});
     }
     if (err == CAPSTAN_OK) {
-        if (adoption.bonds != 0) {
-            links_add(&self->links, ref,
-                      (use->monitor ? LINK_WATCHES : 0U) | (use->link ? LINK_TIED : 0U));
+        if (adoption->bonds != 0) {
+            refs_add(&self->links, ref, other_side(adoption->bonds));
         }
         *ret_ref = ref;
     }
     return err;
+}
+
+capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
+                            const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
+{
+    static const capstan_spawn_options_t defaults = {0};
+    options = options ? options : &defaults;
+    adoption_t adoption = {.behaviour = behaviour,
+                           .bonds = (options->monitor ? LINK_WATCHED : 0U) |
+                                    (options->link ? LINK_TIED : 0U)};
+    return spawn(self, &adoption, options, ret_ref);
+}
+
+capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
+                                const capstan_spawn_options_t *options, uint32_t restarts,
+                                capstan_ref_t *ret_ref)
+{
+    adoption_t adoption = {.behaviour = behaviour,
+                           .bonds = LINK_WATCHED | LINK_TIED | LINK_PARENT,
+                           .restarts = restarts};
+    return spawn(self, &adoption, options, ret_ref);
 }
 
 capstan_err_t capstan_resolve(const capstan_actor_t *self, const char *name, capstan_ref_t *ret_ref)

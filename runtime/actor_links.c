@@ -1,9 +1,15 @@
-/* Monitors and links: who hears of whose end, and who ends with whom. See links.h for the set that
- * each actor keeps. Everything here runs on the actor's cell.
+/* Monitors and links: who hears of whose end, and who ends with whom. Everything here runs on the
+ * actor's cell.
+ *
+ *   monitor:  watcher {target: WATCHES}         target {watcher: WATCHED}
+ *   link:     one {other: TIED}                 other {one: TIED}
+ *   child:    supervisor {child: WATCHES, TIED} child {supervisor: WATCHED, TIED, PARENT}
  *
  * A wish to watch or to link travels as a message; when it finds nobody, a `down` comes back in its
  * place. An end sends one `down` to each who has an interest. The receiver of a `down` looks into
- * its own set before it does anything: so it hears of one end once, whichever way the news came. */
+ * its own map before it does anything, and takes the ended actor out of it: so it hears of one end
+ * once, whichever way the news came, and not at all when it has lost interest. Most actors have no
+ * entry and no memory here. */
 #include "runtime/cell.h"
 
 #include "runtime/runtime_messages.h"
@@ -17,7 +23,7 @@ static capstan_ref_t local_form(const capstan_actor_t *self, capstan_ref_t ref)
     return ref;
 }
 
-static capstan_err_t send_wish(capstan_actor_t *self, capstan_ref_t target, uint32_t message)
+static capstan_err_t send_control(capstan_actor_t *self, capstan_ref_t target, uint32_t message)
 {
     return actor_send(
         self, target,
@@ -32,11 +38,11 @@ static capstan_err_t take_interest(capstan_actor_t *self, capstan_ref_t target, 
     if (capstan_ref_is_null(target)) {
         return CAPSTAN_E_INVALID;
     }
-    if (capstan_ref_equal(target, self->ref) || (links_find(&self->links, target) & flag)) {
+    if (capstan_ref_equal(target, self->ref) || (refs_find(&self->links, target) & flag)) {
         return CAPSTAN_OK;
     }
-    links_add(&self->links, target, flag);
-    if (send_wish(self, target, message) == CAPSTAN_E_GONE) {
+    refs_add(&self->links, target, flag);
+    if (send_control(self, target, message) == CAPSTAN_E_GONE) {
         route_tell_down(self->cell, self->ref,
                         &(down_t){.actor = target, .reason = CAPSTAN_E_GONE});
     }
@@ -47,8 +53,8 @@ static void drop_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t 
                           uint32_t message)
 {
     target = local_form(self, target);
-    if (links_remove(&self->links, target, flag) & flag) {
-        (void)!send_wish(self, target, message); /* GONE: its `down` finds no interest here */
+    if (refs_remove(&self->links, target, flag) & flag) {
+        (void)!send_control(self, target, message); /* GONE: its `down` finds no interest here */
     }
 }
 
@@ -89,10 +95,11 @@ static links_answer_t take_down(capstan_actor_t *self, const capstan_message_t *
 {
     capstan_ref_t who;
     capstan_err_t reason;
-    if (!capstan_message_is_down(message, &who, &reason)) {
+    if (!capstan_message_is_down(message, &who, &reason) ||
+        !capstan_ref_equal(who, message->sender)) {
         return LINKS_TAKEN;
     }
-    uint32_t flags = links_remove(&self->links, local_form(self, who), LINK_ALL);
+    uint32_t flags = refs_remove(&self->links, local_form(self, who), LINK_ALL);
     bool tied = flags & LINK_TIED;
     if (tied && reason != CAPSTAN_OK && !self->behaviour->traps_exits) {
         return LINKS_END;
@@ -110,15 +117,15 @@ links_answer_t actor_take_control(capstan_actor_t *self, const capstan_message_t
     case MESSAGE_monitor_add:
     case MESSAGE_link_add:
         if (!capstan_ref_is_null(from)) {
-            links_add(&self->links, from,
-                      message->message == MESSAGE_link_add ? LINK_TIED : LINK_WATCHED);
+            refs_add(&self->links, from,
+                     message->message == MESSAGE_link_add ? LINK_TIED : LINK_WATCHED);
         }
         return LINKS_TAKEN;
     case MESSAGE_monitor_remove:
-        links_remove(&self->links, from, LINK_WATCHED);
+        refs_remove(&self->links, from, LINK_WATCHED);
         return LINKS_TAKEN;
     case MESSAGE_link_remove:
-        links_remove(&self->links, from, LINK_TIED);
+        refs_remove(&self->links, from, LINK_TIED);
         return LINKS_TAKEN;
     default:
         return LINKS_DELIVER;
@@ -131,12 +138,37 @@ void actor_tell_end(capstan_actor_t *self)
                    .reason = (uint64_t)self->reason,
                    .message = self->reason != CAPSTAN_OK ? self->failed_message : 0};
     size_t position = 0;
-    for (const links_entry_t *entry; (entry = links_next(&self->links, &position));) {
-        if (entry->flags & (LINK_WATCHED | LINK_TIED)) {
+    for (const refs_entry_t *entry; (entry = refs_next(&self->links, &position));) {
+        if (entry->word & (LINK_WATCHED | LINK_TIED)) {
             route_tell_down(self->cell, entry->ref, &down);
-        } else if (entry->flags & LINK_WATCHES) {
-            (void)!send_wish(self, entry->ref, MESSAGE_monitor_remove);
+        } else if (entry->word & LINK_WATCHES) {
+            (void)!send_control(self, entry->ref, MESSAGE_monitor_remove);
         }
     }
-    links_fini(&self->links);
+    refs_fini(&self->links);
+}
+
+void actor_defer_started(capstan_actor_t *self)
+{
+    self->starting = true;
+}
+
+void actor_started(capstan_actor_t *self)
+{
+    capstan_ref_t parent = actor_parent(self);
+    if (!self->started && !capstan_ref_is_null(parent)) {
+        self->started = true;
+        (void)!send_control(self, parent, MESSAGE_started); /* GONE: this actor will hear of it */
+    }
+}
+
+capstan_ref_t actor_parent(const capstan_actor_t *self)
+{
+    size_t position = 0;
+    for (const refs_entry_t *entry; (entry = refs_next(&self->links, &position));) {
+        if (entry->word & LINK_PARENT) {
+            return entry->ref;
+        }
+    }
+    return (capstan_ref_t){0};
 }

@@ -4,8 +4,17 @@
 #define RUNTIME_LOCAL_ACTOR_H
 
 #include "runtime/calls.h"
-#include "runtime/links.h"
+#include "runtime/refs.h"
 #include "runtime/slot.h"
+
+/* What two actors are to each other, seen from one of them. */
+enum {
+    LINK_WATCHES = 1, /* it wants to hear of the other's end */
+    LINK_WATCHED = 2, /* the other wants to hear of its end */
+    LINK_TIED = 4,    /* each ends when the other fails */
+    LINK_PARENT = 8,  /* the other supervises it, and hears when it has started */
+    LINK_ALL = 15,
+};
 
 struct capstan_actor {
     cell_t *cell;
@@ -18,7 +27,7 @@ struct capstan_actor {
     capstan_actor_t *next_dead;
     capstan_actor_t *previous; /* all actors of the cell, newest first */
     capstan_actor_t *next;
-    links_t links;
+    refs_t links;                      /* see actor_links.c */
     party_t party;                     /* its calls */
     const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
@@ -29,8 +38,10 @@ struct capstan_actor {
     bool running;            /* one of its handlers is on the stack */
     bool stopping;           /* it has heard `stop` */
     bool exiting;
-    bool quiet; /* its failure is told in another way than by the log */
-    bool dead;  /* ended; its memory stays until the end of the turn */
+    bool quiet;    /* its failure is told in another way than by the log */
+    bool starting; /* it says itself when it has started */
+    bool started;  /* its supervisor has been told */
+    bool dead;     /* ended; its memory stays until the end of the turn */
     capstan_err_t reason;
 };
 
@@ -42,9 +53,21 @@ typedef struct adoption {
     capstan_ref_t parent; /* who is bound to it from its beginning */
     uint32_t bonds;       /* LINK_..., 0 without a parent */
     bool answered;        /* who spawned it gets the error of its init, and nothing else of it */
+    uint32_t restarts;    /* how often its supervisor has started it again */
 } adoption_t;
 /* Runs init; an actor whose init fails has ended when this returns. */
 capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption);
+/* As capstan_spawn, for supervisors: bound to `self` from its beginning, whose `started` and `down`
+ * tell how it goes; nothing of it is logged. */
+capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
+                                const capstan_spawn_options_t *options, uint32_t restarts,
+                                capstan_ref_t *ret_ref);
+/* As capstan_actor_exit, when the reason has been logged. */
+void actor_exit_told(capstan_actor_t *self, capstan_err_t reason);
+/* Its name, or its behaviour's. */
+const char *actor_label(const capstan_actor_t *self);
+/* Who supervises it; the null reference when nobody does. */
+capstan_ref_t actor_parent(const capstan_actor_t *self);
 /* Lets it hear `stop`; from the deadline on it is ended between two handlers, INT64_MAX: never. */
 void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us);
 /* One queued message of the actor; false when its queue is empty. */

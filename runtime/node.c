@@ -446,6 +446,7 @@ void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context)
                           .ref = {.slot = i, .generation = generation},
                           .account = account,
                           .in_flight = account.sent - account.delivered - account.dropped_all,
+                          .restarts = atomic_load_explicit(&slot->restarts, memory_order_relaxed),
                       });
     }
     pthread_mutex_unlock(&self->mutex);

@@ -33,6 +33,11 @@ typedef struct send_options {
 CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
                                             const send_options_t *options, slice_t body);
 
+/* Called in `init`: the actor has started only when it calls actor_started. Its supervisor starts
+ * the next of its children then, and not as soon as `init` has succeeded. */
+void actor_defer_started(capstan_actor_t *self);
+void actor_started(capstan_actor_t *self);
+
 /* The error that a message of kind ERROR carries; INTERNAL when it cannot be read. */
 capstan_err_t message_failure(const capstan_message_t *message);
 
@@ -47,6 +52,7 @@ typedef struct actor_figures {
     capstan_ref_t ref;
     mailbox_account_t account;
     uint64_t in_flight; /* sent - delivered - dropped */
+    uint32_t restarts;  /* of the one whose place it has taken, by their supervisor */
 } actor_figures_t;
 typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);

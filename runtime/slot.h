@@ -22,8 +22,9 @@ typedef struct slot {
     _Atomic uint32_t generation;
     uint32_t index;
     uint32_t last_generation;
-    _Atomic uint8_t overflow; /* capstan_overflow_t */
-    bool spare;               /* belongs to the list that other threads take from */
+    _Atomic uint8_t overflow;  /* capstan_overflow_t */
+    bool spare;                /* belongs to the list that other threads take from */
+    _Atomic uint16_t restarts; /* how often its supervisor put another one here; saturates */
     cell_t *cell;
     capstan_actor_t *actor;      /* the cell's thread only */
     name_entry_t *name;          /* NULL: it has none. Under the node's mutex, as is its text */

@@ -1,10 +1,10 @@
-#include "runtime/links.h"
+#include "runtime/refs.h"
 
 #include "runtime/base/ensure.h"
 
 enum { CAPACITY_FIRST = 4 };
 
-static uint32_t home_of(const links_t *self, capstan_ref_t ref)
+static uint32_t home_of(const refs_t *self, capstan_ref_t ref)
 {
     uint64_t word = (uint64_t)ref.slot << 32 | ref.generation;
     word = (word ^ ref.node) * UINT64_C(0x9e3779b97f4a7c15);
@@ -12,51 +12,51 @@ static uint32_t home_of(const links_t *self, capstan_ref_t ref)
 }
 
 /* Where the entry is, or the empty place that it would take. */
-static uint32_t place_of(const links_t *self, capstan_ref_t ref)
+static uint32_t place_of(const refs_t *self, capstan_ref_t ref)
 {
     uint32_t place = home_of(self, ref);
-    while (self->entries[place].flags != 0 && !capstan_ref_equal(self->entries[place].ref, ref)) {
+    while (self->entries[place].word != 0 && !capstan_ref_equal(self->entries[place].ref, ref)) {
         place = (place + 1) & (self->capacity - 1);
     }
     return place;
 }
 
-uint32_t links_find(const links_t *self, capstan_ref_t ref)
+uint32_t refs_find(const refs_t *self, capstan_ref_t ref)
 {
-    return self->capacity > 0 ? self->entries[place_of(self, ref)].flags : 0;
+    return self->capacity > 0 ? self->entries[place_of(self, ref)].word : 0;
 }
 
-static void grow(links_t *self)
+static void grow(refs_t *self)
 {
-    links_t bigger = {.capacity = self->capacity > 0 ? self->capacity * 2 : CAPACITY_FIRST,
-                      .count = self->count};
+    refs_t bigger = {.capacity = self->capacity > 0 ? self->capacity * 2 : CAPACITY_FIRST,
+                     .count = self->count};
     bigger.entries = calloc(bigger.capacity, sizeof *bigger.entries);
     ENSURE(bigger.entries);
     size_t position = 0;
-    for (const links_entry_t *entry; (entry = links_next(self, &position));) {
+    for (const refs_entry_t *entry; (entry = refs_next(self, &position));) {
         bigger.entries[place_of(&bigger, entry->ref)] = *entry;
     }
     free(self->entries);
     *self = bigger;
 }
 
-void links_add(links_t *self, capstan_ref_t ref, uint32_t flags)
+void refs_add(refs_t *self, capstan_ref_t ref, uint32_t bits)
 {
-    ENSURE(flags != 0 && !capstan_ref_is_null(ref));
+    ENSURE(bits != 0 && !capstan_ref_is_null(ref));
     if ((self->count + 1) * 4 > self->capacity * 3) {
         grow(self);
     }
-    links_entry_t *entry = &self->entries[place_of(self, ref)];
-    self->count += entry->flags == 0;
+    refs_entry_t *entry = &self->entries[place_of(self, ref)];
+    self->count += entry->word == 0;
     entry->ref = ref;
-    entry->flags |= flags;
+    entry->word |= bits;
 }
 
 /* Closes the gap that an entry leaves: those behind it that probed past it move up. */
-static void take_out(links_t *self, uint32_t place)
+static void take_out(refs_t *self, uint32_t place)
 {
     uint32_t mask = self->capacity - 1;
-    for (uint32_t next = (place + 1) & mask; self->entries[next].flags != 0;
+    for (uint32_t next = (place + 1) & mask; self->entries[next].word != 0;
          next = (next + 1) & mask) {
         uint32_t probed = (next - home_of(self, self->entries[next].ref)) & mask;
         if (probed >= ((next - place) & mask)) {
@@ -64,38 +64,38 @@ static void take_out(links_t *self, uint32_t place)
             place = next;
         }
     }
-    self->entries[place] = (links_entry_t){0};
+    self->entries[place] = (refs_entry_t){0};
     if (--self->count == 0) {
-        links_fini(self);
+        refs_fini(self);
     }
 }
 
-uint32_t links_remove(links_t *self, capstan_ref_t ref, uint32_t flags)
+uint32_t refs_remove(refs_t *self, capstan_ref_t ref, uint32_t bits)
 {
     if (self->capacity == 0) {
         return 0;
     }
     uint32_t place = place_of(self, ref);
-    uint32_t before = self->entries[place].flags;
-    if (before != 0 && (self->entries[place].flags &= ~flags) == 0) {
+    uint32_t before = self->entries[place].word;
+    if (before != 0 && (self->entries[place].word &= ~bits) == 0) {
         take_out(self, place);
     }
     return before;
 }
 
-const links_entry_t *links_next(const links_t *self, size_t *position)
+const refs_entry_t *refs_next(const refs_t *self, size_t *position)
 {
     while (*position < self->capacity) {
-        const links_entry_t *entry = &self->entries[(*position)++];
-        if (entry->flags != 0) {
+        const refs_entry_t *entry = &self->entries[(*position)++];
+        if (entry->word != 0) {
             return entry;
         }
     }
     return NULL;
 }
 
-void links_fini(links_t *self)
+void refs_fini(refs_t *self)
 {
     free(self->entries);
-    *self = (links_t){0};
+    *self = (refs_t){0};
 }
