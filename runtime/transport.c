@@ -1,7 +1,6 @@
 /* How messages move between cells, and within one: blocks, outboxes, the inbox. */
 #include "runtime/cell.h"
 
-#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_metrics.h"
 #include "runtime/socket.h"
@@ -248,26 +247,25 @@ static plain_envelope_t plain(const capstan_message_t *message)
     };
 }
 
-static void add_message(cell_t *self, outbox_t *outbox, const capstan_message_t *message)
+static void add_message(outbox_t *outbox, const capstan_message_t *message)
 {
     plain_envelope_t mine = plain(message);
     if (mine.plain && memcmp(&mine, &outbox->last, sizeof mine) == 0) {
         batch_add_same(&outbox->writer, message->body);
         return;
     }
+    /* The cells of a node have one clock, so the deadline itself goes, and the time that a message
+     * waits for its cell counts. Over tcp it is the time that is left. */
     envelope_t envelope = {
         .message = message->message,
         .kind = message->kind,
         .correlation = message->correlation,
         .sender = message->sender,
         .target = message->target,
+        .ttl_us = (uint64_t)message->deadline_us,
         .flags = message->flags,
         .owner_epoch = message->owner_epoch,
     };
-    if (message->deadline_us > 0) {
-        int64_t left = message->deadline_us - self->now_us;
-        envelope.ttl_us = left > 0 ? (uint64_t)left : 1;
-    }
     batch_add(&outbox->writer, &envelope, message->body);
     outbox->last = mine;
 }
@@ -284,7 +282,7 @@ void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *
         outbox->last.plain = 0;
         self->dirty[self->dirty_count++] = to->index;
     }
-    add_message(self, outbox, message);
+    add_message(outbox, message);
     if (outbox->buffer.size >= CELL_BATCH_BYTES) {
         flush_to(self, to);
         for (size_t i = 0; i < self->dirty_count; i++) {
@@ -303,7 +301,7 @@ void transport_flush(cell_t *self)
     }
 }
 
-static capstan_message_t message_of(const cell_t *self, const envelope_t *envelope)
+static capstan_message_t message_of(const envelope_t *envelope)
 {
     return (capstan_message_t){
         .message = (uint32_t)envelope->message,
@@ -313,8 +311,7 @@ static capstan_message_t message_of(const cell_t *self, const envelope_t *envelo
         .target = envelope->target,
         .correlation = envelope->correlation,
         .owner_epoch = envelope->owner_epoch,
-        .deadline_us =
-            envelope->ttl_us > 0 ? clock_add_us(self->now_us, (int64_t)envelope->ttl_us) : 0,
+        .deadline_us = (int64_t)envelope->ttl_us,
     };
 }
 
@@ -329,7 +326,7 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
             if (!batch_next(reader, &envelope, &body)) {
                 break;
             }
-            message = message_of(self, &envelope);
+            message = message_of(&envelope);
             message.body = body;
             slot = node_slot(self->node, envelope.target.slot);
             ENSURE(slot && slot->cell == self);

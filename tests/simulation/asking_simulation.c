@@ -2,18 +2,21 @@
  *
  * usage: asking_simulation [--seeds N] [--seed S]
  *
- * A world has seven actors on three cells whose clocks differ by up to 50 ms. They ask each other
+ * A world has seven actors on three cells whose times differ by up to 5 ms. They ask each other
  * with deadlines of at most 20 ms, on behalf of requests and of nobody, answer at once, later, too
  * late or never, withdraw, and end and are started again. Cells take their turns at random, so that
  * messages wait for any time. Every second world has strict_wire. Then the world comes to rest.
  *
  * The predicates are judged by what the actors saw, never by the state of the runtime:
- *   M2  an ask ends exactly once, and in the first turn of its cell after its deadline at the
- * latest A1  one that is made on behalf of a request has at most the time that is left to that A2
- * whoever works on a request that is wanted no more is told, once; never of one that it answered,
- * and never while the ask is pending A3  what has expired or was withdrawn is not read A4  what was
- * asked on behalf of a request ends in the turn in which that is said to be cancelled A5  at rest
- * every message is accounted for
+ *  - M2: an ask ends exactly once, at the latest in its cell's first turn after the deadline;
+ *  - A1: one that is made on behalf of a request ends no later than that, and deadlines arrive as
+ *    they were given;
+ *  - A2: whoever works on a request that is wanted no more is told, once; never of one that it
+ *    answered, and never while the ask is pending;
+ *  - A3: what has expired or was withdrawn is not read;
+ *  - A4: what was asked on behalf of a request ends in the turn in which that one is said to be
+ *    cancelled;
+ *  - A5: at rest every message is accounted for.
  *
  * Exit status 1 when a seed breaks one, when a seed gives two histories, or when some way in which
  * an ask ends was taken by none. */

@@ -13,7 +13,7 @@ enum {
     KEPT_MAX = 32,
     PENDING_MAX = 64,
     START_US = 1000000000,
-    AHEAD_US_MAX = 50000,
+    BEHIND_US_MAX = 5000,
     NOISE = 2 * CELL_MAIL_BUDGET + 100, /* a turn spends its budget twice at most */
 };
 
@@ -110,7 +110,6 @@ static void ask(member_t *self, behalf_t behalf, const capstan_message_t *reques
                              .correlation = correlation,
                              .asker_cell = self->place % WORLD_CELLS,
                              .parent = parent,
-                             .left_us = deadline_us - now_us,
                              .deadline_us = deadline_us};
     judge_asked(world, record);
     world->ask_count++;
@@ -314,10 +313,16 @@ static void spawn(world_t *self, size_t place)
     self->actors[place].alive = true;
 }
 
+/* A cell reads the clock once per turn, and a turn may be long: by then the time of other cells is
+ * another one. */
 static void turn(world_t *self, size_t cell)
 {
+    int64_t clock_us = virtual_now() - random_between(&self->random, 0, BEHIND_US_MAX);
+    if (clock_us > self->clock_us[cell]) {
+        self->clock_us[cell] = clock_us;
+    }
     self->turn++;
-    virtual_turn(node_cell_at(self->node, (uint32_t)cell), self->ahead_us[cell]);
+    virtual_turn(node_cell_at(self->node, (uint32_t)cell), self->clock_us[cell]);
     judge_turn(self, cell);
 }
 
@@ -338,9 +343,6 @@ world_t *world_new(uint64_t seed)
     self->asks = calloc(WORLD_ASKS_MAX, sizeof *self->asks);
     ENSURE(self->asks);
     self->random.state = seed;
-    for (size_t i = 0; i < WORLD_CELLS; i++) {
-        self->ahead_us[i] = random_between(&self->random, 0, AHEAD_US_MAX);
-    }
     virtual_begin(START_US, pass, self);
     capstan_node_options_t options = {.id = 1, .strict_wire = seed % 2 == 1};
     capstan_err_t err = capstan_node_new(&options, &self->node);

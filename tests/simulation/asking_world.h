@@ -40,8 +40,7 @@ typedef struct ask_record {
     uint64_t correlation;
     size_t asker_cell;
     struct ask_record *parent; /* on whose behalf */
-    int64_t left_us;           /* to its deadline when it was made */
-    int64_t deadline_us;       /* on the clock of the asker's cell */
+    int64_t deadline_us;
     ask_end_t end;
     uint64_t ended_turn;
 
@@ -56,8 +55,8 @@ typedef struct ask_record {
 typedef struct world {
     capstan_node_t *node;
     random_source_t random;
-    int64_t ahead_us[WORLD_CELLS];
-    uint64_t turn; /* turns of all cells so far */
+    int64_t clock_us[WORLD_CELLS]; /* as each cell last read it */
+    uint64_t turn;                 /* turns of all cells so far */
     size_t turning;
     bool draining;
     struct world_actor {

@@ -8,7 +8,7 @@
 static _Thread_local struct {
     bool on;
     int64_t now_us;
-    int64_t ahead_us;
+    int64_t clock_us; /* of the cell whose turn it is; 0: no turn */
     virtual_wait_fn *wait;
     void *context;
     cell_t *cells[CELLS_MAX]; /* a cell's thread is its place + 1 */
@@ -40,11 +40,11 @@ void virtual_advance(int64_t by_us)
     here.now_us += by_us;
 }
 
-bool virtual_turn(cell_t *cell, int64_t ahead_us)
+bool virtual_turn(cell_t *cell, int64_t clock_us)
 {
-    here.ahead_us = ahead_us;
+    here.clock_us = clock_us;
     bool any = cell_turn(cell);
-    here.ahead_us = 0;
+    here.clock_us = 0;
     return any;
 }
 
@@ -62,7 +62,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
     if (!here.on) {
         return __real_clock_gettime(clock, ret_time);
     }
-    int64_t now_us = here.now_us + here.ahead_us;
+    int64_t now_us = here.clock_us > 0 ? here.clock_us : here.now_us;
     *ret_time = (struct timespec){.tv_sec = now_us / 1000000, .tv_nsec = now_us % 1000000 * 1000};
     return 0;
 }

@@ -20,7 +20,7 @@ void virtual_begin(int64_t now_us, virtual_wait_fn *wait, void *context);
 void virtual_end(void);
 int64_t virtual_now(void);
 void virtual_advance(int64_t by_us);
-/* One turn of a cell, whose clock goes ahead by so much. */
-bool virtual_turn(cell_t *cell, int64_t ahead_us);
+/* One turn of a cell, which reads this from its clock. */
+bool virtual_turn(cell_t *cell, int64_t clock_us);
 
 #endif
