@@ -16,12 +16,17 @@ int64_t bench_now_ns(void)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static double cpu_seconds(void)
+static double cpu_seconds_of(int who)
 {
     struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    getrusage(who, &usage);
     return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static double cpu_seconds(void)
+{
+    return cpu_seconds_of(RUSAGE_SELF) + cpu_seconds_of(RUSAGE_CHILDREN);
 }
 
 /* A line of /proc/self/status, which counts in KiB. getrusage would do for the peak, but it also
@@ -90,6 +95,26 @@ void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figu
     figures->p999_us = (double)latencies_ns[count * 999 / 1000] / 1e3;
 }
 
+void bench_add_point(uint64_t actors, uint64_t *rounds_ns, size_t rounds, uint64_t messages,
+                     bench_figures_t *figures)
+{
+    if (figures->point_count == BENCH_POINTS_MAX) {
+        bench_fail("more than %d points", BENCH_POINTS_MAX);
+    }
+    qsort(rounds_ns, rounds, sizeof *rounds_ns, compare_u64);
+    figures->points[figures->point_count++] =
+        (bench_point_t){.actors = actors, .ns = (double)rounds_ns[rounds / 2] / (double)messages};
+    double least = figures->points[0].ns;
+    double most = least;
+    for (size_t i = 1; i < figures->point_count; i++) {
+        least = fmin(least, figures->points[i].ns);
+        most = fmax(most, figures->points[i].ns);
+    }
+    figures->growth = most / least;
+    figures->ops = (double)messages;
+    figures->seconds = (double)rounds_ns[rounds / 2] / 1e9;
+}
+
 static void print_figure(const char *name, double value)
 {
     if (!isnan(value)) {
@@ -108,6 +133,11 @@ void bench_print(const bench_figures_t *figures)
     print_figure("cpu_s", figures->cpu_s);
     print_figure("bytes_each", figures->bytes_each);
     print_figure("growth", figures->growth);
+    for (size_t i = 0; i < figures->point_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "ns_at_%llu", (unsigned long long)figures->points[i].actors);
+        print_figure(name, figures->points[i].ns);
+    }
     printf(",\"rss_bytes\":%llu}\n", (unsigned long long)bench_rss_peak());
     fflush(stdout);
 }
@@ -134,6 +164,15 @@ uint64_t bench_random(uint64_t *state)
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
     z = (z ^ z >> 27) * 0x94d049bb133111eb;
     return z ^ z >> 31;
+}
+
+double bench_work(double term, uint64_t cost)
+{
+    uint64_t random = cost;
+    for (uint64_t i = 0; i < cost * 100; i++) {
+        term += log((double)(bench_random(&random) >> 11) / (double)(1ULL << 53) + 0.01);
+    }
+    return term;
 }
 
 void bench_fail(const char *format, ...)

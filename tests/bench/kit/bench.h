@@ -15,6 +15,14 @@
 extern "C" {
 #endif
 
+enum { BENCH_POINTS_MAX = 8 };
+
+/* What a message costs at a number of actors. */
+typedef struct bench_point {
+    uint64_t actors;
+    double ns;
+} bench_point_t;
+
 /* NAN: not measured. */
 typedef struct bench_figures {
     double ops;
@@ -22,9 +30,11 @@ typedef struct bench_figures {
     double p50_us;
     double p99_us;
     double p999_us;
-    double cpu_s;      /* user and system, of the whole process during the stretch */
+    double cpu_s;      /* user and system, of the process and of its children that have ended */
     double bytes_each; /* memory per actor */
-    double growth;     /* highest cost per message divided by the lowest */
+    double growth;     /* highest cost per message divided by the lowest, of the points */
+    bench_point_t points[BENCH_POINTS_MAX];
+    size_t point_count;
 } bench_figures_t;
 
 typedef struct bench_meter {
@@ -45,6 +55,11 @@ bench_figures_t bench_end(const bench_meter_t *meter, uint64_t ops);
 /* Sorts the latencies in place and sets the quantiles. */
 void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figures);
 
+/* Adds what messages cost at a number of actors: the median of `rounds` rounds. Keeps `growth`; the
+ * rate is that of the last point. */
+void bench_add_point(uint64_t actors, uint64_t *rounds_ns, size_t rounds, uint64_t messages,
+                     bench_figures_t *figures);
+
 void bench_print(const bench_figures_t *figures);
 
 /* The number at `index` of the command line, at least 1. Ends the program when there is none. */
@@ -55,6 +70,10 @@ uint64_t bench_seed(void);
 
 /* The next of a sequence of pseudo-random numbers (splitmix64); the same in every program. */
 uint64_t bench_random(uint64_t *state);
+
+/* Work that takes some 15 us for each 10 of `cost`: adds logarithms of pseudo-random numbers to
+ * `term`. */
+double bench_work(double term, uint64_t cost);
 
 /* Says what is wrong and ends the program with status 1. Any thread. */
 #if defined(__GNUC__)

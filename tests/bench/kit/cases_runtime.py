@@ -2,6 +2,11 @@
 each program's head comment says what its sizes mean and which suite they come from."""
 from cases import Case, Goal, Peer
 
+AS_FAST_AS_CAF = Goal("at least CAF's rate", ratio_least=1)
+
+NO_DIRECT_PATH = "two nodes cannot be connected"
+NO_EPHEMERAL_PATH = "the gateway passes on only what was stored"
+
 CASES = (
     Case("tell", "cross_cell", "64 bytes, 8 actors on one cell to one on another",
          arguments=(8192000, 8, 1),
@@ -23,6 +28,10 @@ CASES = (
     Case("ask", "spin", "between two cells that look for work for 50 us before they sleep",
          arguments=(100000, 1, 50), metric="p50_us",
          goal=Goal("at most 10 us", most={"p50_us": 10})),
+    Case("ask", "spin_cost", "the same beside two busy threads; operations are the pieces of work "
+         "that these get done",
+         arguments=(1000000, 1, 50, 2),
+         peers=(Peer("capstan", label="looking for 1 us", arguments=(1000000, 1, 1, 2)),)),
     Case("spawn", "light", "one actor starts a million",
          arguments=(1000000,),
          peers=(Peer("caf", Goal("1 M/s and 512 bytes each", least={"ops_per_s": 1e6},
@@ -32,4 +41,32 @@ CASES = (
          arguments=(1000000,),
          peers=(Peer("caf", Goal("faster than CAF", ratio_least=1)),
                 Peer("erlang", Goal("faster than Erlang", ratio_least=1)))),
+    Case("mailbox", "many_to_one", "100 senders of 100,000 empty messages to one receiver",
+         arguments=(100, 100000), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("rings", "100x100", "a token in each of 100 rings of 100 actors, 1,000 laps",
+         arguments=(100, 100, 1000), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("chameneos", "100", "100 creatures meet in pairs a million times",
+         arguments=(100, 1000000), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("big", "120", "120 actors ping each other at random, 20,000 times each",
+         arguments=(120, 20000), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("bounded_buffer", "40x40", "40 producers and 40 consumers around a buffer of 50",
+         arguments=(50, 40, 40, 1000, 25), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("banking", "1000", "a million transfers between 1,000 accounts, 50,000 at a time",
+         arguments=(1000, 50000, 20), peers=(Peer("caf", AS_FAST_AS_CAF),)),
+    Case("growth", "active_1000", "what a message costs with 1,000 active among 10 to 10^6 actors",
+         arguments=(1000, 600000, 10, 100, 1000, 10000, 100000, 1000000), metric="growth",
+         peers=(Peer("caf", Goal("flat within 20 %", most={"growth": 1.2})),)),
+    Case("growth", "random", "what a message costs to any of a thousand, and of a million, actors",
+         arguments=(1, 600000, 1000, 1000000), metric="growth",
+         peers=(Peer("caf", Goal("no worse than CAF's", ratio_most=1)),)),
+    Case("tcp", "direct", "64 bytes one way between two processes; NATS has its server between",
+         arguments=(2000000,), program="one_way", not_there_yet=NO_DIRECT_PATH,
+         peers=(Peer("nats", Goal("2x NATS", ratio_least=2)),)),
+    Case("tcp", "gateway", "64 bytes one way between two processes, through a third",
+         arguments=(2000000,), program="one_way", not_there_yet=NO_EPHEMERAL_PATH,
+         peers=(Peer("nats", Goal("1x NATS", ratio_least=1)),)),
+    Case("tcp", "round_trip", "one request of 64 bytes at a time between two processes",
+         arguments=(20000,), program="round_trip", metric="p50_us",
+         not_there_yet=NO_EPHEMERAL_PATH,
+         peers=(Peer("nats", Goal("below NATS", ratio_most=1)),)),
 )

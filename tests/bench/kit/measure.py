@@ -71,9 +71,8 @@ def run_all(case, builder, repeats, seed):
             if key in failures:
                 continue
             show_progress(f"{case.full_name} {side} {repeat + 1}/{repeats}")
-            command = builder.command(side, program, arguments, options)
             try:
-                runs[key].append(programs.run(command, environment))
+                runs[key].append(builder.run(side, program, arguments, options, environment))
             except programs.Failed as failure:
                 failures[key] = str(failure)
                 runs[key] = []

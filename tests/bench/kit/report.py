@@ -3,9 +3,9 @@ import json
 import os
 
 COLUMNS = ("bench", "case", "side", "ops/s", "p50 us", "p99 us", "CPU s", "peak MiB", "each B",
-           "ratio", "goal", "")
+           "growth", "ratio", "goal", "")
 TEXT_COLUMNS = {"bench", "case", "side", "goal", ""}
-NAMES = {"caf": "CAF", "erlang": "Erlang", "nats": "NATS", "zmq": "libzmq"}
+NAMES = {"capstan": "Capstan", "caf": "CAF", "erlang": "Erlang", "nats": "NATS", "zmq": "libzmq"}
 VERDICTS = {None: "", True: "met", False: "missed"}
 
 
@@ -39,11 +39,12 @@ def json_row(outcome, comparison):
         "peer": peer_name(peer) if peer else None, "metric": outcome.case.metric,
         "ratio": None if ratio is None else round(ratio, 3), "met": comparison.met,
         "cpu_s": rounded(ours, "cpu_s", 3), "rss_bytes": rounded(ours, "rss_bytes", 0),
-        "bytes_each": rounded(ours, "bytes_each", 0),
+        "bytes_each": rounded(ours, "bytes_each", 0), "growth": rounded(ours, "growth", 3),
         "peer_ops_per_s": rounded(theirs, "ops_per_s", 0),
         "peer_p50_us": rounded(theirs, "p50_us", 3), "peer_p99_us": rounded(theirs, "p99_us", 3),
         "peer_cpu_s": rounded(theirs, "cpu_s", 3),
         "peer_rss_bytes": rounded(theirs, "rss_bytes", 0),
+        "peer_growth": rounded(theirs, "growth", 3),
     }
 
 
@@ -60,7 +61,8 @@ def figure_cells(figures):
         return "-" if value is None else f"{value / scale:,.{decimals}f}"
 
     return [cell("ops_per_s", 1, 0), cell("p50_us", 1, 1), cell("p99_us", 1, 1),
-            cell("cpu_s", 1, 2), cell("rss_bytes", 1 << 20, 0), cell("bytes_each", 1, 0)]
+            cell("cpu_s", 1, 2), cell("rss_bytes", 1 << 20, 0), cell("bytes_each", 1, 0),
+            cell("growth", 1, 2)]
 
 
 def table_rows(outcome):
@@ -78,6 +80,18 @@ def table_rows(outcome):
                    peer.goal.text if peer.goal else "", VERDICTS[comparison.met]]
 
 
+def point_lines(outcome):
+    """What a message costs at each number of actors, of the sides that measured it."""
+    sides = [("Capstan", outcome.figures)] + \
+        [(peer_name(comparison.peer), comparison.figures)
+         for comparison in outcome.comparisons if comparison.peer]
+    for side, figures in sides:
+        points = [f"{value:.0f} at {int(name.removeprefix('ns_at_')):,}"
+                  for name, value in figures.items() if name.startswith("ns_at_")]
+        if points:
+            yield f"{outcome.case.full_name}: {side}, ns: {', '.join(points)}"
+
+
 def print_table(outcomes):
     rows = [list(COLUMNS)] + [row for outcome in outcomes for row in table_rows(outcome)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
@@ -90,6 +104,7 @@ def print_table(outcomes):
         case = outcome.case
         print(f"{case.full_name}: {case.what}; sizes {' '.join(map(str, case.arguments))}; "
               f"the ratio is that of {case.metric}")
+        print("".join(f"{line}\n" for line in point_lines(outcome)), end="")
         if case.not_there_yet:
             print(f"{case.full_name}: not there yet: {case.not_there_yet}")
         for peer, why in outcome.failures.items():

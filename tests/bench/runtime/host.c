@@ -4,32 +4,18 @@
 
 enum { RUN_US = 100000000, STOP_US = 60000000 };
 
-const char *host_cell(size_t index)
-{
-    static const char *const names[HOST_WORKERS] = {"worker-0", "worker-1"};
-    return names[index % HOST_WORKERS];
-}
-
-void host_must(capstan_err_t err, const char *what)
-{
-    if (err != CAPSTAN_OK) {
-        bench_fail("%s: %s: %s", what, capstan_err_name(err), capstan_err_text(err));
-    }
-}
-
-bench_figures_t host_run(const capstan_node_options_t *options,
-                         const capstan_behaviour_t *behaviour, void *argument, uint64_t ops)
+bench_figures_t host_run(capstan_node_options_t options, const capstan_behaviour_t *behaviour,
+                         void *argument, uint64_t ops)
 {
     capstan_node_t *node;
     capstan_ref_t main_actor;
     void *body;
     size_t size;
-    host_must(capstan_node_new(options, &node), "node");
-    host_must(
-        capstan_node_spawn(node, behaviour,
-                           &(capstan_spawn_options_t){.cell = host_cell(0), .argument = argument},
-                           &main_actor),
-        behaviour->name);
+    options.workers = HOST_WORKERS;
+    host_must(capstan_node_new(&options, &node), "node");
+    host_must(capstan_node_spawn(node, behaviour, &(capstan_spawn_options_t){.argument = argument},
+                                 &main_actor),
+              behaviour->name);
     bench_meter_t meter = bench_begin();
     host_must(
         capstan_node_ask(node, main_actor, HOST_BEGIN, (capstan_slice_t){0}, RUN_US, &body, &size),
@@ -38,6 +24,13 @@ bench_figures_t host_run(const capstan_node_options_t *options,
     free(body);
     host_must(capstan_node_stop(&node, STOP_US, NULL, NULL), "stop");
     return figures;
+}
+
+void host_must(capstan_err_t err, const char *what)
+{
+    if (err != CAPSTAN_OK) {
+        bench_fail("%s: %s: %s", what, capstan_err_name(err), capstan_err_text(err));
+    }
 }
 
 capstan_ref_t host_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,

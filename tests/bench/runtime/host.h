@@ -1,8 +1,7 @@
 /* What a program of ours does around its actors: a node, a main actor that is asked to begin and
  * answers when all is done, the meter between the two, and an orderly stop.
  *
- * Actors are placed on worker cells by hand, one cell per core: host_cell(i) is the i-th, round
- * robin. An actor that is spawned without a cell lives on its parent's. */
+ * The node has two worker cells, as CAF has two workers. */
 #ifndef TESTS_BENCH_RUNTIME_HOST_H
 #define TESTS_BENCH_RUNTIME_HOST_H
 
@@ -16,12 +15,10 @@ enum {
     HOST_WORKERS = 2,
 };
 
-const char *host_cell(size_t index);
-
-/* Runs one stretch of `ops` operations: starts a node and the main actor on host_cell(0), asks it
- * to begin, waits for the answer, stops the node. NULL options are the defaults. */
-bench_figures_t host_run(const capstan_node_options_t *options,
-                         const capstan_behaviour_t *behaviour, void *argument, uint64_t ops);
+/* Runs one stretch of `ops` operations: starts a node and the main actor on a worker cell, asks it
+ * to begin, waits for the answer, stops the node. */
+bench_figures_t host_run(capstan_node_options_t options, const capstan_behaviour_t *behaviour,
+                         void *argument, uint64_t ops);
 
 /* Ends the program when the runtime refuses what must work. */
 void host_must(capstan_err_t err, const char *what);

@@ -43,7 +43,8 @@ static void start_children(capstan_actor_t *self, const place_t *place)
                                         .first = place->first + i * (place->leaves / CHILDREN),
                                         .leaves = place->leaves / CHILDREN};
         host_spawn(self, &skynet,
-                   &(capstan_spawn_options_t){.cell = place->root ? host_cell(i) : NULL,
+                   &(capstan_spawn_options_t){.placement = place->root ? CAPSTAN_PLACE_SPREAD
+                                                                       : CAPSTAN_PLACE_HERE,
                                               .argument = &branch->children[i]});
     }
 }
@@ -112,7 +113,7 @@ int main(int argc, char **argv)
         actors += level;
     }
     capstan_node_options_t options = {.actors_max = (uint32_t)actors + 1024};
-    bench_figures_t figures = host_run(&options, &behaviour, &watcher, actors);
+    bench_figures_t figures = host_run(options, &behaviour, &watcher, actors);
     bench_print(&figures);
     return 0;
 }

@@ -44,7 +44,7 @@ int main(int argc, char **argv)
         .name = "parent", .init = host_keep_argument, .receive = receive};
     parent_t parent = {.actors = bench_argument(argc, argv, 1, "actors")};
     capstan_node_options_t options = {.actors_max = (uint32_t)parent.actors + 1024};
-    bench_figures_t figures = host_run(&options, &behaviour, &parent, parent.actors);
+    bench_figures_t figures = host_run(options, &behaviour, &parent, parent.actors);
     figures.bytes_each = parent.bytes / (double)parent.actors;
     bench_print(&figures);
     return 0;

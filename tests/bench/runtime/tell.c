@@ -79,7 +79,7 @@ static void begin(capstan_actor_t *self, receiver_t *receiver)
         receiver->sender_states[i] = (sender_t){.receiver = capstan_actor_ref(self),
                                                 .count = receiver->messages / receiver->senders};
         host_spawn(self, &behaviour,
-                   &(capstan_spawn_options_t){.cell = host_cell(receiver->same_cell ? 0 : 1),
+                   &(capstan_spawn_options_t){.cell = receiver->same_cell ? NULL : "senders",
                                               .argument = &receiver->sender_states[i]});
     }
 }
@@ -130,7 +130,8 @@ int main(int argc, char **argv)
     }
     receiver.sender_states = calloc(receiver.senders, sizeof *receiver.sender_states);
     receiver.latencies_ns = calloc(receiver.messages / BURST, sizeof *receiver.latencies_ns);
-    bench_figures_t figures = host_run(NULL, &behaviour, &receiver, receiver.messages);
+    bench_figures_t figures =
+        host_run((capstan_node_options_t){0}, &behaviour, &receiver, receiver.messages);
     bench_quantiles(receiver.latencies_ns, receiver.latency_count, &figures);
     bench_print(&figures);
     free(receiver.latencies_ns);

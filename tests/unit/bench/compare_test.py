@@ -17,14 +17,16 @@ sys.dont_write_bytecode = True
 
 import cases_runtime  # noqa: E402
 import measure  # noqa: E402
+import programs  # noqa: E402
 import report  # noqa: E402
 from cases import Case, Goal, Peer  # noqa: E402
 
 
-class Shell:
-    """Stands where the built programs stand: {side: shell command}. $r is the repeat from 0."""
+class Shell(programs.Programs):
+    """The programs are shell commands, {side: command}; $r is the repeat from 0."""
 
     def __init__(self, **sides):
+        super().__init__(ROOT)
         self.sides = sides
 
     def command(self, side, _program, _arguments, _options=()):
@@ -84,9 +86,9 @@ class Failures(unittest.TestCase):
             self.assertIn(f"b/c: Capstan FAILED: {why}", printed(report.print_table, [outcome]))
 
     def test_what_is_not_there_yet_is_said_and_is_no_failure(self):
-        case = Case("tcp", "x", "", (), (Peer("nats", Goal("2x", ratio_least=2)),),
+        case = Case("tcp", "x", "", (), (Peer("caf", Goal("2x", ratio_least=2)),),
                     not_there_yet="no such path")
-        outcome = outcome_of(case, nats=RATES)
+        outcome = outcome_of(case, caf=RATES)
         self.assertEqual(outcome.failures, {})
         self.assertIs(outcome.comparisons[0].met, False)
         text = printed(report.print_table, [outcome])
