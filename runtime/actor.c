@@ -36,13 +36,6 @@ static bool is_expired(const capstan_actor_t *self, const capstan_message_t *mes
     return message->deadline_us > 0 && message->deadline_us <= self->cell->now_us;
 }
 
-static void free_mail(capstan_actor_t *self, cell_mail_t *carrier)
-{
-    block_release(carrier->block);
-    carrier->mail.next = (mail_t *)self->cell->mail_free;
-    self->cell->mail_free = carrier;
-}
-
 /* Why a message that was taken out of the queue is not to be handled; DROP_COUNT: it is. */
 static drop_reason_t judge(capstan_actor_t *self, const cell_mail_t *carrier)
 {
@@ -81,10 +74,9 @@ static void drop_queue(capstan_actor_t *self)
                 reason = DROP_stopped;
                 refuse_queued(self, carrier);
             }
-            mailbox_drop(mailbox, message_cost(&mail->message), reason);
-            METRIC_ADD(runtime, messages_dropped, 1);
+            cell_count_drop(self->cell, self->slot, &mail->message, reason);
         }
-        free_mail(self, carrier);
+        cell_free_mail(self->cell, carrier);
     }
 }
 
@@ -111,6 +103,7 @@ static void end(capstan_actor_t *self)
     log_end(self); /* while it has its name */
     node_slot_end(self->slot);
     ask_cancel_all(cell, self);
+    park_end(self);
     timers_cancel(&cell->timers, self->kill_timer);
     if (self->timer_count > 0) {
         timers_cancel_owner(&cell->timers, self);
@@ -335,10 +328,24 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
     }
 }
 
+/* Only urgent messages reach an actor whose own ones wait for room. */
+static bool is_parked(const capstan_actor_t *self)
+{
+    return __builtin_expect(self->park != NULL, 0) && self->park->head;
+}
+
+bool actor_has_work(const capstan_actor_t *self)
+{
+    const mailbox_t *mailbox = &self->slot->mailbox;
+    return is_parked(self) ? mailbox->heads[LANE_PRIORITY] != NULL : mailbox->queued > 0;
+}
+
 bool actor_run_one(capstan_actor_t *self)
 {
     mailbox_t *mailbox = &self->slot->mailbox;
-    mail_t *mail = self->dead ? NULL : mailbox_take(mailbox);
+    mail_t *mail = self->dead        ? NULL
+                   : is_parked(self) ? mailbox_take_lane(mailbox, LANE_PRIORITY)
+                                     : mailbox_take(mailbox);
     if (!mail) {
         return false;
     }
@@ -351,14 +358,13 @@ bool actor_run_one(capstan_actor_t *self)
         reason = DROP_cancelled;
     }
     if (reason != DROP_COUNT) {
-        mailbox_drop(mailbox, cost, reason);
-        METRIC_ADD(runtime, messages_dropped, 1);
+        cell_count_drop(self->cell, self->slot, message, reason);
     } else {
         mailbox_done(mailbox, cost);
         self->cell->delivered++;
         handle(self, message, waiter);
     }
-    free_mail(self, carrier);
+    cell_free_mail(self->cell, carrier);
     return true;
 }
 
@@ -394,6 +400,11 @@ void actor_run_turn_end(capstan_actor_t *self)
 
 void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
 {
+    if (cookie == &park_cookie) {
+        self->park->timer = 0;
+        park_retry(self);
+        return;
+    }
     if (cookie == &kill_cookie) {
         end_now(self, CAPSTAN_E_KILLED);
         return;
@@ -462,19 +473,28 @@ int64_t capstan_utc_us(const capstan_actor_t *self)
     return self->cell->utc_us;
 }
 
+capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *message, bool always)
+{
+    if (is_parked(self)) {
+        return park_message(self, message, always);
+    }
+    capstan_err_t err = route_send(self->cell, message, always);
+    return err == CAPSTAN_E_MAILBOX_FULL ? park_message(self, message, always) : err;
+}
+
 capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target, const send_options_t *options,
                          slice_t body)
 {
-    return route_send(self->cell,
-                      &(capstan_message_t){.message = options->message,
-                                           .kind = options->kind,
-                                           .flags = options->flags,
-                                           .sender = self->ref,
-                                           .target = target,
-                                           .correlation = options->correlation,
-                                           .owner_epoch = options->owner_epoch,
-                                           .body = body},
-                      options->always);
+    return actor_route(self,
+                       &(capstan_message_t){.message = options->message,
+                                            .kind = options->kind,
+                                            .flags = options->flags,
+                                            .sender = self->ref,
+                                            .target = target,
+                                            .correlation = options->correlation,
+                                            .owner_epoch = options->owner_epoch,
+                                            .body = body},
+                       options->always);
 }
 
 capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
@@ -482,6 +502,16 @@ capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t
 {
     return actor_send(self, target,
                       &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
+}
+
+capstan_err_t capstan_tell_priority(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
+                                    capstan_slice_t body)
+{
+    return actor_send(self, target,
+                      &(send_options_t){.message = message,
+                                        .kind = CAPSTAN_KIND_EVENT,
+                                        .flags = WIRE_KIND_FLAG_PRIORITY},
+                      body);
 }
 
 uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie)

@@ -94,7 +94,7 @@ static capstan_err_t start(capstan_actor_t *asker, const ask_terms_t *terms,
     message->target = terms->target;
     message->correlation = correlation;
     message->deadline_us = terms->deadline_us;
-    capstan_err_t err = route_send(cell, message, false);
+    capstan_err_t err = actor_route(asker, message, false);
     if (err != CAPSTAN_OK) {
         ask_t ask;
         (void)!calls_end(&cell->calls, correlation, &ask);
@@ -191,14 +191,14 @@ void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint
     }
     settle(self, request);
     /* An asker that has gone needs no answer. */
-    (void)!route_send(self->cell,
-                      &(capstan_message_t){.message = message,
-                                           .kind = CAPSTAN_KIND_REPLY,
-                                           .sender = self->ref,
-                                           .target = request->sender,
-                                           .correlation = request->correlation,
-                                           .body = body},
-                      true);
+    (void)!actor_route(self,
+                       &(capstan_message_t){.message = message,
+                                            .kind = CAPSTAN_KIND_REPLY,
+                                            .sender = self->ref,
+                                            .target = request->sender,
+                                            .correlation = request->correlation,
+                                            .body = body},
+                       true);
 }
 
 void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request, capstan_err_t err,

@@ -246,7 +246,10 @@ static bool run_ready(cell_t *self)
             any = true;
             budget--;
         }
-        if (!actor->dead && actor->slot->mailbox.queued > 0) {
+        if (!actor->dead && actor->park) {
+            park_release(actor);
+        }
+        if (!actor->dead && actor_has_work(actor)) {
             cell_make_ready(self, actor);
         }
     }

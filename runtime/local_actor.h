@@ -4,6 +4,7 @@
 #define RUNTIME_LOCAL_ACTOR_H
 
 #include "runtime/calls.h"
+#include "runtime/park.h"
 #include "runtime/refs.h"
 #include "runtime/slot.h"
 
@@ -28,6 +29,7 @@ struct capstan_actor {
     capstan_actor_t *previous; /* all actors of the cell, newest first */
     capstan_actor_t *next;
     refs_t links;                      /* see actor_links.c */
+    park_t *park;                      /* NULL until it first waits, or is waited for */
     party_t party;                     /* its calls */
     const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
@@ -55,6 +57,9 @@ typedef struct adoption {
     bool answered;        /* who spawned it gets the error of its init, and nothing else of it */
     uint32_t restarts;    /* how often its supervisor has started it again */
 } adoption_t;
+/* Sends in the actor's name. A receiver that parks its senders may hold the message back, and the
+ * actor with it. */
+capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *message, bool always);
 /* Runs init; an actor whose init fails has ended when this returns. */
 capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption);
 /* As capstan_spawn, for supervisors: bound to `self` from its beginning, whose `started` and `down`
@@ -70,8 +75,9 @@ const char *actor_label(const capstan_actor_t *self);
 capstan_ref_t actor_parent(const capstan_actor_t *self);
 /* Lets it hear `stop`; from the deadline on it is ended between two handlers, INT64_MAX: never. */
 void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us);
-/* One queued message of the actor; false when its queue is empty. */
+/* One queued message of the actor; false when there is none that it may handle. */
 bool actor_run_one(capstan_actor_t *self);
+bool actor_has_work(const capstan_actor_t *self);
 void actor_run_turn_end(capstan_actor_t *self);
 void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie);
 void actor_run_ready(capstan_actor_t *self, void *cookie);

@@ -101,6 +101,7 @@ void mailbox_push(mailbox_t *self, mail_t *mail, mail_lane_t lane)
     }
     self->tails[lane] = mail;
     self->queued++;
+    self->queued_bytes += mail->message.body.size;
 }
 
 mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane)
@@ -112,6 +113,7 @@ mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane)
             self->tails[lane] = NULL;
         }
         self->queued--;
+        self->queued_bytes -= mail->message.body.size;
     }
     return mail;
 }
@@ -146,6 +148,13 @@ bool mailbox_is_full(const mailbox_t *self, uint32_t share)
     return (between & MAILBOX_COUNT_MASK) >=
                atomic_load_explicit(&self->messages_max, memory_order_relaxed) / share ||
            between >> MAILBOX_COUNT_BITS >= load(&self->bytes_max) / share;
+}
+
+bool mailbox_queue_is_full(const mailbox_t *self, uint64_t bytes, uint64_t overhead)
+{
+    uint64_t after = self->queued_bytes + bytes + (self->queued + UINT64_C(1)) * overhead;
+    return self->queued >= atomic_load_explicit(&self->messages_max, memory_order_relaxed) ||
+           after > load(&self->bytes_max);
 }
 
 /* `sent` has the count modulo 2^26. What was delivered and dropped is known in full, and the rest

@@ -56,6 +56,9 @@ typedef struct mailbox {
     _Atomic uint64_t refused; /* sends that failed for want of space; they are not `sent` */
     _Atomic uint64_t bytes_max;
     _Atomic uint32_t messages_max;
+    /* The slot that the owner waits for, plus 1; 0 when it does not. Sequentially consistent: see
+     * park.h. */
+    _Atomic uint32_t waits_for;
 
     /* Written by the owner, read by senders for the limit and by status. */
     _Alignas(64) _Atomic uint64_t done; /* delivered and dropped */
@@ -63,7 +66,8 @@ typedef struct mailbox {
     _Atomic uint64_t dropped[DROP_COUNT];
     _Atomic uint32_t base; /* messages done before this account began, modulo 2^26 */
 
-    uint32_t queued; /* owner only, as is all that follows */
+    uint32_t queued;       /* owner only, as is all that follows */
+    uint64_t queued_bytes; /* bodies */
     mail_t *heads[LANE_COUNT];
     mail_t *tails[LANE_COUNT];
 } mailbox_t;
@@ -101,6 +105,10 @@ void mailbox_drop(mailbox_t *self, uint64_t bytes, drop_reason_t reason);
 /* Any thread. Whether what is in flight has reached the bound; at rest exact. `share` 2 asks for
  * half of the bound. */
 bool mailbox_is_full(const mailbox_t *self, uint32_t share);
+
+/* Owner. Whether what is queued leaves no room for a body of `bytes`; what is on its way does not
+ * count. `overhead` is what each message takes beside its body. */
+bool mailbox_queue_is_full(const mailbox_t *self, uint64_t bytes, uint64_t overhead);
 
 /* True when everything that was sent is delivered or dropped. Exact at rest. */
 bool mailbox_is_settled(const mailbox_t *self);

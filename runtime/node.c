@@ -53,6 +53,11 @@ bool node_stopping(const capstan_node_t *self)
     return atomic_load_explicit(&self->stopping, memory_order_relaxed);
 }
 
+dead_letters_t *node_dead_letters(capstan_node_t *node)
+{
+    return &node->dead_letters;
+}
+
 batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell)
 {
     return &node->batch_returns[cell];
@@ -195,6 +200,7 @@ static void free_node(capstan_node_t *self)
         batch_returns_fini(&self->batch_returns[i]);
     }
     registry_fini(&self->registry);
+    dead_letters_fini(&self->dead_letters);
     names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
@@ -232,6 +238,7 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     uint8_t seed[16];
     ENSURE(getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
     names_init(&self->names, seed);
+    dead_letters_init(&self->dead_letters);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -3,6 +3,7 @@
 #define RUNTIME_NODE_INTERNAL_H
 
 #include "runtime/cell.h"
+#include "runtime/dead_letters.h"
 #include "runtime/registry.h"
 
 enum { WORKERS_MAX = 32 };
@@ -28,6 +29,7 @@ struct capstan_node {
     _Atomic bool stopping;
     bool logging; /* the log's thread writes for it */
     registry_t registry;
+    dead_letters_t dead_letters;
 };
 
 static inline bool slot_is_live(const slot_t *slot)

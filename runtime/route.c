@@ -4,8 +4,6 @@
 #include "runtime/runtime_messages.h"
 #include "runtime/wire/wire_messages.h"
 
-enum { MESSAGE_OVERHEAD = 64 }; /* a queued message beside its body, rounded */
-
 uint64_t message_cost(const capstan_message_t *message)
 {
     return message->body.size + MESSAGE_OVERHEAD;
@@ -61,6 +59,15 @@ void route_tell_down(cell_t *from, capstan_ref_t watcher, const down_t *down)
 void route_refuse(cell_t *from, const capstan_message_t *request, capstan_err_t err,
                   const char *text)
 {
+    if (request->message == MESSAGE_park_wait) {
+        (void)!route_send(from,
+                          &(capstan_message_t){.message = MESSAGE_park_over,
+                                               .kind = CAPSTAN_KIND_EVENT,
+                                               .sender = request->target,
+                                               .target = request->sender},
+                          true);
+        return;
+    }
     bool wish = request->message == MESSAGE_monitor_add || request->message == MESSAGE_link_add;
     if (wish && err == CAPSTAN_E_GONE) {
         route_tell_down(from, request->sender,

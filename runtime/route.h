@@ -6,6 +6,8 @@
 #include "runtime/runtime_messages.h"
 #include "runtime/slot.h"
 
+enum { MESSAGE_OVERHEAD = 64 }; /* a queued message beside its body, rounded */
+
 /* With `always` never refused for want of space. Errors: GONE, MAILBOX_FULL. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always);
 /* Tells a watcher that an actor has ended. */
@@ -20,7 +22,7 @@ uint64_t message_cost(const capstan_message_t *message);
 static inline bool overflow_is_receivers(const slot_t *slot)
 {
     uint8_t overflow = atomic_load_explicit(&slot->overflow, memory_order_relaxed);
-    return overflow == CAPSTAN_OVERFLOW_DROP;
+    return overflow == CAPSTAN_OVERFLOW_DROP_NEWEST || overflow == CAPSTAN_OVERFLOW_DROP_OLDEST;
 }
 /* The slot of a live incarnation, or NULL. Any thread. */
 slot_t *route_find(capstan_node_t *node, capstan_ref_t target);

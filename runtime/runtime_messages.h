@@ -4,6 +4,8 @@
 
 #include "runtime/wire/codec.h"
 
+enum { RUNTIME_MESSAGES_FIRST = 0xc0, RUNTIME_MESSAGES_LAST = 0xdf };
+
 #define CAPSTAN_TABLE "runtime/runtime_messages.def"
 #include <capstan/message_structs.h>
 

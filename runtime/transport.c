@@ -2,6 +2,8 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/dead_letters.h"
+#include "runtime/park.h"
 #include "runtime/runtime_metrics.h"
 #include "runtime/socket.h"
 
@@ -50,10 +52,24 @@ static cell_mail_t *mail_new(cell_t *self)
     return mail;
 }
 
-static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message, drop_reason_t reason)
+void cell_count_drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
+                     drop_reason_t reason)
 {
     mailbox_drop(&slot->mailbox, message_cost(message), reason);
     METRIC_ADD(runtime, messages_dropped, 1);
+    dead_letters_tell(self, message, reason);
+}
+
+void cell_free_mail(cell_t *self, cell_mail_t *mail)
+{
+    block_release(mail->block);
+    mail->mail.next = (mail_t *)self->mail_free;
+    self->mail_free = mail;
+}
+
+static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message, drop_reason_t reason)
+{
+    cell_count_drop(self, slot, message, reason);
     if (reason == DROP_stopped) {
         route_refuse(self, message, CAPSTAN_E_GONE, NULL);
     } else if (reason == DROP_overflow) {
@@ -76,6 +92,63 @@ void cell_make_ready(cell_t *self, capstan_actor_t *actor)
     self->ready_tail = actor;
 }
 
+/* What is not queued, because it must not wait behind the very messages that it is about. */
+static bool take_word(cell_t *self, slot_t *slot, const capstan_message_t *message)
+{
+    if (message->message != MESSAGE_cancel && message->message != MESSAGE_park_wait &&
+        message->message != MESSAGE_park_over) {
+        return false;
+    }
+    mailbox_done(&slot->mailbox, message_cost(message));
+    self->delivered++;
+    if (message->message == MESSAGE_cancel) {
+        calls_cancel(&self->calls, message->sender, message->correlation);
+    } else if (message->message == MESSAGE_park_wait) {
+        park_add_waiter(slot->actor, message->sender);
+    } else {
+        park_retry(slot->actor);
+    }
+    return true;
+}
+
+/* Answers and the runtime's own messages are never dropped for want of room. */
+static bool may_overflow(const capstan_message_t *message)
+{
+    bool own =
+        message->message >= RUNTIME_MESSAGES_FIRST && message->message <= RUNTIME_MESSAGES_LAST;
+    return !own && message->kind != CAPSTAN_KIND_REPLY && message->kind != CAPSTAN_KIND_ERROR;
+}
+
+static void drop_oldest(cell_t *self, slot_t *slot)
+{
+    cell_mail_t *mail = (cell_mail_t *)mailbox_take_lane(&slot->mailbox, LANE_NORMAL);
+    if (mail->request != CALLS_NONE) {
+        calls_forget(&self->calls, mail->request);
+    }
+    drop(self, slot, &mail->mail.message, DROP_overflow);
+    cell_free_mail(self, mail);
+}
+
+/* A mailbox whose policy is to drop makes room; true when there is none, and it drops this one. */
+static bool overflows(cell_t *self, slot_t *slot, const capstan_message_t *message)
+{
+    mailbox_t *mailbox = &slot->mailbox;
+    if (!overflow_is_receivers(slot) || !may_overflow(message)) {
+        return false;
+    }
+    bool oldest =
+        atomic_load_explicit(&slot->overflow, memory_order_relaxed) == CAPSTAN_OVERFLOW_DROP_OLDEST;
+    while (mailbox_queue_is_full(mailbox, message->body.size, MESSAGE_OVERHEAD)) {
+        const mail_t *first = mailbox->heads[LANE_NORMAL];
+        if (!oldest || !first || !may_overflow(&first->message)) {
+            drop(self, slot, message, DROP_overflow);
+            return true;
+        }
+        drop_oldest(self, slot);
+    }
+    return false;
+}
+
 void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block)
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
@@ -83,15 +156,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
         drop(self, slot, message, DROP_stopped);
         return;
     }
-    if (message->message == MESSAGE_cancel) {
-        /* It is not queued: that would put it behind the very request that it is about. */
-        mailbox_done(&slot->mailbox, message_cost(message));
-        self->delivered++;
-        calls_cancel(&self->calls, message->sender, message->correlation);
-        return;
-    }
-    if (overflow_is_receivers(slot) && slot->mailbox.queued >= slot->mailbox.messages_max) {
-        drop(self, slot, message, DROP_overflow);
+    if (take_word(self, slot, message) || overflows(self, slot, message)) {
         return;
     }
     cell_mail_t *mail = mail_new(self);

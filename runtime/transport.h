@@ -76,6 +76,10 @@ void transport_close(cell_t *self);
 /* Queues a message on this cell, or drops it when its receiver has ended. Takes a reference of the
  * block. */
 void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block);
+/* Counts a message as dropped, and tells those who collect dead letters. */
+void cell_count_drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
+                     drop_reason_t reason);
+void cell_free_mail(cell_t *self, cell_mail_t *mail);
 /* Puts an actor with mail into the ready list, once. */
 void cell_make_ready(cell_t *self, capstan_actor_t *actor);
 

@@ -70,8 +70,14 @@ typedef struct capstan_behaviour {
 
 /* What happens to a message that does not fit the receiver's mailbox. */
 typedef enum capstan_overflow {
-    CAPSTAN_OVERFLOW_FAIL, /* the sender gets MAILBOX_FULL */
-    CAPSTAN_OVERFLOW_DROP, /* dropped and counted; the sender goes on */
+    CAPSTAN_OVERFLOW_FAIL,        /* the sender gets MAILBOX_FULL */
+    CAPSTAN_OVERFLOW_DROP_NEWEST, /* it is dropped and counted; the sender goes on */
+    CAPSTAN_OVERFLOW_DROP_OLDEST, /* the oldest queued one is dropped in its place, and counted */
+    /* The message waits at its sender, and the sender with it: its running handler goes on, then it
+     * handles nothing but its priority lane (and timers) until what waits has been sent, in order.
+     * The sender gets MAILBOX_FULL when it is no actor, when 1,024 of its messages wait already,
+     * or when its waiting would close a circle of actors that wait for each other. */
+    CAPSTAN_OVERFLOW_PARK,
 } capstan_overflow_t;
 
 /* Which cell, that is which thread, an actor lives in. */
@@ -126,6 +132,13 @@ CAPSTAN_API int64_t capstan_utc_us(const capstan_actor_t *self);
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_tell(capstan_actor_t *self,
                                                           capstan_ref_t target, uint32_t message,
                                                           capstan_slice_t body);
+
+/* The same in the priority lane: the receiver handles it before everything that is not. Order is
+ * kept among the messages of one lane. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_tell_priority(capstan_actor_t *self,
+                                                                   capstan_ref_t target,
+                                                                   uint32_t message,
+                                                                   capstan_slice_t body);
 
 /* Sends a request. Exactly one answer follows through `receive`: a reply, or an ERROR of the same
  * correlation (TIMEOUT when the deadline passes, GONE when the receiver ends before it answered,
@@ -190,6 +203,26 @@ CAPSTAN_API void capstan_unlink(capstan_actor_t *self, capstan_ref_t target);
 /* True when `message` is a `down`: which actor has ended, and why (CAPSTAN_OK: normally). */
 CAPSTAN_API bool capstan_message_is_down(const capstan_message_t *message, capstan_ref_t *ret_actor,
                                          capstan_err_t *ret_reason);
+
+/* A message of this node that was sent and not delivered. The slices live as long as the message
+ * that told of it. */
+typedef struct capstan_dead_letter {
+    capstan_slice_t reason; /* "stopped", "overflow", "expired", "cancelled" ... */
+    uint32_t message;       /* number of its row */
+    uint32_t kind;          /* capstan_kind_t */
+    capstan_ref_t sender;
+    capstan_ref_t target;
+    uint64_t size;        /* bytes of its body */
+    capstan_slice_t body; /* its first bytes, at most 256 */
+} capstan_dead_letter_t;
+
+/* From now on the calling actor is told of every message that the node drops, as far as its mailbox
+ * has room; it gives that up by unsubscribing, or ends. Errors: LIMIT (8 subscribers). */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_dead_letters_subscribe(capstan_actor_t *self);
+CAPSTAN_API void capstan_dead_letters_unsubscribe(capstan_actor_t *self);
+/* True when `message` tells of a dead letter. */
+CAPSTAN_API bool capstan_message_is_dead_letter(const capstan_message_t *message,
+                                                capstan_dead_letter_t *ret_letter);
 
 /* Stops another actor. It hears `stop` before the messages in its mailbox, and ends when it is
  * done; after `timeout_us` microseconds it is ended between two of its handlers, with reason

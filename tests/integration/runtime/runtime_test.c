@@ -419,7 +419,7 @@ Test(runtime, drops_and_counts_what_overflows_where_the_policy_says_so)
     capstan_ref_t sink =
         spawn(node, &sink_behaviour,
               &(capstan_spawn_options_t){
-                  .cell = "a", .mailbox_messages = 16, .overflow = CAPSTAN_OVERFLOW_DROP});
+                  .cell = "a", .mailbox_messages = 16, .overflow = CAPSTAN_OVERFLOW_DROP_NEWEST});
     source_t source = {.target = sink, .goal = 5000};
     spawn(node, &source_behaviour, &(capstan_spawn_options_t){.cell = "a", .argument = &source});
     void *body;
