@@ -32,6 +32,9 @@ struct capstan_node {
     dead_letters_t dead_letters;
 };
 
+/* Frees a node whose cells and context have gone. */
+void node_free(capstan_node_t *self);
+
 static inline bool slot_is_live(const slot_t *slot)
 {
     return atomic_load_explicit(&slot->generation, memory_order_acquire) > 0;
