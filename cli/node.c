@@ -22,7 +22,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* How often suppressed log rows are told while the node runs. */
+/* How often spans and suppressed log rows are told while the node runs. */
 #define LOG_FLUSH_MS 1000
 
 extern char **environ;
@@ -91,7 +91,7 @@ static int take_signals(sigset_t *ret_signals)
     return signalfd(-1, ret_signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static const char *wait_for_signal(int signals)
+static const char *wait_for_signal(int signals, capstan_node_t *node)
 {
     for (;;) {
         struct pollfd ready = {.fd = signals, .events = POLLIN};
@@ -100,6 +100,7 @@ static const char *wait_for_signal(int signals)
         if (read(signals, &info, sizeof info) == (ssize_t)sizeof info) {
             return info.ssi_signo == SIGINT ? "SIGINT" : "SIGTERM";
         }
+        node_log_spans(node);
         log_flush();
     }
 }
@@ -172,8 +173,9 @@ static int run_node(const assembly_settings_t *settings)
         return EXIT_FAILED;
     }
     print_ready(assembly, settings);
-    const char *name = wait_for_signal(descriptor);
+    const char *name = wait_for_signal(descriptor, assembly_node(assembly));
     sigprocmask(SIG_UNBLOCK, &signals, NULL);
+    node_log_spans(assembly_node(assembly));
     LOG(node, stopping, log_string("signal", name));
     int status = stop_node(assembly);
     close(descriptor);

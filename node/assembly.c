@@ -71,6 +71,7 @@ static capstan_err_t start_node(assembly_t *self)
             .mailbox_bytes = settings->mailbox_bytes,
             .spin_us = (uint32_t)settings->spin_us,
             .strict_wire = settings->strict_wire,
+            .trace_sample = (uint32_t)settings->trace_sample,
         },
         &self->node);
 }
@@ -78,10 +79,10 @@ static capstan_err_t start_node(assembly_t *self)
 static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviour, const char *cell,
                            void *argument, capstan_ref_t *ret_ref)
 {
-    return capstan_node_spawn(self->node, behaviour,
-                              &(capstan_spawn_options_t){
-                                  .name = behaviour->name, .cell = cell, .argument = argument},
-                              ret_ref);
+    return capstan_node_spawn(
+        self->node, behaviour,
+        &(capstan_spawn_options_t){.name = behaviour->name, .cell = cell, .argument = argument},
+        ret_ref);
 }
 
 static capstan_err_t start_journal(assembly_t *self)

@@ -141,9 +141,12 @@ static void enter(capstan_actor_t *self)
     self->running = true;
 }
 
-static void leave(capstan_actor_t *self)
+static inline void leave(capstan_actor_t *self)
 {
     self->running = false;
+    if (__builtin_expect(self->traced, 0)) {
+        trace_leave(self);
+    }
     if (self->exiting) {
         end(self);
         return;
@@ -273,6 +276,9 @@ void cell_bury(cell_t *self)
 static void call_receive(capstan_actor_t *self, const capstan_message_t *message)
 {
     enter(self);
+    if (__builtin_expect(message_is_traced(message), 0)) {
+        trace_enter(self, message_trace(message), message->message);
+    }
     capstan_err_t err = self->behaviour->receive(self, message);
     if (err != CAPSTAN_OK && !self->exiting) {
         capstan_actor_exit(self, err);
@@ -393,6 +399,9 @@ void actor_run_turn_end(capstan_actor_t *self)
     enter(self);
     self->behaviour->turn_end(self);
     self->running = false;
+    if (__builtin_expect(self->traced, 0)) {
+        trace_leave(self);
+    }
     if (self->exiting) {
         end(self);
     }

@@ -131,6 +131,8 @@ bool cell_run_commands(cell_t *self)
 
 static void take_foreign(cell_t *self, foreign_t *foreign)
 {
+    trace_scope_t root;
+    self->trace = trace_pick(self, &root);
     if (foreign->waiter) {
         ask_for_waiter(self, foreign);
     } else {
@@ -143,6 +145,7 @@ static void take_foreign(cell_t *self, foreign_t *foreign)
                                  .body = slice_of(foreign->body, foreign->size),
                              });
     }
+    self->trace = NULL;
     free(foreign);
 }
 

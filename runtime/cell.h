@@ -29,7 +29,9 @@
 #include "runtime/handover.h"
 #include "runtime/local_actor.h"
 #include "runtime/route.h"
+#include "runtime/simulation/random.h"
 #include "runtime/timers.h"
+#include "runtime/trace.h"
 #include "runtime/transport.h"
 
 #include <pthread.h>
@@ -80,6 +82,9 @@ struct cell {
     int64_t now_ns;     /* of the clock's reading that now_us is from */
     uint64_t delivered; /* messages, in this turn */
     bool worked;        /* the turn before this one found something to do */
+
+    trace_scope_t *trace;   /* NULL but while a handler with a context runs; see trace.h */
+    random_source_t random; /* for ids; 0: not seeded yet */
 
     capstan_actor_t *ready_head;
     capstan_actor_t *ready_tail;

@@ -38,6 +38,7 @@ struct capstan_actor {
     bool ready;              /* in the ready list */
     bool turned;             /* in the turned list */
     bool running;            /* one of its handlers is on the stack */
+    bool traced;             /* so, and it has a trace context of its own */
     bool stopping;           /* it has heard `stop` */
     bool exiting;
     bool quiet;    /* its failure is told in another way than by the log */

@@ -198,6 +198,7 @@ void node_free(capstan_node_t *self)
     }
     registry_fini(&self->registry);
     dead_letters_fini(&self->dead_letters);
+    spans_fini(&self->spans);
     names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
@@ -246,16 +247,12 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     self->chunk_count = (self->options.actors_max + SLOT_CHUNK - 1) / SLOT_CHUNK;
     self->chunks = calloc(self->chunk_count, sizeof *self->chunks);
     self->zmq = zmq_ctx_new();
-    if (!self->chunks || !self->zmq) {
-        if (self->zmq) {
-            zmq_ctx_term(self->zmq);
-        }
-        node_free(self);
-        return CAPSTAN_E_NO_MEMORY;
+    capstan_err_t err = self->chunks && self->zmq ? spans_init(&self->spans) : CAPSTAN_E_NO_MEMORY;
+    if (err == CAPSTAN_OK) {
+        zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
+        err = log_writer_start();
+        self->logging = err == CAPSTAN_OK;
     }
-    zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
-    capstan_err_t err = log_writer_start();
-    self->logging = err == CAPSTAN_OK;
     if (err == CAPSTAN_OK && self->options.host_cell) {
         err = open_host(self);
     }
@@ -263,7 +260,9 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
         if (self->logging) {
             log_writer_stop();
         }
-        zmq_ctx_term(self->zmq);
+        if (self->zmq) {
+            zmq_ctx_term(self->zmq);
+        }
         node_free(self);
         return err;
     }

@@ -5,6 +5,7 @@
 #include "runtime/cell.h"
 #include "runtime/dead_letters.h"
 #include "runtime/registry.h"
+#include "runtime/telemetry/spans.h"
 
 enum { WORKERS_MAX = 32 };
 
@@ -30,6 +31,7 @@ struct capstan_node {
     bool logging; /* the log's thread writes for it */
     registry_t registry;
     dead_letters_t dead_letters;
+    spans_t spans;
 };
 
 /* Frees a node whose cells and context have gone. */

@@ -37,6 +37,13 @@ CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t
  * the next of its children then, and not as soon as `init` has succeeded. */
 void actor_defer_started(capstan_actor_t *self);
 void actor_started(capstan_actor_t *self);
+/* Around what is done for one of many messages within a handler: in the context that came with it
+ * (the envelope's `trace`; what is no context is ignored, as the recommendation wants), or in a new
+ * one when head sampling picks it. See <capstan/trace.h>. */
+void actor_trace_enter(capstan_actor_t *self, slice_t context, uint32_t message);
+void actor_trace_leave(capstan_actor_t *self);
+/* Takes the recorded spans out and logs them. Any thread; called about once a second. */
+void node_log_spans(capstan_node_t *self);
 
 /* The error that a message of kind ERROR carries; INTERNAL when it cannot be read. */
 capstan_err_t message_failure(const capstan_message_t *message);

@@ -172,9 +172,31 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     cell_make_ready(self, slot->actor);
 }
 
+/* A message with a context is rare, and has a block of its own: see trace.h. */
+__attribute__((cold, noinline)) static void send_traced(cell_t *self, slot_t *slot,
+                                                        const capstan_message_t *message)
+{
+    capstan_message_t copy = *message;
+    size_t size = message->body.size;
+    block_t *block = block_new(TRACE_ROOM + size);
+    uint8_t *body = block->data + TRACE_ROOM;
+    memcpy(body - trace_distance(size), &self->trace->context, TRACE_BYTES);
+    if (size > 0) {
+        memcpy(body, message->body.data, size);
+    }
+    copy.body.data = body;
+    copy.flags |= MESSAGE_TRACED | trace_wire_flag(&self->trace->context);
+    cell_deliver(self, slot, &copy, block);
+    block_release(block);
+}
+
 /* A body within the cell is copied once, into a block that many bodies share. */
 void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *message)
 {
+    if (__builtin_expect(self->trace != NULL, 0)) {
+        send_traced(self, slot, message);
+        return;
+    }
     capstan_message_t copy = *message;
     size_t size = message->body.size;
     block_t *block = self->block;
@@ -312,9 +334,13 @@ static plain_envelope_t plain(const capstan_message_t *message)
     };
 }
 
-static void add_message(outbox_t *outbox, const capstan_message_t *message)
+static void add_message(outbox_t *outbox, const capstan_message_t *message,
+                        const trace_scope_t *trace)
 {
     plain_envelope_t mine = plain(message);
+    if (trace) {
+        mine.plain = 0;
+    }
     if (mine.plain && memcmp(&mine, &outbox->last, sizeof mine) == 0) {
         batch_add_same(&outbox->writer, message->body);
         return;
@@ -331,6 +357,10 @@ static void add_message(outbox_t *outbox, const capstan_message_t *message)
         .flags = message->flags,
         .owner_epoch = message->owner_epoch,
     };
+    if (trace) {
+        envelope.trace = slice_of(&trace->context, TRACE_BYTES);
+        envelope.flags |= trace_wire_flag(&trace->context);
+    }
     batch_add(&outbox->writer, &envelope, message->body);
     outbox->last = mine;
 }
@@ -347,7 +377,7 @@ void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *
         outbox->last.plain = 0;
         self->dirty[self->dirty_count++] = to->index;
     }
-    add_message(outbox, message);
+    add_message(outbox, message, self->trace);
     if (outbox->buffer.size >= CELL_BATCH_BYTES) {
         flush_to(self, to);
         for (size_t i = 0; i < self->dirty_count; i++) {
@@ -393,6 +423,10 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
             }
             message = message_of(&envelope);
             message.body = body;
+            if (envelope.trace.size > 0) {
+                message.flags |= MESSAGE_TRACED;
+                ENSURE((const void *)message_trace(&message) == envelope.trace.data);
+            }
             slot = node_slot(self->node, envelope.target.slot);
             ENSURE(slot && slot->cell == self);
         }

@@ -255,7 +255,9 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
             return;
         }
         begun = true;
+        actor_trace_enter(self->actor, envelope.trace, (uint32_t)envelope.message);
         on_message(self, session, &envelope, body);
+        actor_trace_leave(self->actor);
         if (!session->gateway) {
             return;
         }

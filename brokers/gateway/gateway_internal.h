@@ -23,6 +23,7 @@
 #include "runtime/runtime.h"
 #include "runtime/wire/batch.h"
 
+#include <capstan/trace.h>
 #include <zmq.h>
 
 typedef enum gateway_fault {

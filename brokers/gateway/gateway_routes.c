@@ -14,6 +14,7 @@ typedef struct parked {
     struct parked *next;
     link_t *session; /* NULL: it has ended */
     uint64_t sequence;
+    capstan_trace_t trace; /* zero: none */
     size_t size;
     uint8_t body[];
 } parked_t;
@@ -83,6 +84,8 @@ static void park(route_t *route, link_t *session, uint64_t sequence, slice_t bod
     parked->next = NULL;
     parked->session = session;
     parked->sequence = sequence;
+    const capstan_trace_t *trace = capstan_trace_current(session->actor);
+    parked->trace = trace ? *trace : (capstan_trace_t){0};
     parked->size = body.size;
     memcpy(parked->body, body.data, body.size);
     *(route->parked_head ? &route->parked_tail->next : &route->parked_head) = parked;
@@ -208,6 +211,10 @@ static capstan_err_t release(route_t *route, capstan_err_t err)
         route->parked_head = parked->next;
         slice_t body = slice_of(parked->body, parked->size);
         slice_t key;
+        if (parked->session) { /* each goes on in its own context, or in none */
+            actor_trace_leave(parked->session->gateway->actor);
+            capstan_trace_continue(parked->session->gateway->actor, &parked->trace);
+        }
         if (parked->session && err != CAPSTAN_OK) {
             link_reject(parked->session, parked->sequence, err);
         } else if (parked->session && codec_peek_slice(body, 2, &key) &&

@@ -97,7 +97,15 @@ void link_emit(link_t *self, const envelope_t *envelope, slice_t body)
         }
     }
     begin(self);
-    batch_add(&self->writer, envelope, body);
+    const capstan_trace_t *trace = self->actor ? capstan_trace_current(self->actor) : NULL;
+    if (trace) {
+        envelope_t traced = *envelope;
+        traced.trace = slice_of(trace, sizeof *trace);
+        traced.flags |= trace->flags & CAPSTAN_TRACE_SAMPLED ? WIRE_KIND_FLAG_SAMPLED : 0;
+        batch_add(&self->writer, &traced, body);
+    } else {
+        batch_add(&self->writer, envelope, body);
+    }
     gateway_mark_dirty(self->gateway, self);
 }
 

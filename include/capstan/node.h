@@ -12,6 +12,7 @@ typedef struct capstan_node_options {
     uint32_t actors_max;       /* 0: 1,048,576 */
     uint32_t workers;          /* cells that actors are spread over, 1 to 32; 0: one per core */
     uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
+    uint32_t trace_sample;     /* traces that begin here and are recorded, per million: trace.h */
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
     const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
 } capstan_node_options_t;

@@ -228,6 +228,11 @@ void log_write(log_event_t *event, const log_field_t *fields)
     }
 }
 
+void log_write_each(const log_event_t *event, const log_field_t *fields)
+{
+    emit(event, fields);
+}
+
 void log_flush(void)
 {
     tell_suppressed(monotonic_second(), true);

@@ -98,6 +98,10 @@ static inline log_field_t log_error(capstan_err_t err)
 #define LOG(...) LOG_ROW(__VA_ARGS__, LOG_END)
 #define LOG_ROW(concern, row, ...)                                                                 \
     log_write(&concern##_events[EVENT_##concern##_##row], (const log_field_t[]){__VA_ARGS__})
+/* The same for what is bounded in another way: no row is suppressed. */
+#define LOG_EACH(...) LOG_ROW_EACH(__VA_ARGS__, LOG_END)
+#define LOG_ROW_EACH(concern, row, ...)                                                            \
+    log_write_each(&concern##_events[EVENT_##concern##_##row], (const log_field_t[]){__VA_ARGS__})
 #define LOG_END                                                                                    \
     (log_field_t)                                                                                  \
     {                                                                                              \
@@ -106,6 +110,7 @@ static inline log_field_t log_error(capstan_err_t err)
 
 /* `fields` ends with a LOG_FIELD_END. Use LOG. */
 void log_write(log_event_t *event, const log_field_t *fields);
+void log_write_each(const log_event_t *event, const log_field_t *fields);
 
 /* Reports what was suppressed and not yet told: called about once a second, and before the end. */
 void log_flush(void);

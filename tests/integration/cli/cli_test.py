@@ -178,6 +178,31 @@ class Node(NodeCase):
         self.assertEqual(ready["store"], "capstan.db")
         self.stop(node, signal.SIGTERM)
 
+    def test_it_records_traces_of_a_sample_as_log_events(self):
+        node, ready = self.start("--set", "runtime.trace_sample=1000000")
+        self.assertEqual(self.run_program("status", "--to", ready["gateway"]).returncode, 0)
+        spans = [line for line in self.stop(node, signal.SIGTERM)
+                 if line["event"] == "runtime.span"]
+        by_id = {span["span_id"]: span for span in spans}
+        for span in spans:
+            self.assertRegex(span["trace_id"], "^[0-9a-f]{32}$")
+            self.assertRegex(span["span_id"], "^[0-9a-f]{16}$")
+            if span["parent_id"]:
+                self.assertEqual(by_id[span["parent_id"]]["trace_id"], span["trace_id"])
+        # The request for the status reaches the actors that have a part in it.
+        for name in ("topics", "journal"):
+            self.assertIn(["status", "gateway"], [self.ancestors(span, by_id) for span in spans
+                                                  if span["actor"] == name])
+
+    @staticmethod
+    def ancestors(span, by_id):
+        """The actors of the spans that a span came from, nearest first."""
+        names = []
+        while span["parent_id"]:
+            span = by_id[span["parent_id"]]
+            names.append(span["actor"])
+        return names
+
     def test_it_goes_on_when_the_readers_of_its_output_go_away(self):
         node, ready = self.start()
         node.stdout.close()
