@@ -73,10 +73,10 @@ int cli_schema(int argc, char **argv)
         {.name = "format",
          .argument = "FORMAT",
          .type = OPTION_CHOICE,
-         .choices = "markdown|json|lock",
+         .choices = "markdown|json|cddl|lock",
          .initial = "markdown",
          .target.text = &format,
-         .meaning = "markdown, json or lock"},
+         .meaning = "markdown, json, cddl or lock"},
         {.name = "to",
          .argument = "ENDPOINT",
          .type = OPTION_TEXT,
@@ -84,12 +84,15 @@ int cli_schema(int argc, char **argv)
          .meaning = "ask the node with this gateway, instead of this program"},
     };
     const command_line_t line = {
-        .usage = "capstan schema [--format markdown|json|lock] [--to ENDPOINT]",
+        .usage = "capstan schema [--format markdown|json|cddl|lock] [--to ENDPOINT]",
         .summary =
             "Prints every message and record of the protocol. markdown is for people and is\n"
-            "docs/protocol.md; json holds all that a peer in another language needs; lock has\n"
-            "one line per row, without prose, and is runtime/wire/schema.lock. With --to it is\n"
-            "the protocol of a running node, with the tables that its program registered.",
+            "docs/protocol.md; json holds all that a peer in another language needs; cddl is\n"
+            "the same in the Concise Data Definition Language (RFC 8610) and is "
+            "docs/protocol.cddl;\n"
+            "lock has one line per row, without prose, and is runtime/wire/schema.lock. With --to "
+            "it\n"
+            "is the protocol of a running node, with the tables that its program registered.",
         .examples = "  capstan schema\n"
                     "  capstan schema --format json > schema.json\n"
                     "  capstan schema --format json --to " OPTION_TO_DEFAULT "\n",

@@ -162,7 +162,8 @@ static void describe(link_t *self, const envelope_t *envelope, slice_t body, uin
     }
     if (err) {
         refuse_request(self, envelope, sequence, err,
-                       err == CAPSTAN_E_INVALID ? "the formats are json, markdown and lock" : NULL);
+                       err == CAPSTAN_E_INVALID ? "the formats are json, markdown, cddl and lock"
+                                                : NULL);
         return;
     }
     buffer_clear(&gateway->scratch);

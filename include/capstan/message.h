@@ -80,14 +80,14 @@ typedef enum capstan_kind {
  * Read by the codec; written only by the expansion of a table. */
 
 typedef enum capstan_type {
-#define TYPE(name, c_type, wire, meaning) CAPSTAN_TYPE_##name,
+#define TYPE(name, c_type, wire, cddl, meaning) CAPSTAN_TYPE_##name,
 #include <capstan/field_types.def>
 #undef TYPE
     CAPSTAN_TYPE_COUNT
 } capstan_type_t;
 
 /* The C type of a field of each type: capstan_field_UINT_t and so on. */
-#define TYPE(name, c_type, wire, meaning) typedef c_type capstan_field_##name##_t;
+#define TYPE(name, c_type, wire, cddl, meaning) typedef c_type capstan_field_##name##_t;
 #include <capstan/field_types.def>
 #undef TYPE
 

@@ -65,6 +65,7 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_register(capstan_node_
 typedef enum capstan_schema_format {
     CAPSTAN_SCHEMA_MARKDOWN, /* for people: docs/protocol.md */
     CAPSTAN_SCHEMA_JSON,     /* for programs: all that a peer in another language needs */
+    CAPSTAN_SCHEMA_CDDL,     /* the Concise Data Definition Language, RFC 8610 */
     CAPSTAN_SCHEMA_COUNT
 } capstan_schema_format_t;
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_schema(capstan_node_t *self,

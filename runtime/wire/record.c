@@ -7,7 +7,7 @@
 static size_t field_size(capstan_type_t type)
 {
     static const size_t sizes[] = {
-#define TYPE(name, c_type, wire, meaning) [CAPSTAN_TYPE_##name] = sizeof(c_type),
+#define TYPE(name, c_type, wire, cddl, meaning) [CAPSTAN_TYPE_##name] = sizeof(c_type),
 #include <capstan/field_types.def>
 #undef TYPE
     };

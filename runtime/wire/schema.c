@@ -9,7 +9,7 @@
 const char *const schema_kinds[] = {"record", "request", "reply", "event", "error"};
 
 const char *const schema_types[] = {
-#define TYPE(name, c_type, wire, meaning) #name,
+#define TYPE(name, c_type, wire, cddl, meaning) #name,
 #include <capstan/field_types.def>
 #undef TYPE
 };
@@ -139,8 +139,10 @@ static void print_lock(const schema_t *schema, buffer_t *out)
 
 bool schema_format_find(slice_t name, schema_format_t *ret_format)
 {
-    static const char *const names[] = {
-        [SCHEMA_MARKDOWN] = "markdown", [SCHEMA_JSON] = "json", [SCHEMA_LOCK] = "lock"};
+    static const char *const names[] = {[SCHEMA_MARKDOWN] = "markdown",
+                                        [SCHEMA_JSON] = "json",
+                                        [SCHEMA_CDDL] = "cddl",
+                                        [SCHEMA_LOCK] = "lock"};
     for (size_t i = 0; i < SCHEMA_FORMAT_COUNT; i++) {
         if (slice_equal(name, slice_text(names[i])) || (name.size == 0 && i == SCHEMA_JSON)) {
             *ret_format = (schema_format_t)i;
@@ -156,6 +158,7 @@ void schema_print(const wire_table_t *const *tables, size_t count, schema_format
     static void (*const printers[])(const schema_t *, buffer_t *) = {
         [SCHEMA_MARKDOWN] = schema_print_markdown,
         [SCHEMA_JSON] = schema_print_json,
+        [SCHEMA_CDDL] = schema_print_cddl,
         [SCHEMA_LOCK] = print_lock,
     };
     schema_t schema = {0};

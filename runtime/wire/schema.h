@@ -10,11 +10,12 @@
 typedef enum schema_format {
     SCHEMA_MARKDOWN = CAPSTAN_SCHEMA_MARKDOWN,
     SCHEMA_JSON = CAPSTAN_SCHEMA_JSON,
+    SCHEMA_CDDL = CAPSTAN_SCHEMA_CDDL,
     SCHEMA_LOCK = CAPSTAN_SCHEMA_COUNT, /* a line per row, without prose: what may not change */
     SCHEMA_FORMAT_COUNT
 } schema_format_t;
 
-/* The format of that name: "json" (also the empty slice), "markdown", "lock". False: none. */
+/* The format of that name: "json" (also the empty slice), "markdown", "cddl" or "lock". */
 bool schema_format_find(slice_t name, schema_format_t *ret_format);
 
 /* Ranges of message numbers that stay inside the node; all others are for peers. */

@@ -78,7 +78,7 @@ static void put_types(buffer_t *out)
 {
     const char *separator = "\n";
     schema_put(out, " \"types\":[");
-#define TYPE(name_, c_type_, wire_, meaning_)                                                      \
+#define TYPE(name_, c_type_, wire_, cddl_, meaning_)                                               \
     schema_put(out, "%s  {\"name\":\"" #name_ "\"", separator);                                    \
     put_member(out, "wire", wire_);                                                                \
     put_member(out, "meaning", meaning_);                                                          \

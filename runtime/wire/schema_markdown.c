@@ -92,7 +92,7 @@ static void put_rules(buffer_t *out)
 static void put_types(buffer_t *out)
 {
     schema_put(out, "## Types\n\n| type | on the wire | meaning |\n|---|---|---|\n");
-#define TYPE(name_, c_type_, wire_, meaning_)                                                      \
+#define TYPE(name_, c_type_, wire_, cddl_, meaning_)                                               \
     schema_put(out, "| " #name_ " | %s | %s |\n", wire_, meaning_);
 #include <capstan/field_types.def>
 #undef TYPE

@@ -27,6 +27,7 @@ const char *schema_sender(const wire_record_t *record);
 const char *schema_credited(const wire_record_t *record);
 
 void schema_print_markdown(const schema_t *schema, buffer_t *out);
+void schema_print_cddl(const schema_t *schema, buffer_t *out);
 void schema_print_json(const schema_t *schema, buffer_t *out);
 
 #endif

@@ -21,6 +21,14 @@ Test(schema, documentation_is_what_the_program_prints)
     buffer_fini(&out);
 }
 
+Test(schema, cddl_is_what_the_program_prints)
+{
+    buffer_t out = {0};
+    print(SCHEMA_CDDL, &out);
+    contract_check("docs/protocol.cddl", buffer_slice(&out));
+    buffer_fini(&out);
+}
+
 Test(schema, protocol_changes_only_with_its_lock)
 {
     buffer_t out = {0};

@@ -19,9 +19,9 @@ COLUMNS = 100
 TEST_NAME_WORDS = 3
 
 PRODUCT = ("include", "runtime", "config", "actors", "brokers", "node", "cli")
-SKIPPED = {".git", "build", "out", "__pycache__"}
-SUFFIXES = (".c", ".h", ".cpp", ".hpp", ".erl", ".def", ".py", ".awk", ".sql", ".cmake", ".md",
-            ".txt", ".json", ".yaml")
+SKIPPED = {".git", "build", "out", "__pycache__", "node_modules"}
+SUFFIXES = (".c", ".h", ".cpp", ".hpp", ".erl", ".def", ".py", ".js", ".awk", ".sql", ".cmake",
+            ".md", ".txt", ".json", ".yaml")
 # Includes point from a later row to the same or an earlier one.
 LAYERS = ["include/capstan", "runtime/base", "config", "runtime", ("actors", "brokers"), "node",
           "cli"]

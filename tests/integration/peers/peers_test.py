@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The Python example against a real node: it publishes, consumes, survives kill -9 of the node, and
-the node describes itself as the program prints its schema."""
+"""The peers in other languages against a real node: each publishes, consumes, and survives kill -9
+of the node; and the node describes itself as the program prints its schema."""
 import importlib.util
 import json
 import os
@@ -15,12 +15,16 @@ import unittest
 
 SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
 PROGRAM = os.environ.get("CAPSTAN_PROGRAM", str(SOURCE / "build" / "capstan"))
-PEER = SOURCE / "examples" / "peer_python" / "peer.py"
+PYTHON_PEER = SOURCE / "examples" / "peer_python" / "peer.py"
+NODE_PEER = SOURCE / "examples" / "peer_node" / "peer.js"
+PEER_LINES_MAX = 149
 
 
-class PeerInPython(unittest.TestCase):
+class Peer:
+    """What every peer must do; `command` is how it is started."""
+
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="capstan-peer-python-")
+        self.folder = tempfile.mkdtemp(prefix="capstan-peers-")
         self.schema = os.path.join(self.folder, "schema.json")
         with open(self.schema, "wb") as file:
             subprocess.run([PROGRAM, "schema", "--format", "json"], stdout=file, check=True)
@@ -42,8 +46,8 @@ class PeerInPython(unittest.TestCase):
 
     def start_peer(self, *arguments):
         return subprocess.Popen(
-            [sys.executable, str(PEER), "--schema", self.schema, "--endpoint", self.endpoint,
-             "--timeout", "60", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            [*self.command, "--schema", self.schema, "--endpoint", self.endpoint, "--timeout", "60",
+             *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def finish(self, peer):
         out, err = peer.communicate(timeout=90)
@@ -78,8 +82,21 @@ class PeerInPython(unittest.TestCase):
         self.assertEqual((result["answered"], result["delivered"], result["in_order"]),
                          (30000, 30000, True))
 
+    def test_consumes_as_a_group_what_others_published(self):
+        self.finish(self.start_peer("--count", "500"))
+        member = self.finish(self.start_peer("--count", "500", "--group", "readers"))
+        self.assertEqual((member["duplicates"], member["delivered"]), (500, 500))
+
+    def test_is_short_enough_to_be_read(self):
+        lines = pathlib.Path(self.command[-1]).read_text(encoding="utf-8").splitlines()
+        self.assertLessEqual(len(lines), PEER_LINES_MAX)
+
+
+class PeerInPython(Peer, unittest.TestCase):
+    command = (sys.executable, str(PYTHON_PEER))
+
     def test_describe_is_the_printed_schema(self):
-        spec = importlib.util.spec_from_file_location("peer", PEER)
+        spec = importlib.util.spec_from_file_location("peer", PYTHON_PEER)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         with open(self.schema, encoding="utf-8") as file:
@@ -93,6 +110,15 @@ class PeerInPython(unittest.TestCase):
         peer.socket.close()
         self.assertTrue(answers, "no description came")
         self.assertEqual(answers[0]["text"], text)
+
+
+class PeerInNode(Peer, unittest.TestCase):
+    command = ("node", str(NODE_PEER))
+
+    def test_its_lock_names_no_registry(self):
+        lock = (NODE_PEER.parent / "package-lock.json").read_text(encoding="utf-8")
+        self.assertNotIn("://", lock)
+        self.assertIn('"integrity"', lock)
 
 
 if __name__ == "__main__":
