@@ -1,31 +1,21 @@
-/* The thread of a cell: its turn, its sleep, and its commands. See cell.h for the picture. */
+/* A cell: its turn, and its commands. See cell.h for the picture, and platform_threads.c for its
+ * thread. */
 #include "runtime/cell.h"
 
-#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 #include "runtime/runtime_metrics.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-enum {
-    STACK_BYTES = 1 << 20,
-    LOOKS_PER_YIELD = 8,     /* a yield costs as much as several looks */
-    PATIENCE_FACTOR_MAX = 8, /* times spin_us */
-};
-
-static void read_clocks(cell_t *self)
+void cell_read_clocks(cell_t *self)
 {
-    self->now_ns = clock_ns(CLOCK_MONOTONIC);
+    self->now_ns = self->platform->now_ns(self->node);
     self->now_us = self->now_ns / 1000;
-    self->utc_us = clock_ns(CLOCK_REALTIME) / 1000;
+    self->utc_us = self->platform->utc_us(self->node);
 }
 
 /* --- other threads --------------------------------------------------------------------------- */
@@ -37,9 +27,7 @@ void cell_wake(cell_t *self)
 {
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&self->sleeping, memory_order_seq_cst)) {
-        uint64_t one = 1;
-        ssize_t written = write(self->wake_fd, &one, sizeof one);
-        (void)written; /* EAGAIN: the counter is full, so the cell is being woken anyway. */
+        self->platform->wake(self);
     }
 }
 
@@ -203,13 +191,13 @@ static void drain_wake_fd(cell_t *self)
 
 /* Polls; with a time-out it is the cell's sleep. Handlers may change the watches, so those that
  * are ready are noted first. */
-static bool poll_watches(cell_t *self, long timeout_ms)
+bool cell_poll(cell_t *self, long timeout_ms)
 {
     watch_t ready[CELL_WATCHES_MAX];
     size_t count = 0;
     int found = zmq_poll(self->items, (int)self->watch_count + 2, timeout_ms);
     if (timeout_ms != 0) {
-        read_clocks(self); /* handlers that start timers must not begin in the past */
+        cell_read_clocks(self); /* handlers that start timers must not begin in the past */
     }
     if (found <= 0) {
         ENSURE(found == 0 || zmq_errno() == EINTR);
@@ -234,7 +222,7 @@ static bool poll_watches(cell_t *self, long timeout_ms)
 static bool run_ready(cell_t *self)
 {
     bool any = false;
-    int budget = CELL_MAIL_BUDGET;
+    uint32_t budget = self->mail_budget;
     while (self->ready_head && budget > 0) {
         capstan_actor_t *actor = self->ready_head;
         self->ready_head = actor->next_ready;
@@ -273,7 +261,7 @@ static void run_turn_ends(cell_t *self)
 static void begin_turn(cell_t *self)
 {
     int64_t began_ns = self->now_ns;
-    read_clocks(self);
+    cell_read_clocks(self);
     if (self->worked) {
         METRIC_ADD(runtime, turns, 1);
         METRIC_ADD(runtime, messages_delivered, self->delivered);
@@ -287,13 +275,13 @@ bool cell_turn(cell_t *self)
     begin_turn(self);
     bool any = cell_run_commands(self);
     any |= drain_ring(self);
-    for (int i = 0; i < CELL_INBOX_BUDGET && transport_receive(self); i++) {
+    for (uint32_t i = 0; i < self->inbox_budget && transport_receive(self); i++) {
         any = true;
     }
     any |= run_timers(self);
     any |= requests_tell_cancelled(self);
     if (self->watch_count > 0) {
-        any |= poll_watches(self, 0);
+        any |= cell_poll(self, 0);
     }
     any |= run_ready(self);
     run_turn_ends(self);
@@ -308,22 +296,12 @@ bool cell_turn(cell_t *self)
     return self->worked;
 }
 
-/* --- the thread ------------------------------------------------------------------------------ */
+/* --- sleep ----------------------------------------------------------------------------------- */
 
 bool cell_has_foreign_work(cell_t *self)
 {
     return !ring_is_empty(&self->ring) ||
            atomic_load_explicit(&self->control_waiting, memory_order_seq_cst);
-}
-
-static long sleep_ms(const cell_t *self)
-{
-    int64_t next_us = timers_next_us(&self->timers);
-    if (next_us == INT64_MAX) {
-        return -1;
-    }
-    int64_t left_us = next_us - clock_ns(CLOCK_MONOTONIC) / 1000;
-    return left_us <= 0 ? 0 : (long)((left_us + 999) / 1000);
 }
 
 void cell_fall_asleep(cell_t *self)
@@ -336,51 +314,6 @@ void cell_awake(cell_t *self)
 {
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
     drain_wake_fd(self);
-}
-
-static void sleep_until_work(cell_t *self)
-{
-    cell_fall_asleep(self);
-    if (!cell_has_foreign_work(self)) {
-        poll_watches(self, sleep_ms(self));
-    }
-    atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
-}
-
-/* How long to look before sleeping. A wake-up costs some 25 us, so a cell that slept for less than
- * a few of those would have done better to look on: two cells that ask each other would otherwise
- * each fall asleep while the other is being woken, for ever. A long sleep resets the patience. */
-static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
-{
-    int64_t least_us = node_options(self->node)->spin_us;
-    if (slept_us > least_us * PATIENCE_FACTOR_MAX) {
-        return least_us;
-    }
-    return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
-}
-
-static void loop(cell_t *self)
-{
-    int64_t patience_us = node_options(self->node)->spin_us;
-    int64_t idle_since_us = 0;
-    uint32_t looks = 0;
-    while (!self->ending) {
-        if (cell_turn(self)) {
-            idle_since_us = 0;
-        } else if (idle_since_us == 0) {
-            idle_since_us = self->now_us;
-        } else if (self->now_us - idle_since_us < patience_us) {
-            if (++looks % LOOKS_PER_YIELD == 0) {
-                sched_yield(); /* looking must not keep a core from someone who has work */
-            }
-        } else {
-            int64_t asleep_us = self->now_us;
-            sleep_until_work(self);
-            read_clocks(self);
-            patience_us = next_patience_us(self, patience_us, self->now_us - asleep_us);
-            idle_since_us = 0;
-        }
-    }
 }
 
 static capstan_err_t ignore_message(capstan_actor_t *self, const capstan_message_t *message)
@@ -404,8 +337,7 @@ static void make_port(cell_t *self)
 
 void cell_begin(cell_t *self)
 {
-    metric_shard_take();
-    read_clocks(self);
+    cell_read_clocks(self);
     make_port(self);
 }
 
@@ -414,54 +346,7 @@ void cell_finish(cell_t *self)
     cell_stop_actor(self->port, INT64_MAX);
     transport_flush(self);
     cell_bury(self);
-    zmq_close(self->inbox);
-    self->inbox = NULL;
     transport_close(self);
-    metric_shard_give_back();
-}
-
-static void *cell_main(void *argument)
-{
-    cell_t *self = argument;
-    cell_begin(self);
-    loop(self);
-    cell_finish(self);
-    return NULL;
-}
-
-static capstan_err_t open_inbox(cell_t *self)
-{
-    char endpoint[32];
-    int none = 0;
-    self->inbox = zmq_socket(node_zmq(self->node), ZMQ_PULL);
-    if (!self->inbox) {
-        return zmq_errno() == EMFILE ? CAPSTAN_E_LIMIT : CAPSTAN_E_SYSTEM;
-    }
-    zmq_setsockopt(self->inbox, ZMQ_RCVHWM, &none, sizeof none);
-    zmq_setsockopt(self->inbox, ZMQ_LINGER, &none, sizeof none);
-    snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", self->index);
-    return zmq_bind(self->inbox, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
-}
-
-/* Library threads block all signals; the thread inherits the mask of the one that makes it. */
-bool cell_start_thread(cell_t *self)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&self->thread, &attributes, cell_main, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (rc == 0) {
-        char name[16];
-        snprintf(name, sizeof name, "%.15s", self->name);
-        pthread_setname_np(self->thread, name);
-    }
-    return rc == 0;
 }
 
 capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
@@ -473,28 +358,26 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     }
     memset(self, 0, sizeof *self);
     self->node = node;
+    self->platform = node_platform(node);
     self->index = index;
+    self->inbox_budget = CELL_INBOX_BUDGET;
+    self->mail_budget = CELL_MAIL_BUDGET;
+    self->wake_fd = -1;
     self->own = own;
     snprintf(self->name, sizeof self->name, "%s", name);
     timers_init(&self->timers);
     calls_init(&self->calls, &self->timers);
     pthread_mutex_init(&self->control_mutex, NULL);
-    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    capstan_err_t err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : CAPSTAN_OK;
-    if (err == CAPSTAN_OK && !ring_init(&self->ring, CELL_RING_CAPACITY)) {
-        err = CAPSTAN_E_NO_MEMORY;
+    capstan_err_t err = CAPSTAN_E_NO_MEMORY;
+    if (ring_init(&self->ring, CELL_RING_CAPACITY)) {
+        err = self->platform->cell_open(self);
     }
-    if (err == CAPSTAN_OK) {
-        err = open_inbox(self);
+    if (err != CAPSTAN_OK) {
+        cell_destroy(&self);
+        return err;
     }
-    if (err == CAPSTAN_OK) {
-        self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
-        self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
-        *ret_cell = self;
-        return CAPSTAN_OK;
-    }
-    cell_destroy(&self);
-    return err;
+    *ret_cell = self;
+    return CAPSTAN_OK;
 }
 
 void cell_destroy(cell_t **self_p)
@@ -510,12 +393,7 @@ void cell_destroy(cell_t **self_p)
         free(foreign);
     }
     ring_fini(&self->ring);
-    if (self->inbox) {
-        zmq_close(self->inbox);
-    }
-    if (self->wake_fd >= 0) {
-        close(self->wake_fd);
-    }
+    self->platform->cell_close(self);
     pthread_mutex_destroy(&self->control_mutex);
     timers_fini(&self->timers);
     for (capstan_actor_t *actor; (actor = self->actor_free);) {

@@ -28,6 +28,7 @@
 #include "runtime/calls.h"
 #include "runtime/handover.h"
 #include "runtime/local_actor.h"
+#include "runtime/platform.h"
 #include "runtime/route.h"
 #include "runtime/simulation/random.h"
 #include "runtime/timers.h"
@@ -55,7 +56,11 @@ typedef struct watch {
 
 struct cell {
     capstan_node_t *node;
+    const platform_t *platform; /* the node's */
+    void *seat;                 /* the platform's own; threads need none */
     uint32_t index;
+    uint32_t inbox_budget; /* CELL_INBOX_BUDGET, or what the platform prefers; so the next one */
+    uint32_t mail_budget;
     char name[CELL_NAME_SIZE];
     pthread_t thread;
     host_t *host; /* NULL: the thread is the cell's own; see host.h */
@@ -113,12 +118,10 @@ struct cell {
     cell_t *next_idle;
 };
 
-/* Life of a cell; called by the node. What it makes has no thread yet. */
+/* Life of a cell; called by the node. What it makes takes no turns yet: see platform.h. */
 capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
                        cell_t **ret_cell);
-/* Gives it one; false when there is none to be had. */
-bool cell_start_thread(cell_t *self);
-/* After its thread was joined, or when it never had one. */
+/* After its last turn, or when it never had one. */
 void cell_destroy(cell_t **self_p);
 /* Before the first turn and after the last, on the thread that runs them. */
 void cell_begin(cell_t *self);
@@ -137,6 +140,9 @@ bool cell_has_foreign_work(cell_t *self);
 
 /* The cell's thread: one turn; returns true when there was something to do. */
 bool cell_turn(cell_t *self);
+/* The cell's thread: looks at what is watched, and with a time-out sleeps meanwhile. */
+bool cell_poll(cell_t *self, long timeout_ms);
+void cell_read_clocks(cell_t *self);
 /* The cell's thread, between handlers: what was handed over so far; false when there was nothing.
  */
 bool cell_run_commands(cell_t *self);
@@ -150,5 +156,6 @@ void node_give_cell(cell_t *cell);
 batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell);
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
+const platform_t *node_platform(const capstan_node_t *node);
 
 #endif

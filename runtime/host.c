@@ -1,6 +1,7 @@
 #include "runtime/host.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/telemetry/metrics.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -119,6 +120,7 @@ capstan_err_t host_open(cell_t *cell)
         host_close(cell);
         return err;
     }
+    metric_shard_take();
     cell_begin(cell);
     follow_watches(cell);
     rest(cell, false);
@@ -131,6 +133,7 @@ void host_close(cell_t *cell)
     if (cell->port) {
         cell_run_commands(cell); /* of a stop that found nothing left to stop */
         cell_finish(cell);
+        metric_shard_give_back();
     }
     if (self->epoll_fd >= 0) {
         close(self->epoll_fd);

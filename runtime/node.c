@@ -15,7 +15,6 @@ enum {
     MAILBOX_MESSAGES = 1 << 20,
     MAILBOX_BYTES = 256 << 20,
     SPIN_US = 10,
-    SOCKETS_MAX = CELLS_MAX * (CELLS_MAX + 1) + 256, /* a full mesh of cells, and the gateways' */
 };
 
 /* --- figures that others ask for ------------------------------------------------------------- */
@@ -38,6 +37,11 @@ uint32_t node_boot(const capstan_node_t *self)
 const capstan_node_options_t *node_options(const capstan_node_t *node)
 {
     return &node->options;
+}
+
+const platform_t *node_platform(const capstan_node_t *node)
+{
+    return node->platform;
 }
 
 registry_t *node_registry(capstan_node_t *self)
@@ -76,9 +80,11 @@ static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own
     capstan_err_t err = cell_new(self, self->cell_count, name, own, ret_cell);
     /* The host's cell is the first one; the thread that makes the node runs it. */
     bool hosted = self->options.host_cell && !self->host;
-    if (err == CAPSTAN_OK && !hosted && !cell_start_thread(*ret_cell)) {
-        cell_destroy(ret_cell);
-        err = CAPSTAN_E_SYSTEM;
+    if (err == CAPSTAN_OK && !hosted) {
+        err = self->platform->cell_start(*ret_cell);
+        if (err != CAPSTAN_OK) {
+            cell_destroy(ret_cell);
+        }
     }
     if (err == CAPSTAN_OK) {
         atomic_store_explicit(&self->cells[self->cell_count], *ret_cell, memory_order_release);
@@ -187,8 +193,17 @@ static void fill_defaults(capstan_node_options_t *options)
     options->workers = options->workers < WORKERS_MAX ? options->workers : WORKERS_MAX;
 }
 
+void node_end_logging(capstan_node_t *self)
+{
+    if (self->logging) {
+        self->logging = false;
+        log_writer_stop();
+    }
+}
+
 void node_free(capstan_node_t *self)
 {
+    node_end_logging(self);
     for (uint32_t i = 0; i < self->chunk_count; i++) {
         free(atomic_load_explicit(&self->chunks[i], memory_order_relaxed));
     }
@@ -222,7 +237,8 @@ static capstan_err_t open_host(capstan_node_t *self)
     return err;
 }
 
-capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node)
+capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *platform,
+                       void *world, capstan_node_t **ret_node)
 {
     capstan_node_t *self = aligned_alloc(_Alignof(capstan_node_t), sizeof *self);
     if (!self) {
@@ -232,6 +248,8 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     if (options) {
         self->options = *options;
     }
+    self->platform = platform;
+    self->world = world;
     fill_defaults(&self->options);
     uint8_t seed[16];
     ENSURE(getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
@@ -246,28 +264,27 @@ capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_no
     registry_init(&self->registry);
     self->chunk_count = (self->options.actors_max + SLOT_CHUNK - 1) / SLOT_CHUNK;
     self->chunks = calloc(self->chunk_count, sizeof *self->chunks);
-    self->zmq = zmq_ctx_new();
-    capstan_err_t err = self->chunks && self->zmq ? spans_init(&self->spans) : CAPSTAN_E_NO_MEMORY;
+    capstan_err_t err = self->chunks ? spans_init(&self->spans) : CAPSTAN_E_NO_MEMORY;
     if (err == CAPSTAN_OK) {
-        zmq_ctx_set(self->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
-        err = log_writer_start();
-        self->logging = err == CAPSTAN_OK;
+        err = platform->open(self);
     }
     if (err == CAPSTAN_OK && self->options.host_cell) {
         err = open_host(self);
+        if (err != CAPSTAN_OK) {
+            (void)!platform->close(self, INT64_MAX, NULL, NULL);
+        }
     }
     if (err != CAPSTAN_OK) {
-        if (self->logging) {
-            log_writer_stop();
-        }
-        if (self->zmq) {
-            zmq_ctx_term(self->zmq);
-        }
         node_free(self);
         return err;
     }
     *ret_node = self;
     return CAPSTAN_OK;
+}
+
+capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node)
+{
+    return node_new(options, &platform_threads, NULL, ret_node);
 }
 
 int capstan_node_fd(const capstan_node_t *self)

@@ -18,7 +18,7 @@ static void waiter_init(capstan_node_t *self, waiter_t *waiter)
 }
 
 /* The host's thread runs its cell meanwhile: what it waits for may depend on it. */
-static capstan_err_t waiter_wait(waiter_t *waiter)
+static capstan_err_t waiter_wait(capstan_node_t *self, waiter_t *waiter)
 {
     pthread_mutex_lock(&waiter->mutex);
     while (!waiter->done) {
@@ -27,7 +27,7 @@ static capstan_err_t waiter_wait(waiter_t *waiter)
             host_wait(waiter->host, -1);
             pthread_mutex_lock(&waiter->mutex);
         } else {
-            pthread_cond_wait(&waiter->condition, &waiter->mutex);
+            self->platform->wait(self, waiter);
         }
     }
     pthread_mutex_unlock(&waiter->mutex);
@@ -66,7 +66,7 @@ capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t
                                                  .argument = use->argument,
                                                  .answered = true},
                                     .waiter = &waiter});
-    err = waiter_wait(&waiter);
+    err = waiter_wait(self, &waiter);
     if (err == CAPSTAN_OK) {
         *ret_ref = ref;
     }
@@ -127,10 +127,10 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
     waiter_init(self, &waiter);
     foreign_t *foreign = foreign_new(target, message, body);
     foreign->waiter = &waiter;
-    foreign->deadline_us = clock_add_us(clock_us(CLOCK_MONOTONIC), timeout_us);
+    foreign->deadline_us = clock_add_us(node_now_us(self), timeout_us);
     capstan_err_t err = hand_over(slot->cell, foreign);
     if (err == CAPSTAN_OK) {
-        err = waiter_wait(&waiter);
+        err = waiter_wait(self, &waiter);
     }
     if (err != CAPSTAN_OK || !ret_body) {
         free(waiter.body);

@@ -11,6 +11,8 @@ enum { WORKERS_MAX = 32 };
 
 struct capstan_node {
     capstan_node_options_t options;
+    const platform_t *platform;
+    void *world; /* the platform's own; threads need none */
     void *zmq;
     pthread_mutex_t mutex; /* spare slots, names, cells, start order; never taken per message */
     pthread_cond_t changed;
@@ -34,8 +36,19 @@ struct capstan_node {
     spans_t spans;
 };
 
+/* As capstan_node_new. */
+CAPSTAN_MUST_CHECK capstan_err_t node_new(const capstan_node_options_t *options,
+                                          const platform_t *platform, void *world,
+                                          capstan_node_t **ret_node);
+/* The log's thread need not write for this node any more. */
+void node_end_logging(capstan_node_t *self);
 /* Frees a node whose cells and context have gone. */
 void node_free(capstan_node_t *self);
+
+static inline int64_t node_now_us(const capstan_node_t *self)
+{
+    return self->platform->now_ns(self) / 1000;
+}
 
 static inline bool slot_is_live(const slot_t *slot)
 {

@@ -2,34 +2,12 @@
 #include "runtime/host.h"
 #include "runtime/node_internal.h"
 
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
-#include "runtime/telemetry/log_writer.h"
 
 #include <string.h>
-#include <time.h>
 
-static struct timespec deadline_after(int64_t timeout_us)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_sec += timeout_us / 1000000;
-    time.tv_nsec += timeout_us % 1000000 * 1000;
-    if (time.tv_nsec >= 1000000000) {
-        time.tv_sec++;
-        time.tv_nsec -= 1000000000;
-    }
-    return time;
-}
-
-static bool has_passed(const struct timespec *deadline)
-{
-    struct timespec now = deadline_after(0);
-    return now.tv_sec > deadline->tv_sec ||
-           (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec);
-}
-
-/* Waits on `changed` for at most a millisecond: what settles a mailbox does not signal it. The
- * host's cell has no other thread that could bring it to its end: its turns are run here. */
+/* The host's cell has no other thread that could bring it to its end: its turns are run here. */
 static void wait_a_little(capstan_node_t *self)
 {
     if (self->host) {
@@ -38,8 +16,7 @@ static void wait_a_little(capstan_node_t *self)
         pthread_mutex_lock(&self->mutex);
         return;
     }
-    struct timespec soon = deadline_after(1000);
-    pthread_cond_timedwait(&self->changed, &self->mutex, &soon);
+    self->platform->wait_a_little(self);
 }
 
 static uint32_t slot_count(capstan_node_t *self)
@@ -61,7 +38,7 @@ static slot_t *newest_root(capstan_node_t *self)
 }
 
 /* The three phases; each returns false when the deadline passed. The mutex is held. */
-static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
+static bool stop_roots(capstan_node_t *self, int64_t deadline_us)
 {
     for (slot_t *slot; (slot = newest_root(self));) {
         uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_acquire);
@@ -70,7 +47,7 @@ static bool stop_roots(capstan_node_t *self, const struct timespec *deadline)
                                               .generation = generation,
                                               .timeout_us = INT64_MAX});
         while (atomic_load_explicit(&slot->generation, memory_order_acquire) == generation) {
-            if (has_passed(deadline)) {
+            if (node_now_us(self) >= deadline_us) {
                 return false;
             }
             wait_a_little(self);
@@ -95,13 +72,13 @@ static uint32_t live_actors(capstan_node_t *self, capstan_late_fn *each, void *c
     return count;
 }
 
-static bool stop_rest(capstan_node_t *self, const struct timespec *deadline)
+static bool stop_rest(capstan_node_t *self, int64_t deadline_us)
 {
     for (uint32_t i = self->cell_count; i > 0; i--) {
         cell_command(node_cell_at(self, i - 1), &(command_t){.kind = COMMAND_STOP_ALL});
     }
     while (live_actors(self, NULL, NULL) > 0) {
-        if (has_passed(deadline)) {
+        if (node_now_us(self) >= deadline_us) {
             return false;
         }
         wait_a_little(self);
@@ -120,10 +97,10 @@ static bool is_settled(capstan_node_t *self)
 }
 
 /* Every message that was ever sent is delivered or dropped: the cells drain what is under way. */
-static bool settle(capstan_node_t *self, const struct timespec *deadline)
+static bool settle(capstan_node_t *self, int64_t deadline_us)
 {
     while (!is_settled(self)) {
-        if (has_passed(deadline)) {
+        if (node_now_us(self) >= deadline_us) {
             return false;
         }
         wait_a_little(self);
@@ -131,27 +108,7 @@ static bool settle(capstan_node_t *self, const struct timespec *deadline)
     return true;
 }
 
-static void *terminate(void *zmq)
-{
-    zmq_ctx_term(zmq);
-    return NULL;
-}
-
-/* The deadline of pthread_timedjoin_np is on the real-time clock. */
-static bool join(pthread_t thread, const struct timespec *deadline)
-{
-    struct timespec now = deadline_after(0);
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    int64_t left_ns =
-        (deadline->tv_sec - now.tv_sec) * 1000000000 + deadline->tv_nsec - now.tv_nsec;
-    left_ns = (left_ns > 0 ? left_ns : 0) + until.tv_nsec;
-    until.tv_sec += left_ns / 1000000000;
-    until.tv_nsec = left_ns % 1000000000;
-    return pthread_timedjoin_np(thread, NULL, &until) == 0;
-}
-
-static bool end_cells(capstan_node_t *self, const struct timespec *deadline, capstan_late_fn *late,
+static bool end_cells(capstan_node_t *self, int64_t deadline_us, capstan_late_fn *late,
                       void *context)
 {
     bool all = true;
@@ -169,7 +126,7 @@ static bool end_cells(capstan_node_t *self, const struct timespec *deadline, cap
     }
     for (uint32_t i = 0; i < self->cell_count; i++) {
         cell_t *cell = node_cell_at(self, i);
-        if (cell == host || join(cell->thread, deadline)) {
+        if (cell == host || self->platform->cell_join(cell, deadline_us)) {
             cell_destroy(&cell);
         } else {
             all = false;
@@ -181,21 +138,6 @@ static bool end_cells(capstan_node_t *self, const struct timespec *deadline, cap
     return all;
 }
 
-/* zmq_ctx_term waits for every socket and does not say which: it gets a thread of its own, so that
- * the deadline holds. */
-static bool end_zmq(capstan_node_t *self, const struct timespec *deadline, capstan_late_fn *late,
-                    void *context)
-{
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, terminate, self->zmq) == 0 && !join(thread, deadline)) {
-        if (late) {
-            late(context, "zmq context (a socket is still open)");
-        }
-        return false;
-    }
-    return true;
-}
-
 capstan_err_t capstan_node_stop(capstan_node_t **self_p, int64_t timeout_us, capstan_late_fn *late,
                                 void *context)
 {
@@ -204,23 +146,20 @@ capstan_err_t capstan_node_stop(capstan_node_t **self_p, int64_t timeout_us, cap
         return CAPSTAN_OK;
     }
     ENSURE(!self->host || host_is_mine(self->host));
-    struct timespec deadline = deadline_after(timeout_us);
+    int64_t deadline_us = clock_add_us(node_now_us(self), timeout_us > 0 ? timeout_us : 0);
     atomic_store_explicit(&self->stopping, true, memory_order_relaxed);
     pthread_mutex_lock(&self->mutex);
-    bool in_time = stop_roots(self, &deadline) && stop_rest(self, &deadline);
+    bool in_time = stop_roots(self, deadline_us) && stop_rest(self, deadline_us);
     if (!in_time) {
         live_actors(self, late, context);
-    } else if (!(in_time = settle(self, &deadline)) && late) {
+    } else if (!(in_time = settle(self, deadline_us)) && late) {
         late(context, "messages under way");
     }
     pthread_mutex_unlock(&self->mutex);
-    in_time = in_time && end_cells(self, &deadline, late, context) &&
-              end_zmq(self, &deadline, late, context);
-    if (self->logging) {
-        self->logging = false;
-        log_writer_stop();
-    }
+    in_time = in_time && end_cells(self, deadline_us, late, context) &&
+              self->platform->close(self, deadline_us, late, context);
     if (!in_time) {
+        node_end_logging(self);
         return CAPSTAN_E_STOP_TIMEOUT;
     }
     node_free(self);

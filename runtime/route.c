@@ -22,13 +22,21 @@ slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
     return slot && is_alive(slot, target.generation) ? slot : NULL;
 }
 
+static capstan_err_t send_away(cell_t *from, const capstan_message_t *message)
+{
+    uint64_t node = message->target.node;
+    bool other = node != 0 && node != node_id(from->node);
+    return other && from->platform->send_away ? from->platform->send_away(from, message)
+                                              : CAPSTAN_E_GONE;
+}
+
 /* The actor may end between the look and the reservation. The message then arrives at its cell all
  * the same, which counts it as dropped. */
 capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool always)
 {
     slot_t *slot = route_find(from->node, message->target);
     if (!slot) {
-        return CAPSTAN_E_GONE;
+        return send_away(from, message);
     }
     uint64_t cost = message_cost(message);
     if (!mailbox_reserve(&slot->mailbox, cost, always || overflow_is_receivers(slot))) {

@@ -294,15 +294,10 @@ static void take_buffer(cell_t *self, buffer_t *buffer)
     buffer->capacity = BUFFER_BYTES;
 }
 
-static void flush_to(cell_t *self, cell_t *to)
+void transport_send_batch(cell_t *self, cell_t *to, outbox_t *outbox)
 {
-    outbox_t *outbox = &self->outboxes[to->index];
-    if (outbox->buffer.size == 0) {
-        return;
-    }
     zmq_msg_t batch;
     size_t size = outbox->buffer.size;
-    batch_seal(&outbox->writer, &(link_header_t){.version = WIRE_VERSION});
     if (size < COPY_BELOW) {
         ENSURE(zmq_msg_init_size(&batch, size) == 0);
         memcpy(zmq_msg_data(&batch), outbox->buffer.data, size);
@@ -316,6 +311,15 @@ static void flush_to(cell_t *self, cell_t *to)
     atomic_fetch_add_explicit(&to->batches_sent, 1, memory_order_relaxed);
     int rc = socket_send(outbox_socket(self, to), &batch, to);
     ENSURE(rc >= 0);
+}
+
+static void flush_to(cell_t *self, cell_t *to)
+{
+    outbox_t *outbox = &self->outboxes[to->index];
+    if (outbox->buffer.size > 0) {
+        batch_seal(&outbox->writer, &(link_header_t){.version = WIRE_VERSION});
+        self->platform->send(self, to, outbox);
+    }
 }
 
 static plain_envelope_t plain(const capstan_message_t *message)
@@ -435,6 +439,23 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
     ENSURE(reader->fault.err == CAPSTAN_OK);
 }
 
+block_t *transport_receive_batch(cell_t *self, slice_t *ret_batch)
+{
+    zmq_msg_t batch;
+    zmq_msg_init(&batch);
+    if (socket_receive(self->inbox, &batch, self) < 0) {
+        ENSURE(zmq_errno() == EAGAIN);
+        zmq_msg_close(&batch);
+        return NULL;
+    }
+    block_t *block = block_new(0);
+    block->received = true;
+    zmq_msg_init(&block->batch);
+    zmq_msg_move(&block->batch, &batch);
+    *ret_batch = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
+    return block;
+}
+
 /* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
 bool transport_receive(cell_t *self)
 {
@@ -444,23 +465,16 @@ bool transport_receive(cell_t *self)
     if (atomic_load_explicit(&self->batches_sent, memory_order_relaxed) == self->batches_received) {
         return false;
     }
-    zmq_msg_t batch;
-    zmq_msg_init(&batch);
-    if (socket_receive(self->inbox, &batch, self) < 0) {
-        ENSURE(zmq_errno() == EAGAIN);
-        zmq_msg_close(&batch);
+    slice_t input;
+    block_t *block = self->platform->receive(self, &input);
+    if (!block) {
         return false;
     }
     self->batches_received++;
-    block_t *block = block_new(0);
-    block->received = true;
-    zmq_msg_init(&block->batch);
-    zmq_msg_move(&block->batch, &batch);
     /* Whoever sent this may have spawned its receiver just before: the spawn stands in the commands
      * by now, but perhaps it did not yet when the turn began. */
     cell_run_commands(self);
     batch_reader_t reader;
-    slice_t input = slice_of(zmq_msg_data(&block->batch), zmq_msg_size(&block->batch));
     capstan_err_t err = batch_open(input, &reader);
     ENSURE(err == CAPSTAN_OK);
     deliver_all(self, &reader, block);

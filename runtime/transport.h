@@ -71,6 +71,9 @@ void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *
 void transport_flush(cell_t *self);
 /* Takes one batch from the inbox and queues its messages; false when there is none. */
 bool transport_receive(cell_t *self);
+/* The way through inproc sockets: see platform.h. */
+void transport_send_batch(cell_t *self, cell_t *to, outbox_t *outbox);
+block_t *transport_receive_batch(cell_t *self, slice_t *ret_batch);
 void transport_close(cell_t *self);
 
 /* Queues a message on this cell, or drops it when its receiver has ended. Takes a reference of the

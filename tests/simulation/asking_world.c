@@ -343,9 +343,8 @@ world_t *world_new(uint64_t seed)
     self->asks = calloc(WORLD_ASKS_MAX, sizeof *self->asks);
     ENSURE(self->asks);
     self->random.state = seed;
-    virtual_begin(START_US, pass, self);
     capstan_node_options_t options = {.id = 1, .strict_wire = seed % 2 == 1};
-    capstan_err_t err = capstan_node_new(&options, &self->node);
+    capstan_err_t err = virtual_node_new(&options, START_US, pass, self, &self->node);
     ENSURE(err == CAPSTAN_OK);
     for (size_t i = 0; i < WORLD_ACTORS; i++) {
         spawn(self, i);
@@ -396,7 +395,6 @@ void world_stop(world_t *self)
     if (err != CAPSTAN_OK) {
         world_fail(self, PREDICATE_A5, "the node did not come to rest", NULL);
     }
-    virtual_end();
 }
 
 void world_destroy(world_t **self_p)

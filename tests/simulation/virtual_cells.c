@@ -1,34 +1,12 @@
 #include "tests/simulation/virtual_cells.h"
 
-#include "runtime/base/ensure.h"
-
-#include <errno.h>
-#include <string.h>
-
-static _Thread_local struct {
-    bool on;
+static struct {
+    platform_t platform;
     int64_t now_us;
     int64_t clock_us; /* of the cell whose turn it is; 0: no turn */
     virtual_wait_fn *wait;
     void *context;
-    cell_t *cells[CELLS_MAX]; /* a cell's thread is its place + 1 */
-    size_t cell_count;
 } here;
-
-void virtual_begin(int64_t now_us, virtual_wait_fn *wait, void *context)
-{
-    ENSURE(!here.on);
-    memset(&here, 0, sizeof here);
-    here.on = true;
-    here.now_us = now_us;
-    here.wait = wait;
-    here.context = context;
-}
-
-void virtual_end(void)
-{
-    here.on = false;
-}
 
 int64_t virtual_now(void)
 {
@@ -40,58 +18,47 @@ void virtual_advance(int64_t by_us)
     here.now_us += by_us;
 }
 
+static bool take_turn(cell_t *cell)
+{
+    if (!cell->port) {
+        cell_begin(cell);
+    }
+    return cell_turn(cell);
+}
+
 bool virtual_turn(cell_t *cell, int64_t clock_us)
 {
     here.clock_us = clock_us;
-    bool any = cell_turn(cell);
+    bool any = take_turn(cell);
     here.clock_us = 0;
     return any;
 }
 
-/* --- what the linker puts in place of the system's functions --------------------------------- */
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
-int __real_pthread_timedjoin_np(pthread_t thread, void **ret_result, const struct timespec *until);
-int __real_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
-int __real_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
-                                  const struct timespec *until);
-
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
+static int64_t utc_us(const capstan_node_t *node)
 {
-    if (!here.on) {
-        return __real_clock_gettime(clock, ret_time);
-    }
-    int64_t now_us = here.clock_us > 0 ? here.clock_us : here.now_us;
-    *ret_time = (struct timespec){.tv_sec = now_us / 1000000, .tv_nsec = now_us % 1000000 * 1000};
-    return 0;
+    (void)node;
+    return here.clock_us > 0 ? here.clock_us : here.now_us;
 }
 
-bool __wrap_cell_start_thread(cell_t *cell);
-bool __wrap_cell_start_thread(cell_t *cell)
+static int64_t now_ns(const capstan_node_t *node)
 {
-    ENSURE(here.on && here.cell_count < CELLS_MAX);
-    here.cells[here.cell_count++] = cell;
-    cell->thread = (pthread_t)here.cell_count;
-    return true;
+    return utc_us(node) * 1000;
 }
 
-int __wrap_pthread_timedjoin_np(pthread_t thread, void **ret_result, const struct timespec *until);
-int __wrap_pthread_timedjoin_np(pthread_t thread, void **ret_result, const struct timespec *until)
+static capstan_err_t start_cell(cell_t *cell)
 {
-    if (!here.on) {
-        return __real_pthread_timedjoin_np(thread, ret_result, until);
-    }
-    if ((size_t)thread > here.cell_count) {
-        return pthread_join(thread, ret_result); /* a real one, for which no time passes here */
-    }
-    cell_t *cell = here.cells[(size_t)thread - 1];
-    cell_begin(cell);
+    (void)cell; /* it begins with its first turn: here the node's mutex is held */
+    return CAPSTAN_OK;
+}
+
+static bool join_cell(cell_t *cell, int64_t deadline_us)
+{
+    (void)deadline_us;
     while (!cell->ending) {
-        cell_turn(cell);
+        take_turn(cell);
     }
     cell_finish(cell);
-    return 0;
+    return true;
 }
 
 static void let_pass(pthread_mutex_t *mutex)
@@ -101,25 +68,38 @@ static void let_pass(pthread_mutex_t *mutex)
     pthread_mutex_lock(mutex);
 }
 
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex);
-int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
+static void wait_for(capstan_node_t *node, waiter_t *waiter)
 {
-    if (!here.on) {
-        return __real_pthread_cond_wait(condition, mutex);
-    }
-    let_pass(mutex);
-    return 0;
+    (void)node;
+    let_pass(&waiter->mutex);
 }
 
-int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
-                                  const struct timespec *until);
-int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
-                                  const struct timespec *until)
+static void wait_a_little(capstan_node_t *node)
 {
-    if (!here.on) {
-        return __real_pthread_cond_timedwait(condition, mutex, until);
-    }
-    let_pass(mutex);
-    int64_t until_us = (int64_t)until->tv_sec * 1000000 + until->tv_nsec / 1000;
-    return here.now_us >= until_us ? ETIMEDOUT : 0;
+    let_pass(&node->mutex);
+}
+
+/* No time passes here for the end of the ZeroMQ context. */
+static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_fn *late,
+                       void *context)
+{
+    (void)deadline_us;
+    return platform_threads.close(node, INT64_MAX, late, context);
+}
+
+capstan_err_t virtual_node_new(const capstan_node_options_t *options, int64_t now_us,
+                               virtual_wait_fn *wait, void *context, capstan_node_t **ret_node)
+{
+    here.platform = platform_threads;
+    here.platform.now_ns = now_ns;
+    here.platform.utc_us = utc_us;
+    here.platform.cell_start = start_cell;
+    here.platform.cell_join = join_cell;
+    here.platform.wait = wait_for;
+    here.platform.wait_a_little = wait_a_little;
+    here.platform.close = close_node;
+    here.now_us = now_us;
+    here.wait = wait;
+    here.context = context;
+    return node_new(options, &here.platform, NULL, ret_node);
 }

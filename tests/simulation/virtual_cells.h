@@ -1,23 +1,18 @@
-/* The real cells of a real node, in virtual time and on one thread: nothing of the runtime is
- * rebuilt. The linker hands the calls of our own code to the functions here (--wrap):
- *
- *   clock_gettime             gives the virtual time
- *   cell_start_thread         makes no thread: virtual_turn takes the cell's turns
- *   pthread_cond_(timed)wait  whoever waits for a cell lets all of them take a turn
- *   pthread_timedjoin_np      runs a cell to its end, once it was told to end
- *
- * Only the thread that called virtual_begin is meant; libzmq's threads and the log's are real. A
- * foreign thread's ask needs a thread of its own and is not possible. */
+/* The real cells of a real node, in virtual time and on one thread: a platform whose clock is the
+ * test's, and whose cells take a turn when the test says so. Batches go through ZeroMQ, at once and
+ * in order. Whoever waits for a cell lets all of them take a turn. */
 #ifndef SIMULATION_VIRTUAL_CELLS_H
 #define SIMULATION_VIRTUAL_CELLS_H
 
-#include "runtime/cell.h"
+#include "runtime/node_internal.h"
 
 /* What passes while someone waits: called instead of the wait, as often as it takes. */
 typedef void virtual_wait_fn(void *context);
 
-void virtual_begin(int64_t now_us, virtual_wait_fn *wait, void *context);
-void virtual_end(void);
+/* One node at a time, of the thread that calls this. */
+CAPSTAN_MUST_CHECK capstan_err_t virtual_node_new(const capstan_node_options_t *options,
+                                                  int64_t now_us, virtual_wait_fn *wait,
+                                                  void *context, capstan_node_t **ret_node);
 int64_t virtual_now(void);
 void virtual_advance(int64_t by_us);
 /* One turn of a cell, which reads this from its clock. */

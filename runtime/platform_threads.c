@@ -1,0 +1,248 @@
+/* Cells as threads: each has an inbox that it polls, and sleeps when it has had nothing to do for a
+ * while. Batches go through inproc sockets (transport.c). */
+#include "runtime/node_internal.h"
+
+#include "runtime/base/clock.h"
+#include "runtime/base/ensure.h"
+#include "runtime/telemetry/log_writer.h"
+#include "runtime/telemetry/metrics.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum {
+    STACK_BYTES = 1 << 20,
+    LOOKS_PER_YIELD = 8,                             /* a yield costs as much as several looks */
+    PATIENCE_FACTOR_MAX = 8,                         /* times spin_us */
+    SOCKETS_MAX = CELLS_MAX * (CELLS_MAX + 1) + 256, /* a full mesh of cells, and the gateways' */
+};
+
+static int64_t now_ns(const capstan_node_t *node)
+{
+    (void)node;
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+static int64_t utc_us(const capstan_node_t *node)
+{
+    (void)node;
+    return clock_us(CLOCK_REALTIME);
+}
+
+/* --- the thread of a cell -------------------------------------------------------------------- */
+
+static long sleep_ms(const cell_t *self)
+{
+    int64_t next_us = timers_next_us(&self->timers);
+    if (next_us == INT64_MAX) {
+        return -1;
+    }
+    int64_t left_us = next_us - clock_ns(CLOCK_MONOTONIC) / 1000;
+    return left_us <= 0 ? 0 : (long)((left_us + 999) / 1000);
+}
+
+static void sleep_until_work(cell_t *self)
+{
+    cell_fall_asleep(self);
+    if (!cell_has_foreign_work(self)) {
+        cell_poll(self, sleep_ms(self));
+    }
+    atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
+}
+
+/* How long to look before sleeping. A wake-up costs some 25 us, so a cell that slept for less than
+ * a few of those would have done better to look on: two cells that ask each other would otherwise
+ * each fall asleep while the other is being woken, for ever. A long sleep resets the patience. */
+static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
+{
+    int64_t least_us = node_options(self->node)->spin_us;
+    if (slept_us > least_us * PATIENCE_FACTOR_MAX) {
+        return least_us;
+    }
+    return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
+}
+
+static void loop(cell_t *self)
+{
+    int64_t patience_us = node_options(self->node)->spin_us;
+    int64_t idle_since_us = 0;
+    uint32_t looks = 0;
+    while (!self->ending) {
+        if (cell_turn(self)) {
+            idle_since_us = 0;
+        } else if (idle_since_us == 0) {
+            idle_since_us = self->now_us;
+        } else if (self->now_us - idle_since_us < patience_us) {
+            if (++looks % LOOKS_PER_YIELD == 0) {
+                sched_yield(); /* looking must not keep a core from someone who has work */
+            }
+        } else {
+            int64_t asleep_us = self->now_us;
+            sleep_until_work(self);
+            cell_read_clocks(self);
+            patience_us = next_patience_us(self, patience_us, self->now_us - asleep_us);
+            idle_since_us = 0;
+        }
+    }
+}
+
+static void *cell_main(void *argument)
+{
+    cell_t *self = argument;
+    metric_shard_take();
+    cell_begin(self);
+    loop(self);
+    cell_finish(self);
+    metric_shard_give_back();
+    return NULL;
+}
+
+/* Library threads block all signals; the thread inherits the mask of the one that makes it. */
+static capstan_err_t start_thread(cell_t *self)
+{
+    sigset_t all;
+    sigset_t before;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&self->thread, &attributes, cell_main, self);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (rc == 0) {
+        char name[16];
+        snprintf(name, sizeof name, "%.15s", self->name);
+        pthread_setname_np(self->thread, name);
+    }
+    return rc == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+}
+
+static void wake(cell_t *self)
+{
+    uint64_t one = 1;
+    ssize_t written = write(self->wake_fd, &one, sizeof one);
+    (void)written; /* EAGAIN: the counter is full, so the cell is being woken anyway. */
+}
+
+/* The deadline of pthread_timedjoin_np is on the real-time clock. */
+static bool join(pthread_t thread, int64_t deadline_us)
+{
+    int64_t left_us = deadline_us - clock_us(CLOCK_MONOTONIC);
+    int64_t until_us = clock_add_us(clock_us(CLOCK_REALTIME), left_us > 0 ? left_us : 0);
+    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+static bool join_cell(cell_t *self, int64_t deadline_us)
+{
+    return join(self->thread, deadline_us);
+}
+
+/* --- its inbox ------------------------------------------------------------------------------- */
+
+static capstan_err_t open_inbox(cell_t *self)
+{
+    char endpoint[32];
+    int none = 0;
+    self->inbox = zmq_socket(node_zmq(self->node), ZMQ_PULL);
+    if (!self->inbox) {
+        return zmq_errno() == EMFILE ? CAPSTAN_E_LIMIT : CAPSTAN_E_SYSTEM;
+    }
+    zmq_setsockopt(self->inbox, ZMQ_RCVHWM, &none, sizeof none);
+    zmq_setsockopt(self->inbox, ZMQ_LINGER, &none, sizeof none);
+    snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", self->index);
+    return zmq_bind(self->inbox, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+}
+
+static capstan_err_t open_cell(cell_t *self)
+{
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    capstan_err_t err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : open_inbox(self);
+    self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
+    self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
+    return err;
+}
+
+static void close_cell(cell_t *self)
+{
+    if (self->inbox) {
+        zmq_close(self->inbox);
+    }
+    if (self->wake_fd >= 0) {
+        close(self->wake_fd);
+    }
+}
+
+/* --- the node -------------------------------------------------------------------------------- */
+
+static capstan_err_t open_node(capstan_node_t *node)
+{
+    node->zmq = zmq_ctx_new();
+    if (!node->zmq) {
+        return CAPSTAN_E_NO_MEMORY;
+    }
+    zmq_ctx_set(node->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
+    capstan_err_t err = log_writer_start();
+    if (err != CAPSTAN_OK) {
+        zmq_ctx_term(node->zmq);
+    }
+    node->logging = err == CAPSTAN_OK;
+    return err;
+}
+
+static void *terminate(void *zmq)
+{
+    zmq_ctx_term(zmq);
+    return NULL;
+}
+
+/* zmq_ctx_term waits for every socket and does not say which: it gets a thread of its own, so that
+ * the deadline holds. */
+static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_fn *late,
+                       void *context)
+{
+    pthread_t thread;
+    bool in_time =
+        pthread_create(&thread, NULL, terminate, node->zmq) != 0 || join(thread, deadline_us);
+    if (!in_time && late) {
+        late(context, "zmq context (a socket is still open)");
+    }
+    return in_time;
+}
+
+static void wait_for(capstan_node_t *node, waiter_t *waiter)
+{
+    (void)node;
+    pthread_cond_wait(&waiter->condition, &waiter->mutex);
+}
+
+/* At most a millisecond: what settles a mailbox does not signal `changed`. */
+static void wait_a_little(capstan_node_t *node)
+{
+    struct timespec soon;
+    clock_gettime(CLOCK_MONOTONIC, &soon);
+    soon.tv_nsec += 1000000;
+    soon.tv_sec += soon.tv_nsec / 1000000000;
+    soon.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&node->changed, &node->mutex, &soon);
+}
+
+const platform_t platform_threads = {
+    .now_ns = now_ns,
+    .utc_us = utc_us,
+    .open = open_node,
+    .close = close_node,
+    .cell_open = open_cell,
+    .cell_start = start_thread,
+    .cell_join = join_cell,
+    .cell_close = close_cell,
+    .wake = wake,
+    .send = transport_send_batch,
+    .receive = transport_receive_batch,
+    .wait = wait_for,
+    .wait_a_little = wait_a_little,
+};
