@@ -31,6 +31,17 @@ static const struct page {
     {"errors", "all errors and what to do about them", errors_print_markdown},
 };
 
+size_t help_page_count(void)
+{
+    return sizeof pages / sizeof pages[0];
+}
+
+const char *help_page(size_t index, const char **ret_summary)
+{
+    *ret_summary = pages[index].summary;
+    return pages[index].name;
+}
+
 void help_list(FILE *out)
 {
     for (size_t i = 0; i < sizeof pages / sizeof pages[0]; i++) {

@@ -1,13 +1,12 @@
 /* The `capstan` program: finds the command and hands it its arguments. */
 #include "cli/cli.h"
 #include "cli/help.h"
+#include "cli/manual.h"
 #include "cli/options.h"
 #include "config/values.h"
 
 #include <stdio.h>
 #include <string.h>
-
-#define VERSION "0.1.0"
 
 typedef struct command {
     const char *name;
@@ -64,11 +63,25 @@ static int unknown_command(const char *name)
     return EXIT_USAGE;
 }
 
+/* `capstan help --man [COMMAND]`; argv[0] is --man. */
+static int run_manual(int argc, char **argv)
+{
+    if (argc < 2) {
+        manual_print_program(stdout);
+        return EXIT_DONE;
+    }
+    const command_t *command = find_command(argv[1]);
+    return command ? command->run(2, (char *[]){argv[1], argv[0], NULL}) : unknown_command(argv[1]);
+}
+
 static int run_help(int argc, char **argv)
 {
     if (argc < 2 || strcmp(argv[1], "--help") == 0) {
         print_usage(stdout);
         return EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--man") == 0) {
+        return run_manual(argc - 1, argv + 1);
     }
     if (help_print(argv[1], stdout)) {
         return EXIT_DONE;
@@ -93,7 +106,7 @@ static int run_command(int argc, char **argv)
         return EXIT_DONE;
     }
     if (strcmp(name, "--version") == 0) {
-        printf("capstan %s\n", VERSION);
+        printf("capstan %s\n", CAPSTAN_VERSION);
         return EXIT_DONE;
     }
     if (strcmp(name, "help") == 0) {

@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "cli/manual.h"
+
 #include "config/values.h"
 
 #include <inttypes.h>
@@ -9,6 +11,18 @@
 
 /* Where the meanings begin in --help. */
 #define HELP_COLUMN 26
+
+void option_put_notes(const option_t *option, FILE *out)
+{
+    if (option->required) {
+        fprintf(out, " (required)");
+    } else if (option->initial && *option->initial) {
+        fprintf(out, " (default: %s)", option->initial);
+    }
+    if (option->type == OPTION_LIST) {
+        fprintf(out, " (may be given several times)");
+    }
+}
 
 static void print_option(const option_t *option)
 {
@@ -20,14 +34,7 @@ static void print_option(const option_t *option)
         width = 0;
     }
     printf("%*s%s", HELP_COLUMN - width, "", option->meaning);
-    if (option->required) {
-        printf(" (required)");
-    } else if (option->initial && *option->initial) {
-        printf(" (default: %s)", option->initial);
-    }
-    if (option->type == OPTION_LIST) {
-        printf(" (may be given several times)");
-    }
+    option_put_notes(option, stdout);
     printf("\n");
 }
 
@@ -178,10 +185,10 @@ static int take_option(const command_line_t *line, int argc, char **argv, int *a
     return unknown_option(line, argument);
 }
 
-static bool wants_help(int argc, char **argv)
+static bool wants(const char *option, const char *letter, int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+        if (strcmp(argv[i], option) == 0 || strcmp(argv[i], letter) == 0) {
             return true;
         }
     }
@@ -208,8 +215,12 @@ static int check_result(const command_line_t *line, uint64_t given, const operan
 
 int options_parse(const command_line_t *line, int argc, char **argv, operands_t *ret_operands)
 {
-    if (wants_help(argc, argv)) {
+    if (wants("--help", "-h", argc, argv)) {
         print_help(line);
+        return EXIT_DONE;
+    }
+    if (wants("--man", "--man", argc, argv)) {
+        manual_print_command(line, stdout);
         return EXIT_DONE;
     }
     for (size_t i = 0; i < line->count; i++) {

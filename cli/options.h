@@ -19,8 +19,9 @@
  *       return status;
  *   }
  *
- * Accepted are `--name VALUE`, `--name=VALUE`, flags, `--help` and `-h` (added to every command),
- * and `--`, after which all are operands. A lone `-` is an operand. Options and operands may mix.
+ * Accepted are `--name VALUE`, `--name=VALUE`, flags, `--help`, `-h` and `--man` (added to every
+ * command), and `--`, after which all are operands. A lone `-` is an operand. Options and operands
+ * may mix.
  */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
@@ -28,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum {
     EXIT_DONE = 0,
@@ -91,6 +93,9 @@ typedef struct operands {
  * stdout. EXIT_USAGE: stderr got what is wrong, the nearest option, and how to get help.
  * `ret_operands` may be NULL when operands_max is 0. */
 int options_parse(const command_line_t *line, int argc, char **argv, operands_t *ret_operands);
+
+/* What is said behind an option's meaning: required, default, several times. */
+void option_put_notes(const option_t *option, FILE *out);
 
 /* Prints `capstan <name>: text` and how to get help to stderr; returns EXIT_USAGE. For what the
  * table cannot say, such as two options that exclude each other. */
