@@ -306,7 +306,8 @@ int cli_status(int argc, char **argv)
         .usage = "capstan status [--to ENDPOINT] [--json]",
         .summary =
             "Shows what a node is doing: its topics with held events and open gaps, sessions, the\n"
-            "journal, and the balance of every mailbox (sent = delivered + dropped + queued).",
+            "journal, whether each cell makes progress, and the balance of every mailbox (sent =\n"
+            "delivered + dropped + queued).",
         .examples = "  capstan status\n"
                     "  capstan status --to tcp://127.0.0.1:7701 --json | jq .topics\n",
         .options = options,

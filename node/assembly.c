@@ -8,7 +8,9 @@
 #include "node/schema_cache.h"
 #include "node/node_events.h"
 #include "node/status_actor.h"
+#include "node/tables.h"
 #include "runtime/base/ensure.h"
+#include "runtime/registry.h"
 #include "runtime/telemetry/log.h"
 
 #include <sodium.h>
@@ -63,7 +65,7 @@ static capstan_err_t open_store(assembly_t *self, char *ret_text, size_t text_si
 static capstan_err_t start_node(assembly_t *self)
 {
     const runtime_settings_t *settings = self->settings.runtime;
-    return capstan_node_new(
+    capstan_err_t err = capstan_node_new(
         &(capstan_node_options_t){
             .id = self->identity.node,
             .boot = self->identity.boot,
@@ -72,8 +74,17 @@ static capstan_err_t start_node(assembly_t *self)
             .spin_us = (uint32_t)settings->spin_us,
             .strict_wire = settings->strict_wire,
             .trace_sample = (uint32_t)settings->trace_sample,
+            .turn_ms_max = (uint32_t)settings->turn_ms_max,
+            .hung_ms = (uint32_t)settings->hung_ms,
+            .stall_signal = settings->stall_backtrace ? 0 : -1,
         },
         &self->node);
+    if (err == CAPSTAN_OK) {
+        table_list_t built_in;
+        built_in.tables = node_tables(&built_in.count);
+        registry_know(node_registry(self->node), built_in);
+    }
+    return err;
 }
 
 static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviour, const char *cell,

@@ -119,6 +119,35 @@ static void emit_actors(json_writer_t *json, capstan_node_t *node)
     free(kinds);
 }
 
+static void emit_cell(void *context, const cell_figures_t *figures)
+{
+    json_writer_t *json = context;
+    emit_object_begin(json);
+    emit_key(json, "name");
+    emit_string(json, figures->name);
+    emit_key(json, "state");
+    emit_string(json, figures->state);
+    emit_figure(json, "stalls", figures->stalls);
+    if (*figures->handler) {
+        emit_key(json, "actor");
+        emit_string(json, figures->actor);
+        emit_key(json, "handler");
+        emit_string(json, figures->handler);
+        emit_key(json, "message");
+        emit_string(json, figures->message);
+        emit_figure(json, "handler_us", (uint64_t)figures->handler_us);
+    }
+    emit_object_end(json);
+}
+
+static void emit_cells(json_writer_t *json, capstan_node_t *node)
+{
+    emit_key(json, "cells");
+    emit_array_begin(json);
+    node_cells(node, emit_cell, json);
+    emit_array_end(json);
+}
+
 static void emit_part(json_writer_t *json, const char *name, const buffer_t *part)
 {
     emit_key(json, name);
@@ -147,6 +176,7 @@ static void answer(status_actor_t *self, const question_t *question)
     emit_part(&json, "gateway", &question->parts[PART_GATEWAY]);
     emit_part(&json, "topics", &question->parts[PART_TOPICS]);
     emit_part(&json, "journal", &question->parts[PART_JOURNAL]);
+    emit_cells(&json, node);
     emit_actors(&json, node);
     metrics_emit(&json, node_metrics, NODE_METRICS_COUNT);
     emit_object_end(&json);

@@ -90,6 +90,15 @@ static void log_end(const capstan_actor_t *self)
     }
 }
 
+/* What others see of the cell while the handler runs. */
+__attribute__((always_inline)) static inline void show(capstan_actor_t *self, handler_t handler,
+                                                       uint32_t message)
+{
+    uint64_t phase = self->behaviour->may_block ? PULSE_PATIENT : PULSE_HANDLER;
+    pulse_enter(self->cell->pulse, self->ref,
+                (uint64_t)message << PULSE_MESSAGE_SHIFT | handler << PULSE_HANDLER_SHIFT | phase);
+}
+
 /* Ends an actor between two handlers. From here on its slot has no incarnation: what is on its way
  * is dropped and counted when it arrives. */
 static void end(capstan_actor_t *self)
@@ -111,7 +120,9 @@ static void end(capstan_actor_t *self)
     forget_watches(self);
     drop_queue(self);
     if (self->behaviour->destroy) {
+        show(self, HANDLER_destroy, 0);
         self->behaviour->destroy(self);
+        pulse_leave(cell->pulse);
     }
     requests_refuse_all(cell, self);
     if (self->previous) {
@@ -135,14 +146,17 @@ static void end_now(capstan_actor_t *self, capstan_err_t reason)
 }
 
 /* Around every handler: an exit that was asked for inside takes effect after it. */
-static void enter(capstan_actor_t *self)
+__attribute__((always_inline)) static inline void enter(capstan_actor_t *self, handler_t handler,
+                                                        uint32_t message)
 {
     ENSURE(!self->running);
     self->running = true;
+    show(self, handler, message);
 }
 
-static inline void leave(capstan_actor_t *self)
+__attribute__((always_inline)) static inline void leave(capstan_actor_t *self)
 {
+    pulse_leave(self->cell->pulse);
     self->running = false;
     if (__builtin_expect(self->traced, 0)) {
         trace_leave(self);
@@ -199,7 +213,8 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     }
     actor->quiet = adoption->bonds & LINK_PARENT;
     capstan_err_t err = CAPSTAN_OK;
-    enter(actor);
+    pulse_place_t outer = pulse_place(self->pulse); /* of who spawns it from inside a handler */
+    enter(actor, HANDLER_init, 0);
     if (actor->behaviour->init) {
         err = actor->behaviour->init(actor, adoption->argument);
         err = err == CAPSTAN_OK && actor->exiting ? actor->reason : err;
@@ -214,6 +229,7 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
         actor_started(actor);
     }
     leave(actor);
+    pulse_restore(self->pulse, outer);
     return err;
 }
 
@@ -228,7 +244,7 @@ void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us)
     }
     if (!actor->stopping) {
         actor->stopping = true;
-        enter(actor);
+        enter(actor, HANDLER_stop, 0);
         if (actor->behaviour->stop) {
             actor->behaviour->stop(actor);
         } else {
@@ -275,7 +291,7 @@ void cell_bury(cell_t *self)
 
 static void call_receive(capstan_actor_t *self, const capstan_message_t *message)
 {
-    enter(self);
+    enter(self, HANDLER_receive, message->message);
     if (__builtin_expect(message_is_traced(message), 0)) {
         trace_enter(self, message_trace(message), message->message);
     }
@@ -384,7 +400,7 @@ void actor_run_answer(capstan_actor_t *self, const capstan_message_t *message)
 void actor_run_cancelled(capstan_actor_t *self, capstan_ref_t sender, uint64_t correlation)
 {
     if (self->behaviour->cancelled) {
-        enter(self);
+        enter(self, HANDLER_cancelled, 0);
         self->behaviour->cancelled(self, sender, correlation);
         leave(self);
     }
@@ -396,8 +412,9 @@ void actor_run_turn_end(capstan_actor_t *self)
     if (self->dead) {
         return;
     }
-    enter(self);
+    enter(self, HANDLER_turn_end, 0);
     self->behaviour->turn_end(self);
+    pulse_leave(self->cell->pulse);
     self->running = false;
     if (__builtin_expect(self->traced, 0)) {
         trace_leave(self);
@@ -420,14 +437,14 @@ void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
     }
     ENSURE(!self->dead && self->timer_count > 0);
     self->timer_count--;
-    enter(self);
+    enter(self, HANDLER_timer, 0);
     self->behaviour->timer(self, timer, cookie);
     leave(self);
 }
 
 void actor_run_ready(capstan_actor_t *self, void *cookie)
 {
-    enter(self);
+    enter(self, HANDLER_ready, 0);
     self->behaviour->ready(self, cookie);
     leave(self);
 }

@@ -5,6 +5,7 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_messages.h"
 #include "runtime/runtime_metrics.h"
+#include "runtime/watchdog.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -198,6 +199,7 @@ bool cell_poll(cell_t *self, long timeout_ms)
     int found = zmq_poll(self->items, (int)self->watch_count + 2, timeout_ms);
     if (timeout_ms != 0) {
         cell_read_clocks(self); /* handlers that start timers must not begin in the past */
+        watchdog_awake(node_watchdog(self->node), self->pulse, self->now_us);
     }
     if (found <= 0) {
         ENSURE(found == 0 || zmq_errno() == EINTR);
@@ -262,6 +264,7 @@ static void begin_turn(cell_t *self)
 {
     int64_t began_ns = self->now_ns;
     cell_read_clocks(self);
+    atomic_store_explicit(&self->pulse->turn_us, self->now_us, memory_order_relaxed);
     if (self->worked) {
         METRIC_ADD(runtime, turns, 1);
         METRIC_ADD(runtime, messages_delivered, self->delivered);
@@ -306,6 +309,7 @@ bool cell_has_foreign_work(cell_t *self)
 
 void cell_fall_asleep(cell_t *self)
 {
+    watchdog_asleep(self->pulse);
     atomic_store_explicit(&self->sleeping, true, memory_order_seq_cst);
     atomic_thread_fence(memory_order_seq_cst);
 }
@@ -314,6 +318,8 @@ void cell_awake(cell_t *self)
 {
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
     drain_wake_fd(self);
+    watchdog_awake(node_watchdog(self->node), self->pulse,
+                   self->platform->now_ns(self->node) / 1000);
 }
 
 static capstan_err_t ignore_message(capstan_actor_t *self, const capstan_message_t *message)
@@ -368,8 +374,12 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     timers_init(&self->timers);
     calls_init(&self->calls, &self->timers);
     pthread_mutex_init(&self->control_mutex, NULL);
+    self->pulse = aligned_alloc(_Alignof(pulse_t), sizeof *self->pulse);
+    if (self->pulse) {
+        memset(self->pulse, 0, sizeof *self->pulse);
+    }
     capstan_err_t err = CAPSTAN_E_NO_MEMORY;
-    if (ring_init(&self->ring, CELL_RING_CAPACITY)) {
+    if (self->pulse && ring_init(&self->ring, CELL_RING_CAPACITY)) {
         err = self->platform->cell_open(self);
     }
     if (err != CAPSTAN_OK) {
@@ -394,6 +404,7 @@ void cell_destroy(cell_t **self_p)
     }
     ring_fini(&self->ring);
     self->platform->cell_close(self);
+    free(self->pulse);
     pthread_mutex_destroy(&self->control_mutex);
     timers_fini(&self->timers);
     for (capstan_actor_t *actor; (actor = self->actor_free);) {

@@ -29,6 +29,7 @@
 #include "runtime/handover.h"
 #include "runtime/local_actor.h"
 #include "runtime/platform.h"
+#include "runtime/pulse.h"
 #include "runtime/route.h"
 #include "runtime/simulation/random.h"
 #include "runtime/timers.h"
@@ -39,6 +40,7 @@
 #include <zmq.h>
 
 typedef struct host host_t;
+typedef struct watchdog watchdog_t;
 
 enum {
     CELLS_MAX = 64,
@@ -64,6 +66,7 @@ struct cell {
     char name[CELL_NAME_SIZE];
     pthread_t thread;
     host_t *host; /* NULL: the thread is the cell's own; see host.h */
+    pulse_t *pulse;
 
     void *inbox;
     _Alignas(64) _Atomic uint64_t batches_sent; /* to the inbox; the senders count */
@@ -157,5 +160,6 @@ batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell);
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
 const platform_t *node_platform(const capstan_node_t *node);
+watchdog_t *node_watchdog(const capstan_node_t *node);
 
 #endif

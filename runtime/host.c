@@ -2,6 +2,7 @@
 
 #include "runtime/base/ensure.h"
 #include "runtime/telemetry/metrics.h"
+#include "runtime/watchdog.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -121,6 +122,7 @@ capstan_err_t host_open(cell_t *cell)
         return err;
     }
     metric_shard_take();
+    watchdog_add(node_watchdog(cell->node), cell);
     cell_begin(cell);
     follow_watches(cell);
     rest(cell, false);
@@ -133,6 +135,7 @@ void host_close(cell_t *cell)
     if (cell->port) {
         cell_run_commands(cell); /* of a stop that found nothing left to stop */
         cell_finish(cell);
+        watchdog_remove(node_watchdog(cell->node), cell);
         metric_shard_give_back();
     }
     if (self->epoll_fd >= 0) {

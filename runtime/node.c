@@ -15,6 +15,8 @@ enum {
     MAILBOX_MESSAGES = 1 << 20,
     MAILBOX_BYTES = 256 << 20,
     SPIN_US = 10,
+    TURN_MS_MAX = 10,
+    HUNG_MS = 5000,
 };
 
 /* --- figures that others ask for ------------------------------------------------------------- */
@@ -47,6 +49,11 @@ const platform_t *node_platform(const capstan_node_t *node)
 registry_t *node_registry(capstan_node_t *self)
 {
     return &self->registry;
+}
+
+watchdog_t *node_watchdog(const capstan_node_t *node)
+{
+    return node->watchdog;
 }
 
 bool node_stopping(const capstan_node_t *self)
@@ -189,6 +196,8 @@ static void fill_defaults(capstan_node_options_t *options)
     options->mailbox_bytes = options->mailbox_bytes ? options->mailbox_bytes : MAILBOX_BYTES;
     options->actors_max = options->actors_max ? options->actors_max : ACTORS_MAX;
     options->spin_us = options->spin_us ? options->spin_us : SPIN_US;
+    options->turn_ms_max = options->turn_ms_max ? options->turn_ms_max : TURN_MS_MAX;
+    options->hung_ms = options->hung_ms ? options->hung_ms : HUNG_MS;
     options->workers = options->workers ? options->workers : core_count();
     options->workers = options->workers < WORKERS_MAX ? options->workers : WORKERS_MAX;
 }

@@ -6,6 +6,7 @@
 #include "runtime/dead_letters.h"
 #include "runtime/registry.h"
 #include "runtime/telemetry/spans.h"
+#include "runtime/watchdog.h"
 
 enum { WORKERS_MAX = 32 };
 
@@ -30,7 +31,8 @@ struct capstan_node {
     _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
     cell_t *own_idle;                       /* cells of one actor that has ended */
     _Atomic bool stopping;
-    bool logging; /* the log's thread writes for it */
+    watchdog_t *watchdog; /* from the first cell on */
+    bool logging;         /* the log's thread writes for it */
     registry_t registry;
     dead_letters_t dead_letters;
     spans_t spans;

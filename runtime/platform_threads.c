@@ -2,14 +2,15 @@
  * while. Batches go through inproc sockets (transport.c). */
 #include "runtime/node_internal.h"
 
+#include "runtime/backtrace.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
+#include "runtime/base/thread.h"
 #include "runtime/telemetry/log_writer.h"
 #include "runtime/telemetry/metrics.h"
 
 #include <errno.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -93,32 +94,23 @@ static void *cell_main(void *argument)
 {
     cell_t *self = argument;
     metric_shard_take();
+    watchdog_add(self->node->watchdog, self);
     cell_begin(self);
     loop(self);
     cell_finish(self);
+    watchdog_remove(self->node->watchdog, self);
     metric_shard_give_back();
     return NULL;
 }
 
-/* Library threads block all signals; the thread inherits the mask of the one that makes it. */
 static capstan_err_t start_thread(cell_t *self)
 {
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&self->thread, &attributes, cell_main, self);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (rc == 0) {
-        char name[16];
-        snprintf(name, sizeof name, "%.15s", self->name);
-        pthread_setname_np(self->thread, name);
-    }
-    return rc == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+    thread_options_t options = {.name = self->name,
+                                .stack_bytes = STACK_BYTES,
+                                .run = cell_main,
+                                .argument = self,
+                                .open_signal = backtrace_signal()};
+    return thread_start(&options, &self->thread) ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
 }
 
 static void wake(cell_t *self)
@@ -158,10 +150,15 @@ static capstan_err_t open_inbox(cell_t *self)
     return zmq_bind(self->inbox, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
 }
 
+/* The first cell brings the watchdog. The node's mutex is held. */
 static capstan_err_t open_cell(cell_t *self)
 {
+    capstan_node_t *node = self->node;
+    capstan_err_t err = node->watchdog ? CAPSTAN_OK : watchdog_start(node, &node->watchdog);
     self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    capstan_err_t err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : open_inbox(self);
+    if (err == CAPSTAN_OK) {
+        err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : open_inbox(self);
+    }
     self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
     self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     return err;
@@ -206,6 +203,7 @@ static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_f
                        void *context)
 {
     pthread_t thread;
+    watchdog_stop(&node->watchdog);
     bool in_time =
         pthread_create(&thread, NULL, terminate, node->zmq) != 0 || join(thread, deadline_us);
     if (!in_time && late) {

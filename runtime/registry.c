@@ -1,6 +1,8 @@
 #include "runtime/registry.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_messages.h"
+#include "runtime/wire/wire_messages.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -155,6 +157,40 @@ capstan_err_t registry_add(registry_t *self, const wire_table_t *table, table_li
     }
     pthread_mutex_unlock(&self->mutex);
     return err;
+}
+
+void registry_know(registry_t *self, table_list_t built_in)
+{
+    pthread_mutex_lock(&self->mutex);
+    self->built_in = built_in;
+    pthread_mutex_unlock(&self->mutex);
+}
+
+static const char *find_name(table_list_t list, uint32_t message)
+{
+    for (size_t i = 0; i < list.count; i++) {
+        for (size_t k = 0; k < list.tables[i]->count; k++) {
+            const wire_record_t *row = list.tables[i]->records[k]();
+            if (row->kind != CAPSTAN_KIND_RECORD && row->id == message) {
+                return row->name;
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *registry_name(registry_t *self, uint32_t message)
+{
+    static const wire_table_t *const own[] = {&wire_table, &runtime_table};
+    if (message == 0) {
+        return NULL; /* records have no number */
+    }
+    pthread_mutex_lock(&self->mutex);
+    const char *name = find_name((table_list_t){own, sizeof own / sizeof own[0]}, message);
+    name = name ? name : find_name(self->built_in, message);
+    name = name ? name : find_name((table_list_t){self->tables, self->count}, message);
+    pthread_mutex_unlock(&self->mutex);
+    return name;
 }
 
 size_t registry_count(registry_t *self)

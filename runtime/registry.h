@@ -9,17 +9,18 @@
 
 #include <pthread.h>
 
-typedef struct registry {
-    pthread_mutex_t mutex;
-    const wire_table_t **tables;
-    size_t count;
-} registry_t;
-
 /* Some tables: the ones that a registry's must not clash with. */
 typedef struct table_list {
     const wire_table_t *const *tables;
     size_t count;
 } table_list_t;
+
+typedef struct registry {
+    pthread_mutex_t mutex;
+    const wire_table_t **tables;
+    size_t count;
+    table_list_t built_in; /* for registry_name */
+} registry_t;
 
 /* The registry of a node. */
 registry_t *node_registry(capstan_node_t *self);
@@ -34,6 +35,12 @@ void registry_fini(registry_t *self);
 CAPSTAN_MUST_CHECK capstan_err_t registry_add(registry_t *self, const wire_table_t *table,
                                               table_list_t built_in, char *ret_text,
                                               size_t text_size);
+
+/* Beside the runtime's own tables, which it knows: those that registry_name is to know too. The
+ * list outlives the registry. */
+void registry_know(registry_t *self, table_list_t built_in);
+/* The name of a message's row; NULL when there is none. It lives as long as its table. */
+const char *registry_name(registry_t *self, uint32_t message);
 
 size_t registry_count(registry_t *self);
 /* `built_in`, then what is registered; to be freed with free(). */

@@ -64,4 +64,18 @@ typedef struct actor_figures {
 typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);
 
+/* One row per cell. Any thread. */
+typedef struct cell_figures {
+    const char *name;
+    const char *state; /* a name of cell_states.def */
+    uint64_t stalls;   /* handlers that took longer than runtime.turn_ms_max */
+    /* The handler that takes so long now; "" when there is none. */
+    const char *actor;
+    const char *handler;
+    const char *message;
+    int64_t handler_us; /* how long it has taken, at least */
+} cell_figures_t;
+typedef void cell_figures_fn(void *context, const cell_figures_t *figures);
+void node_cells(capstan_node_t *self, cell_figures_fn *each, void *context);
+
 #endif

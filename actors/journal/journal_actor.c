@@ -303,4 +303,5 @@ const capstan_behaviour_t journal_behaviour = {
     .turn_end = turn_end,
     .stop = stop,
     .destroy = destroy,
+    .may_block = true,
 };

@@ -99,4 +99,5 @@ const capstan_behaviour_t journal_reader_behaviour = {
     .init = init,
     .receive = receive,
     .destroy = destroy,
+    .may_block = true,
 };

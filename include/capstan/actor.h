@@ -66,6 +66,10 @@ typedef struct capstan_behaviour {
 
     /* When an actor that it is linked with ends, it hears a `down` instead of ending with it. */
     bool traps_exits;
+
+    /* Its handlers may wait, for a disk for instance: they are not reported when they take long,
+     * and never count as hung. Such an actor needs a cell of its own. */
+    bool may_block;
 } capstan_behaviour_t;
 
 /* What happens to a message that does not fit the receiver's mailbox. */

@@ -14,6 +14,12 @@ typedef struct capstan_node_options {
     uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
     uint32_t trace_sample;     /* traces that begin here and are recorded, per million: trace.h */
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
+    uint32_t turn_ms_max;      /* a handler that takes longer is reported in the log; 0: 10 */
+    uint32_t hung_ms;          /* one that takes longer counts as hung; 0: 5000 */
+    /* The real-time signal that the node keeps for itself, with a signal handler, to find out where
+     * a thread of its own stands that is reported; system calls that the handler of an actor waits
+     * in may return EINTR then. 0: the highest that is free; below 0: none, and no backtraces. */
+    int stall_signal;
     const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
 } capstan_node_options_t;
 

@@ -1,4 +1,5 @@
 /* Which tables of a user's a node takes, and what it says of those that it does not. */
+#include "brokers/gateway/gateway_messages.h"
 #include "node/tables.h"
 #include "runtime/registry.h"
 #include "tests/kit/shop_messages.h"
@@ -173,4 +174,22 @@ Test(registry, the_tables_of_capstan_itself_are_sound)
             cr_assert_null(row->wrong, "%s: %s", row->name, row->wrong);
         }
     }
+}
+
+Test(registry, knows_the_names_of_messages_but_not_of_records)
+{
+    registry_t registry;
+    table_list_t built_in;
+    built_in.tables = node_tables(&built_in.count);
+    registry_init(&registry);
+    cr_assert_str_eq(registry_name(&registry, 0xc0), "down");
+    cr_assert_null(registry_name(&registry, MESSAGE_shop_closed));
+    cr_assert_null(registry_name(&registry, 0));
+    cr_assert_eq(registry_add(&registry, &shop_table, built_in, NULL, 0), CAPSTAN_OK);
+    cr_assert_str_eq(registry_name(&registry, MESSAGE_shop_closed), "shop_closed");
+    cr_assert_null(registry_name(&registry, RECORD_shop_item));
+    cr_assert_null(registry_name(&registry, MESSAGE_welcome));
+    registry_know(&registry, built_in);
+    cr_assert_str_eq(registry_name(&registry, MESSAGE_welcome), "welcome");
+    registry_fini(&registry);
 }
