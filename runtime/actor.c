@@ -83,7 +83,8 @@ static void drop_queue(capstan_actor_t *self)
 /* An end that follows from another one is not told again. */
 static void log_end(const capstan_actor_t *self)
 {
-    if (self->reason != CAPSTAN_OK && self->reason != CAPSTAN_E_LINKED && !self->quiet) {
+    if (self->reason != CAPSTAN_OK && self->reason != CAPSTAN_E_LINKED && !self->quiet &&
+        !self->spawner) {
         LOG(runtime, actor_failed, log_string("actor", self->slot->label),
             log_string("cell", self->cell->name), log_uint("message", self->failed_message),
             log_error(self->reason));
@@ -125,6 +126,10 @@ static void end(capstan_actor_t *self)
         pulse_leave(cell->pulse);
     }
     requests_refuse_all(cell, self);
+    if (self->spawner) {
+        waiter_finish(self->spawner, self->reason != CAPSTAN_OK ? self->reason : CAPSTAN_E_STOPPING,
+                      (slice_t){0});
+    }
     if (self->previous) {
         self->previous->next = self->next;
     } else {
@@ -462,6 +467,11 @@ void actor_exit_told(capstan_actor_t *self, capstan_err_t reason)
 {
     self->quiet = true;
     capstan_actor_exit(self, reason);
+}
+
+bool actor_is_restart(const capstan_actor_t *self)
+{
+    return atomic_load_explicit(&self->slot->restarts, memory_order_relaxed) > 0;
 }
 
 const char *actor_label(const capstan_actor_t *self)

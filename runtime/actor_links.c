@@ -155,9 +155,17 @@ void actor_defer_started(capstan_actor_t *self)
 
 void actor_started(capstan_actor_t *self)
 {
+    if (self->started) {
+        return;
+    }
     capstan_ref_t parent = actor_parent(self);
-    if (!self->started && !capstan_ref_is_null(parent)) {
-        self->started = true;
+    self->started = true;
+    self->starting = false;
+    if (self->spawner) {
+        waiter_finish(self->spawner, CAPSTAN_OK, (slice_t){0});
+        self->spawner = NULL;
+    }
+    if (!capstan_ref_is_null(parent)) {
         (void)!send_control(self, parent, MESSAGE_started); /* GONE: this actor will hear of it */
     }
 }

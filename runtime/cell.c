@@ -75,7 +75,9 @@ static void run_command(cell_t *self, const command_t *command)
         /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. A stop
          * that begins when the one who waits goes on is another: it has an order to keep. */
         bool stopping = node_stopping(self->node);
-        if (command->waiter) {
+        if (command->waiter && slot->actor && slot->actor->starting) {
+            slot->actor->spawner = command->waiter;
+        } else if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
         if (stopping && slot->actor) {

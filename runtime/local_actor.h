@@ -34,6 +34,7 @@ struct capstan_actor {
     const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
     uint64_t kill_timer;     /* ends it when it does not stop in time; 0: none */
+    struct waiter *spawner;  /* a thread that waits for its start; NULL: there is none */
     uint32_t failed_message; /* whose handler failed; 0: it was no message's */
     bool ready;              /* in the ready list */
     bool turned;             /* in the turned list */
@@ -42,8 +43,8 @@ struct capstan_actor {
     bool stopping;           /* it has heard `stop` */
     bool exiting;
     bool quiet;    /* its failure is told in another way than by the log */
-    bool starting; /* it says itself when it has started */
-    bool started;  /* its supervisor has been told */
+    bool starting; /* its init has run, and it will say itself when it has started */
+    bool started;  /* who waits for that has been told */
     bool dead;     /* ended; its memory stays until the end of the turn */
     capstan_err_t reason;
 };
@@ -72,6 +73,8 @@ capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t
 void actor_exit_told(capstan_actor_t *self, capstan_err_t reason);
 /* Its name, or its behaviour's. */
 const char *actor_label(const capstan_actor_t *self);
+/* Its supervisor has started it again. */
+bool actor_is_restart(const capstan_actor_t *self);
 /* Who supervises it; the null reference when nobody does. */
 capstan_ref_t actor_parent(const capstan_actor_t *self);
 /* Lets it hear `stop`; from the deadline on it is ended between two handlers, INT64_MAX: never. */

@@ -34,7 +34,8 @@ CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t
                                             const send_options_t *options, slice_t body);
 
 /* Called in `init`: the actor has started only when it calls actor_started. Its supervisor starts
- * the next of its children then, and not as soon as `init` has succeeded. */
+ * the next of its children then, and capstan_node_spawn returns then, not as soon as `init` has
+ * succeeded. If it ends before, its reason is why it did not start. */
 void actor_defer_started(capstan_actor_t *self);
 void actor_started(capstan_actor_t *self);
 /* Around what is done for one of many messages within a handler: in the context that came with it

@@ -258,12 +258,15 @@ static void plan_restart(step_t *step, supervision_child_t *child, capstan_err_t
     }
 }
 
-static void escalate(step_t *step, supervision_child_t *child, capstan_err_t reason)
+static void give_up(step_t *step, supervision_child_t *child, supervision_effect_t told)
 {
+    supervision_t *self = step->self;
+    bool first = told.kind == EFFECT_UNSTARTED;
     child_step(step, child, CHILD_INPUT_finished);
-    emit(step, (supervision_effect_t){.kind = EFFECT_LIMIT, .child = child, .reason = reason});
-    supervisor_step(step, SUPERVISOR_INPUT_limit);
-    step->self->halting = step->self->tail;
+    emit(step, told);
+    supervisor_step(step, first ? SUPERVISOR_INPUT_unstarted : SUPERVISOR_INPUT_limit);
+    self->reason = first ? told.reason : CAPSTAN_E_RESTART_LIMIT;
+    self->halting = self->tail;
 }
 
 /* Who asked for it is told why it did not come up. */
@@ -306,7 +309,10 @@ static void on_ended(step_t *step, supervision_child_t *child, capstan_err_t rea
     }
     bool wanted = restart == CAPSTAN_RESTART_PERMANENT ||
                   (restart == CAPSTAN_RESTART_TRANSIENT && reason != CAPSTAN_OK);
-    if (is_ending(self) || is_refused(child) || !wanted) {
+    if (!is_ending(self) && reason != CAPSTAN_OK && !child->was_up && !child->asked_for) {
+        give_up(step, child,
+                (supervision_effect_t){.kind = EFFECT_UNSTARTED, .child = child, .reason = reason});
+    } else if (is_ending(self) || is_refused(child) || !wanted) {
         if (!is_ending(self) && !is_refused(child) && reason != CAPSTAN_OK) {
             emit(step,
                  (supervision_effect_t){.kind = EFFECT_FAILED, .child = child, .reason = reason});
@@ -315,7 +321,8 @@ static void on_ended(step_t *step, supervision_child_t *child, capstan_err_t rea
     } else if (has_budget(child, step->now_us)) {
         plan_restart(step, child, reason);
     } else {
-        escalate(step, child, reason);
+        give_up(step, child,
+                (supervision_effect_t){.kind = EFFECT_LIMIT, .child = child, .reason = reason});
     }
 }
 
@@ -370,9 +377,7 @@ static void advance(step_t *step)
     supervision_t *self = step->self;
     if (is_ending(self) && halt_next(step, 0)) {
         supervisor_step(step, SUPERVISOR_INPUT_emptied);
-        bool failed = self->state == SUPERVISOR_ESCALATED;
-        emit(step, (supervision_effect_t){.kind = EFFECT_END,
-                                          .reason = failed ? CAPSTAN_E_RESTART_LIMIT : CAPSTAN_OK});
+        emit(step, (supervision_effect_t){.kind = EFFECT_END, .reason = self->reason});
     }
     if (self->state == SUPERVISOR_REGROUPING && halt_next(step, self->regroup_from)) {
         supervisor_step(step, SUPERVISOR_INPUT_regrouped);

@@ -14,6 +14,10 @@
  * are independent. Stops go from the last child to the first, one at a time: the next hears `stop`
  * when the one before has ended.
  *
+ * First start. When that of one of the first children fails, the supervisor does not come up: it
+ * stops those that have started, and ends with the child's error. A child that is added later is
+ * forgotten then, and who asked for it is told.
+ *
  * Delay. The first restart comes after min to 2 min, the next after 2 min to 4 min, and so on; from
  * the doubled value at max on, after half of max to max. A child that ran for window_us begins anew
  * at min. Those that are started again together wait for the delay of the one that failed; one that
@@ -91,6 +95,7 @@ typedef struct supervision {
     supervision_child_t *halting; /* all behind it that are to stop have ended */
     uint64_t regroup_from;        /* REGROUPING: the order of the first child of the group */
     uint64_t order_last;
+    capstan_err_t reason; /* why it gave up; OK: it did not */
     bool ready;
     uint64_t child_steps[CHILD_STATE_COUNT][CHILD_INPUT_COUNT]; /* how often each row was taken */
     uint64_t supervisor_steps[SUPERVISOR_STATE_COUNT][SUPERVISOR_INPUT_COUNT];
@@ -116,13 +121,14 @@ typedef struct supervision_effect {
     enum {
         EFFECT_START,
         EFFECT_STOP,
-        EFFECT_WAIT,   /* SUPERVISION_DUE is wanted after `wait_us`; replaces an earlier one */
-        EFFECT_FORGET, /* the child belongs to the caller again; `reason`: how it ended */
-        EFFECT_FAILED, /* for the log; `wait_us` until its restart, 0: there is none */
-        EFFECT_LOOP,   /* for the log */
-        EFFECT_LIMIT,  /* for the log: `child` failed with `reason` once too often */
-        EFFECT_READY,  /* once: the first children have all been up */
-        EFFECT_END,    /* last: no child is left, the supervisor ends with `reason` */
+        EFFECT_WAIT,      /* SUPERVISION_DUE is wanted after `wait_us`; replaces an earlier one */
+        EFFECT_FORGET,    /* the child belongs to the caller again; `reason`: how it ended */
+        EFFECT_FAILED,    /* for the log; `wait_us` until its restart, 0: there is none */
+        EFFECT_LOOP,      /* for the log */
+        EFFECT_LIMIT,     /* for the log: `child` failed with `reason` once too often */
+        EFFECT_UNSTARTED, /* for the log: its first start failed with `reason` */
+        EFFECT_READY,     /* once: the first children have all been up */
+        EFFECT_END,       /* last: no child is left, the supervisor ends with `reason` */
     } kind;
     supervision_child_t *child; /* NULL for READY and END */
     capstan_err_t reason;

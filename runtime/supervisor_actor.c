@@ -1,7 +1,7 @@
 /* A supervisor.
  *
- * Accepts   child_start, child_stop, supervisor_wait; started and down of its children.
- * Replies   child_started, child_stopped, supervisor_ready.
+ * Accepts   child_start, child_stop; started and down of its children.
+ * Replies   child_started, child_stopped.
  * Sends     started, when all its first children have been up.
  *
  * Nothing is durable: an incarnation that is started again begins with the first children that its
@@ -29,8 +29,6 @@ typedef struct supervisor {
     supervision_effects_t effects;
     children_t children;
     random_source_t random;
-    capstan_message_t *waiters; /* supervisor_wait, without their bodies */
-    size_t waiter_count;
 } supervisor_t;
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -55,14 +53,6 @@ static void answer(supervisor_t *self, capstan_message_t *request, capstan_err_t
         capstan_reply(self->actor, request, message, body);
     }
     request->kind = 0;
-}
-
-static void answer_waiters(supervisor_t *self, capstan_err_t err)
-{
-    for (size_t i = 0; i < self->waiter_count; i++) {
-        answer(self, &self->waiters[i], err, MESSAGE_supervisor_ready, (slice_t){0});
-    }
-    self->waiter_count = 0;
 }
 
 static void answer_starter(supervisor_t *self, child_t *child)
@@ -134,6 +124,8 @@ static void forget(supervisor_t *self, child_t *child, capstan_err_t reason)
     children_remove(&self->children, child);
 }
 
+/* That a supervisor which is started again does not come up is told by the one above, who does not
+ * tell it again and again. */
 static void tell(const supervisor_t *self, const supervision_effect_t *effect)
 {
     const child_t *child = (const child_t *)effect->child;
@@ -145,7 +137,9 @@ static void tell(const supervisor_t *self, const supervision_effect_t *effect)
     } else if (effect->kind == EFFECT_LOOP) {
         LOG(runtime, child_loops, supervisor, name, log_error(effect->reason),
             log_uint("restart_us", (uint64_t)effect->wait_us));
-    } else {
+    } else if (effect->kind == EFFECT_UNSTARTED && !actor_is_restart(self->actor)) {
+        LOG(runtime, child_unstarted, supervisor, name, log_error(effect->reason));
+    } else if (effect->kind == EFFECT_LIMIT) {
         METRIC_ADD(runtime, supervisors_escalated, 1);
         LOG(runtime, restart_limit, supervisor, name, log_error(effect->reason),
             log_uint("restarts", child->core.limits.restarts_max),
@@ -172,14 +166,13 @@ static void carry_out(supervisor_t *self, const supervision_effect_t *effect)
     case EFFECT_FAILED:
     case EFFECT_LOOP:
     case EFFECT_LIMIT:
+    case EFFECT_UNSTARTED:
         tell(self, effect);
         break;
     case EFFECT_READY:
         actor_started(self->actor);
-        answer_waiters(self, CAPSTAN_OK);
         break;
     case EFFECT_END:
-        answer_waiters(self, effect->reason != CAPSTAN_OK ? effect->reason : CAPSTAN_E_STOPPING);
         actor_exit_told(self->actor, effect->reason);
         break;
     }
@@ -261,18 +254,6 @@ static void on_child_stop(supervisor_t *self, const capstan_message_t *message)
     take(self, (supervision_input_t){.kind = SUPERVISION_REMOVE, .child = &child->core});
 }
 
-static void on_wait(supervisor_t *self, const capstan_message_t *message)
-{
-    capstan_message_t request = without_body(message);
-    if (self->core.ready) {
-        answer(self, &request, CAPSTAN_OK, MESSAGE_supervisor_ready, (slice_t){0});
-        return;
-    }
-    self->waiters = realloc(self->waiters, (self->waiter_count + 1) * sizeof *self->waiters);
-    ENSURE(self->waiters);
-    self->waiters[self->waiter_count++] = request;
-}
-
 static void on_started(supervisor_t *self, const capstan_message_t *message)
 {
     child_t *child = children_find_ref(&self->children, message->sender);
@@ -307,8 +288,6 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_child_start(self, message);
     } else if (message->message == MESSAGE_child_stop) {
         on_child_stop(self, message);
-    } else if (message->message == MESSAGE_supervisor_wait) {
-        on_wait(self, message);
     } else {
         capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }
@@ -369,7 +348,6 @@ static void destroy(capstan_actor_t *actor)
     }
     children_fini(&self->children);
     free(self->effects.list);
-    free(self->waiters);
     free(self);
 }
 

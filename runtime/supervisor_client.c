@@ -5,8 +5,6 @@
 #include <capstan/supervisor.h>
 #include <stdlib.h>
 
-static const int64_t for_ever_us = INT64_C(100) * 365 * 24 * 3600 * 1000000;
-
 static capstan_spawn_options_t with_argument(const capstan_spawn_options_t *spawn,
                                              const capstan_supervisor_options_t *options)
 {
@@ -23,39 +21,13 @@ capstan_err_t capstan_supervisor_spawn(capstan_actor_t *self,
     return capstan_spawn(self, &capstan_supervisor_behaviour, &use, ret_ref);
 }
 
-/* An answer whose body does not matter. */
-static capstan_err_t ask_and_wait(capstan_node_t *node, capstan_ref_t supervisor, uint32_t message,
-                                  slice_t body, int64_t timeout_us)
-{
-    void *reply;
-    size_t size;
-    capstan_err_t err =
-        capstan_node_ask(node, supervisor, message, body, timeout_us, &reply, &size);
-    if (err == CAPSTAN_OK) {
-        free(reply);
-    }
-    return err;
-}
-
 capstan_err_t capstan_node_supervisor_spawn(capstan_node_t *self,
                                             const capstan_supervisor_options_t *options,
                                             const capstan_spawn_options_t *spawn,
                                             capstan_ref_t *ret_ref)
 {
     capstan_spawn_options_t use = with_argument(spawn, options);
-    capstan_ref_t ref;
-    capstan_err_t err = capstan_node_spawn(self, &capstan_supervisor_behaviour, &use, &ref);
-    if (err != CAPSTAN_OK) {
-        return err;
-    }
-    err = ask_and_wait(self, ref, MESSAGE_supervisor_wait, (slice_t){0}, for_ever_us);
-    if (err == CAPSTAN_E_GONE) {
-        return node_stopping(self) ? CAPSTAN_E_STOPPING : CAPSTAN_E_RESTART_LIMIT;
-    }
-    if (err == CAPSTAN_OK) {
-        *ret_ref = ref;
-    }
-    return err;
+    return capstan_node_spawn(self, &capstan_supervisor_behaviour, &use, ret_ref);
 }
 
 static void encode_child(const capstan_child_t *child, buffer_t *out)
@@ -137,10 +109,15 @@ capstan_err_t capstan_node_supervisor_stop_child(capstan_node_t *self, capstan_r
                                                  const char *name, int64_t timeout_us)
 {
     buffer_t body = {0};
+    void *reply;
+    size_t size;
     encode_name(name, &body);
-    capstan_err_t err =
-        ask_and_wait(self, supervisor, MESSAGE_child_stop, buffer_slice(&body), timeout_us);
+    capstan_err_t err = capstan_node_ask(self, supervisor, MESSAGE_child_stop, buffer_slice(&body),
+                                         timeout_us, &reply, &size);
     buffer_fini(&body);
+    if (err == CAPSTAN_OK) {
+        free(reply);
+    }
     return err;
 }
 

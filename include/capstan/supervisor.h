@@ -15,8 +15,9 @@
  * on the cell where it was. What it knew is gone, unless it stored it.
  *
  * Start: the next child is started when the one before it has come up, that is when its init has
- * succeeded or, of a supervisor, when all its children have been up. An init that fails is tried
- * again like any other failure.
+ * succeeded or, of a supervisor, when all its children have been up. When the first start of one
+ * of them fails, the supervisor stops those that have started and ends with that error: what is
+ * wrong from the beginning is told to who started it all. A start that fails later is tried again.
  *
  * Restart: after a delay, between the shortest and twice that at first, doubled with each further
  * failure up to the longest, drawn at random so that not all return at the same instant. A child
@@ -85,7 +86,7 @@ capstan_supervisor_spawn(capstan_actor_t *self, const capstan_supervisor_options
                          const capstan_spawn_options_t *spawn, capstan_ref_t *ret_ref);
 
 /* The same from a thread that is no cell; returns when all its first children have been up. Blocks.
- * Errors: as above; RESTART_LIMIT (it gave up: the log says for which child), STOPPING. */
+ * Errors: as above; of the first child whose start failed; RESTART_LIMIT; STOPPING. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_supervisor_spawn(capstan_node_t *self, const capstan_supervisor_options_t *options,
                               const capstan_spawn_options_t *spawn, capstan_ref_t *ret_ref);

@@ -106,6 +106,9 @@ void judge_ended(world_t *self, world_child_t *child, capstan_err_t reason)
             !child->removed && !is_ending(self) && restart != CAPSTAN_RESTART_TEMPORARY;
     } else if (is_ending(self) || (child->asked_for && !child->up_once)) {
         return;
+    } else if (!child->up_once && reason != CAPSTAN_OK) {
+        self->owed = child;
+        self->owes_limit = true;
     } else if (restart == CAPSTAN_RESTART_PERMANENT ||
                (restart == CAPSTAN_RESTART_TRANSIENT && reason != CAPSTAN_OK)) {
         if (restarts_within(self, child) >= child->core.limits.restarts_max) {
@@ -193,10 +196,18 @@ static void judge_told(world_t *self, world_child_t *child, const supervision_ef
     }
 }
 
-static void judge_limit(world_t *self, const world_child_t *child)
+static void judge_give_up(world_t *self, const world_child_t *child,
+                          const supervision_effect_t *effect)
 {
-    require(self, restarts_within(self, child) >= child->core.limits.restarts_max, "T4", child,
-            "is given up within its budget");
+    if (effect->kind == EFFECT_LIMIT) {
+        require(self, restarts_within(self, child) >= child->core.limits.restarts_max, "T4", child,
+                "is given up within its budget");
+        self->why = CAPSTAN_E_RESTART_LIMIT;
+    } else {
+        require(self, !child->up_once && !child->asked_for, "T6", child,
+                "had started before it was given up");
+        self->why = effect->reason;
+    }
     self->owed = self->owed == child ? NULL : self->owed;
     self->owes_limit = false;
     self->gave_up = true;
@@ -220,8 +231,7 @@ static void judge_last(world_t *self, capstan_err_t reason)
         require(self, !child->running && !child->alive, "T6", child, "outlives its supervisor");
     }
     require(self, is_ending(self), "T6", NULL, "it ends for no reason");
-    require(self, reason == (self->gave_up ? CAPSTAN_E_RESTART_LIMIT : CAPSTAN_OK), "T6", NULL,
-            "it ends with the wrong reason");
+    require(self, reason == self->why, "T6", NULL, "it ends with the wrong reason");
     self->ended = true;
     self->end = self->gave_up ? WORLD_ESCALATED : WORLD_STOPPED;
 }
@@ -248,7 +258,8 @@ void judge_effect(world_t *self, const supervision_effect_t *effect)
         judge_told(self, child, effect);
         break;
     case EFFECT_LIMIT:
-        judge_limit(self, child);
+    case EFFECT_UNSTARTED:
+        judge_give_up(self, child, effect);
         break;
     case EFFECT_READY:
         judge_ready(self);
@@ -261,7 +272,8 @@ void judge_effect(world_t *self, const supervision_effect_t *effect)
 
 void judge_step(world_t *self)
 {
-    require(self, !self->owes_limit, "T4", self->owed, "goes on though its budget is used up");
+    require(self, !self->owes_limit, self->owed && !self->owed->up_once ? "T6" : "T4", self->owed,
+            "is kept though it cannot be kept running");
     require(self, !self->owed, "T8", self->owed, "failed, and it is not told");
     self->owed = NULL;
 }

@@ -10,8 +10,26 @@ enum {
 
 /* --- what is to happen ----------------------------------------------------------------------- */
 
+/* Those of incarnations that have ended. */
+static void forget_stale(world_t *self)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < self->event_count; i++) {
+        const world_event_t *event = &self->events[i];
+        bool own =
+            event->kind == EVENT_INIT || event->kind == EVENT_DIE || event->kind == EVENT_HEAR;
+        if (!own || event->incarnation == self->children[event->child].incarnation) {
+            self->events[kept++] = *event;
+        }
+    }
+    self->event_count = kept;
+}
+
 static void plan(world_t *self, world_event_t event)
 {
+    if (self->event_count == WORLD_EVENTS_MAX) {
+        forget_stale(self);
+    }
     ENSURE(self->event_count < WORLD_EVENTS_MAX);
     event.order = ++self->event_last;
     self->events[self->event_count++] = event;
@@ -89,11 +107,17 @@ static void end(world_t *self, world_child_t *child, capstan_err_t reason)
     send_news(self, child, EVENT_ENDED, reason);
 }
 
+/* Most worlds would be at their end before they have begun. */
+static bool may_fail(const world_t *self, const world_child_t *child)
+{
+    return !self->cured && (self->starts_badly || child->up_once || child->asked_for);
+}
+
 static void start(world_t *self, world_child_t *child)
 {
     self->starts++;
     child->incarnation++;
-    if (!self->cured && random_chance(&self->random, child->spawn_fails)) {
+    if (may_fail(self, child) && random_chance(&self->random, child->spawn_fails)) {
         judge_ended(self, child, CAPSTAN_E_LIMIT); /* at once, within the step */
         step(self, (supervision_input_t){.kind = SUPERVISION_ENDED,
                                          .child = &child->core,
@@ -198,7 +222,7 @@ static void disturb(world_t *self)
 
 static void on_init(world_t *self, world_child_t *child)
 {
-    if (!self->cured && random_chance(&self->random, child->init_fails)) {
+    if (may_fail(self, child) && random_chance(&self->random, child->init_fails)) {
         end(self, child, CAPSTAN_E_STORE_IO);
         return;
     }
@@ -294,6 +318,7 @@ world_t *world_new(uint64_t seed)
     ENSURE(self);
     self->random.state = seed;
     self->group_from = WORLD_NO_GROUP;
+    self->starts_badly = random_chance(&self->random, 100);
     self->core.strategy = (capstan_strategy_t)random_below(&self->random, 3);
     size_t count = random_below(&self->random, 9);
     for (size_t i = 0; i < count; i++) {

@@ -81,8 +81,10 @@ typedef struct world {
     uint64_t starts;
     uint64_t hash;
 
+    bool starts_badly; /* first starts may fail */
     bool told_to_stop;
     bool gave_up;
+    capstan_err_t why; /* ... it gave up */
     bool ready;
     bool ended;
     size_t group_from;             /* the first child of a group that is being stopped */

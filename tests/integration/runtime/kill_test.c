@@ -111,7 +111,8 @@ static capstan_err_t worker_init(capstan_actor_t *self, void *argument)
         cr_assert_eq(capstan_tell(self, watchers[i], MESSAGE_watch, (slice_t){0}), CAPSTAN_OK);
     }
     capstan_timer_start(self, 1, NULL);
-    return random_chance(&worker->random, 20) ? CAPSTAN_E_STORE_IO : CAPSTAN_OK;
+    bool fails = number >= TREE_WORKERS && random_chance(&worker->random, 5);
+    return fails ? CAPSTAN_E_STORE_IO : CAPSTAN_OK;
 }
 
 static void talk_to(capstan_actor_t *self, worker_t *worker)
@@ -140,7 +141,7 @@ static void worker_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
     } else if (!atomic_load(&quiet)) {
         talk_to(self, worker);
     }
-    capstan_timer_start(self, random_between(&worker->random, 1, 3000), NULL);
+    capstan_timer_start(self, random_between(&worker->random, 1, 20000), NULL);
 }
 
 static capstan_err_t worker_receive(capstan_actor_t *self, const capstan_message_t *message)
@@ -283,12 +284,16 @@ typedef struct census {
     uint64_t unaccounted;
 } census_t;
 
+/* Slots of those that have ended are given out again: ten thousand ends later, these will do. */
+enum { SLOTS_MAX = 8192 };
+
 static void count_actor(void *context, const actor_figures_t *figures)
 {
     census_t *census = context;
     census->in_flight += figures->in_flight;
     census->unaccounted += figures->account.sent - figures->account.delivered -
                            figures->account.dropped_all - figures->in_flight;
+    cr_assert_lt(figures->ref.slot, SLOTS_MAX);
     if (strchr("wtb", figures->name[0]) && figures->name[1] >= '0' && figures->name[1] <= '9') {
         ENSURE(census->count < TREE_ACTORS * 4);
         census->is_worker[census->count] = figures->name[0] == 'w';
@@ -398,7 +403,8 @@ static void start(bool strict, uint64_t seed, capstan_ref_t *ret_killer)
                  CAPSTAN_OK);
 }
 
-/* Each incarnation that asked to be watched has been told of once, or lives. */
+/* Each incarnation that asked to be watched has been told of once, or lives. The last ones that
+ * were told to die may take their time. */
 static void check_watchers(void)
 {
     for (int i = 0; i < WATCHERS; i++) {
@@ -406,9 +412,8 @@ static void check_watchers(void)
         do {
             cr_assert_eq(ask(watchers[i], MESSAGE_count, (slice_t){0}, counts, sizeof counts),
                          CAPSTAN_OK);
-        } while (counts[2] != TREE_WORKERS);
-        cr_assert_eq(counts[0], atomic_load(&inits));
-        cr_assert_eq(counts[1], counts[0] - TREE_WORKERS);
+            cr_assert_eq(counts[0], counts[1] + counts[2]);
+        } while (counts[2] != TREE_WORKERS || counts[0] != atomic_load(&inits));
     }
 }
 
@@ -419,9 +424,8 @@ static void check_rest(void)
     do {
         sched_yield();
         census = take_census();
-    } while (census->in_flight > 0);
+    } while (census->in_flight > 0 || census->count != TREE_ACTORS - 1);
     cr_assert_eq(census->unaccounted, 0, "M1");
-    cr_assert_eq(census->count, TREE_ACTORS - 1, "no zombie, and nobody missing");
 }
 
 /* What the process needs for its first node it keeps. */

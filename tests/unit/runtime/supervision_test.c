@@ -22,9 +22,10 @@ static supervision_child_t *const d = &children[3]; /* added later */
 static const char *effect_name(const supervision_effect_t *effect)
 {
     static const char *const names[] = {
-        [EFFECT_START] = "start",   [EFFECT_STOP] = "stop",     [EFFECT_WAIT] = "wait",
-        [EFFECT_FORGET] = "forget", [EFFECT_FAILED] = "failed", [EFFECT_LOOP] = "loop",
-        [EFFECT_LIMIT] = "limit",   [EFFECT_READY] = "ready",   [EFFECT_END] = "end",
+        [EFFECT_START] = "start",         [EFFECT_STOP] = "stop",     [EFFECT_WAIT] = "wait",
+        [EFFECT_FORGET] = "forget",       [EFFECT_FAILED] = "failed", [EFFECT_LOOP] = "loop",
+        [EFFECT_LIMIT] = "limit",         [EFFECT_READY] = "ready",   [EFFECT_END] = "end",
+        [EFFECT_UNSTARTED] = "unstarted",
     };
     return names[effect->kind];
 }
@@ -130,7 +131,7 @@ Test(supervision, starts_in_order_and_stops_in_reverse_one_at_a_time)
     finish();
 }
 
-Test(supervision, waits_with_the_next_start_for_an_init_that_fails)
+Test(supervision, does_not_come_up_when_a_first_start_fails)
 {
     core.strategy = CAPSTAN_ONE_FOR_ONE;
     a->limits = b->limits = (supervision_limits_t){
@@ -138,7 +139,26 @@ Test(supervision, waits_with_the_next_start_for_an_init_that_fails)
     supervision_add(&core, a);
     supervision_add(&core, b);
     tell(SUPERVISION_BEGIN, NULL);
-    failed(a);
+    started(a);
+    EXPECT("start b");
+    failed(b);
+    EXPECT("unstarted b, forget b, stop a");
+    ended(a, CAPSTAN_OK);
+    char text[64];
+    snprintf(text, sizeof text, "forget a, end %d", CAPSTAN_E_INTERNAL);
+    EXPECT(text);
+    finish();
+}
+
+Test(supervision, waits_with_the_next_start_for_one_that_ended_while_it_came_up)
+{
+    core.strategy = CAPSTAN_ONE_FOR_ONE;
+    a->limits = b->limits = (supervision_limits_t){
+        .restarts_max = 3, .window_us = 1, .backoff_us_min = MIN_US, .backoff_us_max = MAX_US};
+    supervision_add(&core, a);
+    supervision_add(&core, b);
+    tell(SUPERVISION_BEGIN, NULL);
+    ended(a, CAPSTAN_OK);
     EXPECT("failed a, wait a 10");
     due(a, MIN_US);
     EXPECT("start a");
