@@ -1,6 +1,7 @@
 /* Actors of a cell: running their handlers, ending them, and the public functions that handlers
  * call. Everything here runs on the actor's cell. */
 #include "runtime/cell.h"
+#include "runtime/keyed.h"
 
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_events.h"
@@ -120,6 +121,9 @@ static void end(capstan_actor_t *self)
     }
     forget_watches(self);
     drop_queue(self);
+    if (self->key) {
+        keyed_ended(self);
+    }
     if (self->behaviour->destroy) {
         show(self, HANDLER_destroy, 0);
         self->behaviour->destroy(self);
@@ -143,7 +147,7 @@ static void end(capstan_actor_t *self)
     actor_tell_end(self); /* last: who hears of it may take its place at once */
 }
 
-static void end_now(capstan_actor_t *self, capstan_err_t reason)
+void actor_end(capstan_actor_t *self, capstan_err_t reason)
 {
     self->exiting = true;
     self->reason = reason;
@@ -244,7 +248,7 @@ void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us)
         return;
     }
     if (timeout_us <= 0) {
-        end_now(actor, CAPSTAN_E_KILLED);
+        actor_end(actor, CAPSTAN_E_KILLED);
         return;
     }
     if (!actor->stopping) {
@@ -348,7 +352,7 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
         self->handling = NULL;
         break;
     case LINKS_END:
-        end_now(self, CAPSTAN_E_LINKED);
+        actor_end(self, CAPSTAN_E_LINKED);
         break;
     case LINKS_TAKEN:
         break;
@@ -437,7 +441,7 @@ void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
         return;
     }
     if (cookie == &kill_cookie) {
-        end_now(self, CAPSTAN_E_KILLED);
+        actor_end(self, CAPSTAN_E_KILLED);
         return;
     }
     ENSURE(!self->dead && self->timer_count > 0);

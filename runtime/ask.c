@@ -183,6 +183,13 @@ static void settle(capstan_actor_t *self, const capstan_message_t *request)
     }
 }
 
+void request_handed_on(capstan_actor_t *self, const capstan_message_t *request)
+{
+    if (request->kind == CAPSTAN_KIND_REQUEST) {
+        settle(self, request);
+    }
+}
+
 void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint32_t message,
                    capstan_slice_t body)
 {

@@ -30,6 +30,7 @@ struct capstan_actor {
     capstan_actor_t *next;
     refs_t links;                      /* see actor_links.c */
     park_t *park;                      /* NULL until it first waits, or is waited for */
+    struct key_entry *key;             /* of a keyed actor; NULL: it is none */
     party_t party;                     /* its calls */
     const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
@@ -69,6 +70,10 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption);
 capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
                                 const capstan_spawn_options_t *options, uint32_t restarts,
                                 capstan_ref_t *ret_ref);
+/* Ends it at once; not from inside one of its handlers. */
+void actor_end(capstan_actor_t *self, capstan_err_t reason);
+/* It answers the request no more: another actor of the cell does. */
+void request_handed_on(capstan_actor_t *self, const capstan_message_t *request);
 /* As capstan_actor_exit, when the reason has been logged. */
 void actor_exit_told(capstan_actor_t *self, capstan_err_t reason);
 /* Its name, or its behaviour's. */

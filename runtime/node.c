@@ -223,6 +223,7 @@ void node_free(capstan_node_t *self)
     registry_fini(&self->registry);
     dead_letters_fini(&self->dead_letters);
     spans_fini(&self->spans);
+    keyed_free_all(self->keyed);
     names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);

@@ -4,6 +4,7 @@
 
 #include "runtime/cell.h"
 #include "runtime/dead_letters.h"
+#include "runtime/keyed.h"
 #include "runtime/registry.h"
 #include "runtime/telemetry/spans.h"
 #include "runtime/watchdog.h"
@@ -36,6 +37,7 @@ struct capstan_node {
     registry_t registry;
     dead_letters_t dead_letters;
     spans_t spans;
+    capstan_keyed_t *keyed; /* the kinds; under the mutex */
 };
 
 /* As capstan_node_new. */
