@@ -102,7 +102,7 @@ typedef struct supervision {
 } supervision_t;
 
 typedef struct supervision_input {
-    enum {
+    enum supervision_kind {
         SUPERVISION_BEGIN,   /* once, after supervision_add of the first children */
         SUPERVISION_ADD,     /* a further `child`; forgotten at once when the supervisor ends */
         SUPERVISION_STARTED, /* the init of `child` has succeeded */

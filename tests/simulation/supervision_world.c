@@ -60,7 +60,8 @@ static int64_t soon(world_t *self)
 }
 
 /* News of one child arrives in the order in which it was sent. */
-static void send_news(world_t *self, world_child_t *child, int kind, capstan_err_t reason)
+static void send_news(world_t *self, world_child_t *child, enum world_event_kind kind,
+                      capstan_err_t reason)
 {
     int64_t at_us = soon(self);
     child->news_us = at_us > child->news_us ? at_us : child->news_us;

@@ -18,7 +18,7 @@ typedef enum world_end { WORLD_RUNS, WORLD_STOPPED, WORLD_ESCALATED, WORLD_END_C
 typedef struct world_event {
     int64_t at_us;
     uint64_t order;
-    enum {
+    enum world_event_kind {
         EVENT_INIT,    /* the init of the incarnation is done */
         EVENT_DIE,     /* the incarnation ends by itself */
         EVENT_HEAR,    /* the incarnation hears stop */

@@ -55,7 +55,9 @@ static capstan_err_t ask(capstan_node_t *node, capstan_ref_t ref, uint32_t messa
     capstan_err_t err = capstan_node_ask(node, ref, message, question, STOP_US, &body, &size);
     if (err == CAPSTAN_OK) {
         memset(ret_answer, 0, CELL_NAME_SIZE);
-        memcpy(ret_answer, body, size);
+        if (size > 0) {
+            memcpy(ret_answer, body, size);
+        }
         free(body);
     }
     return err;

@@ -78,7 +78,7 @@ static void due(supervision_child_t *child, int64_t after_us)
     feed((supervision_input_t){.kind = SUPERVISION_DUE, .child = child});
 }
 
-static void tell(int kind, supervision_child_t *child)
+static void tell(enum supervision_kind kind, supervision_child_t *child)
 {
     feed((supervision_input_t){.kind = kind, .child = child});
 }

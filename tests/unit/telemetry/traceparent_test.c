@@ -80,10 +80,10 @@ Test(traceparent, that_is_not_exactly_one_is_refused_and_leaves_the_result_alone
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331 01",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0x",
-        GOOD "-",
-        GOOD " ",
-        GOOD "0",
-        " " GOOD,
+        (GOOD "-"),
+        (GOOD " "),
+        (GOOD "0"),
+        (" " GOOD),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         capstan_trace_t trace = {.flags = 77};
