@@ -13,6 +13,7 @@
 #include "cli/table.h"
 
 #include "brokers/peer/peer.h"
+#include "node/census.h"
 #include "runtime/base/json_writer.h"
 
 #include <inttypes.h>
@@ -275,39 +276,57 @@ static int print_report(slice_t report, bool as_json)
     return EXIT_DONE;
 }
 
-static int show_status(peer_t *peer, bool as_json)
+/* Both reports have one member, the JSON text; it lives until the next request. */
+static capstan_err_t ask(peer_t *peer, bool actors, slice_t *ret_json, char *ret_text,
+                         size_t text_size)
 {
-    char text[1024] = "";
+    const status_t whole = {.empty_ = 0};
+    const actors_t each = {.each = true, .sort = ACTOR_SORT_name, .limit = CENSUS_ROWS_MAX};
     slice_t body;
-    capstan_err_t err =
-        peer_request(peer, status_wire(), &(status_t){.empty_ = 0}, status_report_wire(),
-                     ANSWER_TIMEOUT_US, &body, text, sizeof text);
-    status_report_t report;
-    if (err == CAPSTAN_OK) {
-        err = codec_decode(status_report_wire(), body, &report, NULL);
-        snprintf(text, sizeof text,
+    capstan_err_t err = peer_request(peer, actors ? actors_wire() : status_wire(),
+                                     actors ? (const void *)&each : (const void *)&whole,
+                                     actors ? actors_report_wire() : status_report_wire(),
+                                     ANSWER_TIMEOUT_US, &body, ret_text, text_size);
+    if (err == CAPSTAN_OK && !codec_peek_slice(body, 1, ret_json)) {
+        err = CAPSTAN_E_MALFORMED;
+        snprintf(ret_text, text_size,
                  "the node's answer cannot be read; use the program's version that the node has");
     }
-    return err == CAPSTAN_OK ? print_report(report.json, as_json) : cli_failed("status", err, text);
+    return err;
+}
+
+static int show_status(peer_t *peer, bool actors, bool as_json)
+{
+    char text[1024] = "";
+    slice_t json;
+    capstan_err_t err = ask(peer, actors, &json, text, sizeof text);
+    return err == CAPSTAN_OK ? print_report(json, as_json) : cli_failed("status", err, text);
 }
 
 int cli_status(int argc, char **argv)
 {
     const char *to = NULL;
+    bool actors = false;
     bool as_json = false;
     const option_t options[] = {
         OPTION_TO(&to),
+        {.name = "actors",
+         .type = OPTION_FLAG,
+         .target.flag = &actors,
+         .meaning = "only the actors, each in a row of its own"},
         {.name = "json",
          .type = OPTION_FLAG,
          .target.flag = &as_json,
          .meaning = "print the node's answer as it came: one JSON object in one line"},
     };
     const command_line_t line = {
-        .usage = "capstan status [--to ENDPOINT] [--json]",
+        .usage = "capstan status [--to ENDPOINT] [--actors] [--json]",
         .summary =
             "Shows what a node is doing: its topics with held events and open gaps, sessions, the\n"
-            "journal, whether each cell makes progress, and the balance of every mailbox (sent =\n"
-            "delivered + dropped + queued).",
+            "journal, whether each cell makes progress, the balance of the actors' mailboxes, "
+            "those\n"
+            "of a name and cell in one row (sent = delivered + dropped + in flight), and metrics\n"
+            "(`capstan help metrics`).",
         .examples = "  capstan status\n"
                     "  capstan status --to tcp://127.0.0.1:7701 --json | jq .topics\n",
         .options = options,
@@ -324,7 +343,7 @@ int cli_status(int argc, char **argv)
     if (err != CAPSTAN_OK) {
         return cli_failed("status", err, text);
     }
-    status = show_status(peer, as_json);
+    status = show_status(peer, actors, as_json);
     peer_close(&peer, 0);
     return status;
 }

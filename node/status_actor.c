@@ -1,16 +1,18 @@
 /* The state of the node.
  *
- * Accepts   status
- * Replies   status_report
+ * Accepts   status, actors
+ * Replies   status_report, actors_report
  * Sends     gateway_status, ordering_status, journal_status; a part that does not answer in time is
  *           null in the report.
  *
- * Nothing is durable. */
+ * The table of actors is walked in pieces, one per turn, so that a large one holds up neither those
+ * who spawn nor the other actors of this cell. Nothing is durable. */
 #include "node/status_actor.h"
 
 #include "actors/journal/journal_messages.h"
 #include "actors/ordering/ordering_messages.h"
 #include "brokers/gateway/gateway_messages.h"
+#include "node/census.h"
 #include "node/descriptors.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/json_writer.h"
@@ -20,7 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PART_US = 3000000, QUESTIONS_MAX = 64, KINDS_MAX = 64 };
+enum {
+    PART_US = 3000000,
+    QUESTIONS_MAX = 64,
+    STATUS_ROWS = 64,     /* of actors, in a status_report */
+    PIECE_PLACES = 16384, /* of the table of actors: a millisecond or two */
+    WATCH_MS_MAX = 60000,
+};
 
 typedef enum part {
     PART_GATEWAY,
@@ -34,6 +42,9 @@ typedef struct question {
     capstan_message_t request; /* without its body */
     uint64_t asks[PART_COUNT]; /* 0: answered */
     buffer_t parts[PART_COUNT];
+    census_t *census;
+    uint32_t place; /* where the walk goes on */
+    bool walked;
 } question_t;
 
 typedef struct status_actor {
@@ -48,75 +59,6 @@ static void emit_figure(json_writer_t *json, const char *name, uint64_t value)
 {
     emit_key(json, name);
     emit_uint(json, value);
-}
-
-/* The actors of one name and cell: a node has thousands of partitions, and the report is one
- * message. */
-typedef struct actor_kind {
-    char name[64];
-    char cell[32];
-    uint64_t count;
-    mailbox_account_t sum;
-    uint64_t in_flight;
-    uint64_t restarts;
-} actor_kind_t;
-
-typedef struct actor_kinds {
-    actor_kind_t list[KINDS_MAX];
-    size_t count;
-} actor_kinds_t;
-
-static void add_actor(void *context, const actor_figures_t *figures)
-{
-    actor_kinds_t *kinds = context;
-    size_t i = 0;
-    while (i < kinds->count && (strcmp(kinds->list[i].name, figures->name) != 0 ||
-                                strcmp(kinds->list[i].cell, figures->cell) != 0)) {
-        i++;
-    }
-    if (i == KINDS_MAX) {
-        return;
-    }
-    actor_kind_t *kind = &kinds->list[i];
-    if (i == kinds->count) {
-        kinds->count++;
-        snprintf(kind->name, sizeof kind->name, "%s", figures->name);
-        snprintf(kind->cell, sizeof kind->cell, "%s", figures->cell);
-    }
-    kind->count++;
-    kind->sum.sent += figures->account.sent;
-    kind->sum.delivered += figures->account.delivered;
-    kind->sum.dropped_all += figures->account.dropped_all;
-    kind->sum.refused += figures->account.refused;
-    kind->in_flight += figures->in_flight;
-    kind->restarts += figures->restarts;
-}
-
-static void emit_actors(json_writer_t *json, capstan_node_t *node)
-{
-    actor_kinds_t *kinds = calloc(1, sizeof *kinds);
-    ENSURE(kinds);
-    node_figures(node, add_actor, kinds);
-    emit_key(json, "actors");
-    emit_array_begin(json);
-    for (size_t i = 0; i < kinds->count; i++) {
-        const actor_kind_t *kind = &kinds->list[i];
-        emit_object_begin(json);
-        emit_key(json, "name");
-        emit_string(json, kind->name);
-        emit_key(json, "cell");
-        emit_string(json, kind->cell);
-        emit_figure(json, "count", kind->count);
-        emit_figure(json, "sent", kind->sum.sent);
-        emit_figure(json, "delivered", kind->sum.delivered);
-        emit_figure(json, "dropped", kind->sum.dropped_all);
-        emit_figure(json, "refused", kind->sum.refused);
-        emit_figure(json, "in_flight", kind->in_flight);
-        emit_figure(json, "restarts", kind->restarts);
-        emit_object_end(json);
-    }
-    emit_array_end(json);
-    free(kinds);
 }
 
 static void emit_cell(void *context, const cell_figures_t *figures)
@@ -158,32 +100,63 @@ static void emit_part(json_writer_t *json, const char *name, const buffer_t *par
     }
 }
 
-static void answer(status_actor_t *self, const question_t *question)
+static void emit_node(const status_actor_t *self, json_writer_t *json)
 {
-    capstan_node_t *node = capstan_actor_node(self->self);
-    buffer_t text = {0};
-    buffer_t body = {0};
+    const capstan_node_t *node = capstan_actor_node(self->self);
     char id[17];
     snprintf(id, sizeof id, "%016lx", (unsigned long)node_id(node));
+    emit_key(json, "node");
+    emit_string(json, id);
+    emit_key(json, "name");
+    emit_string(json, self->arguments.name);
+    emit_figure(json, "boot", node_boot(node));
+    emit_figure(json, "uptime_us", (uint64_t)(capstan_now_us(self->self) - self->started_us));
+}
+
+static void answer(status_actor_t *self, const question_t *question)
+{
+    bool whole = question->request.message == MESSAGE_status;
+    buffer_t text = {0};
+    buffer_t body = {0};
     json_writer_t json = json_writer(&text);
     emit_object_begin(&json);
-    emit_key(&json, "node");
-    emit_string(&json, id);
-    emit_key(&json, "name");
-    emit_string(&json, self->arguments.name);
-    emit_figure(&json, "boot", node_boot(node));
-    emit_figure(&json, "uptime_us", (uint64_t)(capstan_now_us(self->self) - self->started_us));
-    emit_part(&json, "gateway", &question->parts[PART_GATEWAY]);
-    emit_part(&json, "topics", &question->parts[PART_TOPICS]);
-    emit_part(&json, "journal", &question->parts[PART_JOURNAL]);
-    emit_cells(&json, node);
-    emit_actors(&json, node);
-    metrics_emit(&json, node_metrics, NODE_METRICS_COUNT);
+    emit_node(self, &json);
+    if (whole) {
+        emit_part(&json, "gateway", &question->parts[PART_GATEWAY]);
+        emit_part(&json, "topics", &question->parts[PART_TOPICS]);
+        emit_part(&json, "journal", &question->parts[PART_JOURNAL]);
+        emit_cells(&json, capstan_actor_node(self->self));
+    }
+    census_emit(question->census, &json);
+    if (whole) {
+        metrics_emit(&json, node_metrics, NODE_METRICS_COUNT);
+    }
     emit_object_end(&json);
-    codec_encode(status_report_wire(), &(status_report_t){.json = buffer_slice(&text)}, &body);
-    capstan_reply(self->self, &question->request, MESSAGE_status_report, buffer_slice(&body));
+    if (whole) {
+        codec_encode(status_report_wire(), &(status_report_t){.json = buffer_slice(&text)}, &body);
+    } else {
+        codec_encode(actors_report_wire(), &(actors_report_t){.json = buffer_slice(&text)}, &body);
+    }
+    capstan_reply(self->self, &question->request,
+                  whole ? MESSAGE_status_report : MESSAGE_actors_report, buffer_slice(&body));
     buffer_fini(&body);
     buffer_fini(&text);
+}
+
+/* --- questions ------------------------------------------------------------------------------- */
+
+static question_t *question_new(status_actor_t *self, const capstan_message_t *request,
+                                const census_options_t *options)
+{
+    question_t *question = calloc(1, sizeof *question);
+    ENSURE(question);
+    question->request = *request;
+    question->request.body = (slice_t){0};
+    question->census = census_new(options);
+    question->next = self->questions;
+    self->questions = question;
+    self->question_count++;
+    return question;
 }
 
 static void free_question(question_t *question)
@@ -191,7 +164,20 @@ static void free_question(question_t *question)
     for (size_t i = 0; i < PART_COUNT; i++) {
         buffer_fini(&question->parts[i]);
     }
+    census_destroy(&question->census);
     free(question);
+}
+
+static void finish(status_actor_t *self, question_t *question)
+{
+    answer(self, question);
+    question_t **link = &self->questions;
+    while (*link != question) {
+        link = &(*link)->next;
+    }
+    *link = question->next;
+    self->question_count--;
+    free_question(question);
 }
 
 static bool is_complete(const question_t *question)
@@ -201,10 +187,23 @@ static bool is_complete(const question_t *question)
             return false;
         }
     }
-    return true;
+    return question->walked;
 }
 
-static void on_status(status_actor_t *self, const capstan_message_t *message)
+/* One piece of the walk; the timer brings the next one. */
+static void walk(status_actor_t *self, question_t *question)
+{
+    question->place = node_figures_from(capstan_actor_node(self->self), question->place,
+                                        PIECE_PLACES, census_add, question->census);
+    question->walked = question->place == 0;
+    if (!question->walked) {
+        capstan_timer_start(self->self, 0, question);
+    } else if (is_complete(question)) {
+        finish(self, question);
+    }
+}
+
+static void ask_parts(status_actor_t *self, question_t *question)
 {
     const status_arguments_t *arguments = &self->arguments;
     capstan_ref_t gateway = {0};
@@ -218,28 +217,38 @@ static void on_status(status_actor_t *self, const capstan_message_t *message)
         [PART_TOPICS] = {arguments->topics, MESSAGE_ordering_status},
         [PART_JOURNAL] = {arguments->journal, MESSAGE_journal_status},
     };
-    if (self->question_count == QUESTIONS_MAX) {
-        capstan_reply_error(self->self, message, CAPSTAN_E_LIMIT, NULL);
-        return;
-    }
-    question_t *question = calloc(1, sizeof *question);
-    ENSURE(question);
-    question->request = *message;
-    question->request.body = (slice_t){0};
     for (size_t i = 0; i < PART_COUNT; i++) {
         if (capstan_ask(self->self, parts[i].actor, parts[i].message, (slice_t){0}, PART_US,
                         &question->asks[i]) != CAPSTAN_OK) {
             question->asks[i] = 0;
         }
     }
-    if (is_complete(question)) {
-        answer(self, question);
-        free_question(question);
+}
+
+static void on_status(status_actor_t *self, const capstan_message_t *message)
+{
+    question_t *question = question_new(self, message, &(census_options_t){.limit = STATUS_ROWS});
+    ask_parts(self, question);
+    walk(self, question);
+}
+
+static void on_actors(status_actor_t *self, const capstan_message_t *message)
+{
+    actors_t request;
+    capstan_err_t err = codec_decode(actors_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    question->next = self->questions;
-    self->questions = question;
-    self->question_count++;
+    if (request.watch_ms > 0) {
+        uint64_t watch_ms = request.watch_ms < WATCH_MS_MAX ? request.watch_ms : WATCH_MS_MAX;
+        node_watch(capstan_actor_node(self->self), (int64_t)watch_ms * 1000);
+    }
+    walk(self, question_new(self, message,
+                            &(census_options_t){.each = request.each,
+                                                .sort = request.sort,
+                                                .limit = request.limit,
+                                                .with_times = request.watch_ms > 0}));
 }
 
 static void put_journal(buffer_t *part, const journal_report_t *report)
@@ -280,18 +289,14 @@ static void take_part(question_t *question, size_t place, const capstan_message_
 
 static void on_answer(status_actor_t *self, const capstan_message_t *message)
 {
-    for (question_t **link = &self->questions, *question; (question = *link);
-         link = &question->next) {
+    for (question_t *question = self->questions; question; question = question->next) {
         for (size_t i = 0; i < PART_COUNT; i++) {
             if (question->asks[i] == 0 || question->asks[i] != message->correlation) {
                 continue;
             }
             take_part(question, i, message);
             if (is_complete(question)) {
-                answer(self, question);
-                *link = question->next;
-                self->question_count--;
-                free_question(question);
+                finish(self, question);
             }
             return;
         }
@@ -303,12 +308,22 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     status_actor_t *self = capstan_actor_state(actor);
     if (message->kind != CAPSTAN_KIND_REQUEST) {
         on_answer(self, message);
+    } else if (self->question_count == QUESTIONS_MAX) {
+        capstan_reply_error(actor, message, CAPSTAN_E_LIMIT, NULL);
     } else if (message->message == MESSAGE_status) {
         on_status(self, message);
+    } else if (message->message == MESSAGE_actors) {
+        on_actors(self, message);
     } else {
         capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }
     return CAPSTAN_OK;
+}
+
+static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
+{
+    (void)number;
+    walk(capstan_actor_state(actor), cookie);
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
@@ -334,4 +349,4 @@ static void destroy(capstan_actor_t *actor)
 }
 
 const capstan_behaviour_t status_behaviour = {
-    .name = "status", .init = init, .receive = receive, .destroy = destroy};
+    .name = "status", .init = init, .receive = receive, .timer = timer, .destroy = destroy};

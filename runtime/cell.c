@@ -157,9 +157,28 @@ static bool drain_ring(cell_t *self)
 
 /* --- the turn -------------------------------------------------------------------------------- */
 
+/* Around the runs of actors, while somebody watches: what passes between two readings of the clock
+ * is the one's who ran in between. */
+static void begin_charging(cell_t *self)
+{
+    if (self->timed) {
+        self->charged_ns = self->platform->now_ns(self->node);
+    }
+}
+
+static void charge(cell_t *self, slot_t *slot)
+{
+    if (self->timed) {
+        int64_t now_ns = self->platform->now_ns(self->node);
+        mailbox_note_busy(&slot->mailbox, now_ns - self->charged_ns);
+        self->charged_ns = now_ns;
+    }
+}
+
 static bool run_timers(cell_t *self)
 {
     bool any = false;
+    begin_charging(self);
     uint64_t timer;
     void *owner;
     void *cookie;
@@ -167,7 +186,9 @@ static bool run_timers(cell_t *self)
         any = true;
         if (owner) {
             METRIC_ADD(runtime, timers_fired, 1);
+            slot_t *slot = ((capstan_actor_t *)owner)->slot;
             actor_run_timer(owner, timer, cookie);
+            charge(self, slot);
         } else {
             ask_expired(self, (uint64_t)(uintptr_t)cookie);
         }
@@ -212,9 +233,12 @@ bool cell_poll(cell_t *self, long timeout_ms)
             ready[count++] = self->watches[i];
         }
     }
+    begin_charging(self);
     for (size_t i = 0; i < count; i++) {
         if (is_watched(self, &ready[i])) {
+            slot_t *slot = ready[i].actor->slot;
             actor_run_ready(ready[i].actor, ready[i].cookie);
+            charge(self, slot);
         }
     }
     if (self->items[1].revents) {
@@ -227,6 +251,7 @@ static bool run_ready(cell_t *self)
 {
     bool any = false;
     uint32_t budget = self->mail_budget;
+    begin_charging(self);
     while (self->ready_head && budget > 0) {
         capstan_actor_t *actor = self->ready_head;
         self->ready_head = actor->next_ready;
@@ -236,11 +261,14 @@ static bool run_ready(cell_t *self)
         actor->ready = false;
         /* All that is queued now, as far as the budget goes; what it sends itself waits for the
          * next round. */
+        uint32_t before = budget;
         for (uint64_t left = actor->dead ? 0 : actor->slot->mailbox.queued;
              left > 0 && budget > 0 && actor_run_one(actor); left--) {
             any = true;
             budget--;
         }
+        mailbox_note_run(&actor->slot->mailbox, before - budget, self->now_us);
+        charge(self, actor->slot);
         if (!actor->dead && actor->park) {
             park_release(actor);
         }
@@ -253,10 +281,12 @@ static bool run_ready(cell_t *self)
 
 static void run_turn_ends(cell_t *self)
 {
+    begin_charging(self);
     while (self->turned_head) {
         capstan_actor_t *actor = self->turned_head;
         self->turned_head = actor->next_turned;
         actor_run_turn_end(actor);
+        charge(self, actor->slot);
     }
 }
 
@@ -267,6 +297,7 @@ static void begin_turn(cell_t *self)
     int64_t began_ns = self->now_ns;
     cell_read_clocks(self);
     atomic_store_explicit(&self->pulse->turn_us, self->now_us, memory_order_relaxed);
+    self->timed = self->now_us < node_watched_until_us(self->node);
     if (self->worked) {
         METRIC_ADD(runtime, turns, 1);
         METRIC_ADD(runtime, messages_delivered, self->delivered);

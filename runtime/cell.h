@@ -90,6 +90,8 @@ struct cell {
     int64_t now_ns;     /* of the clock's reading that now_us is from */
     uint64_t delivered; /* messages, in this turn */
     bool worked;        /* the turn before this one found something to do */
+    bool timed;         /* somebody wants to know what the runs of actors take */
+    int64_t charged_ns; /* so: until here it has been said whose time it was */
 
     trace_scope_t *trace;   /* NULL but while a handler with a context runs; see trace.h */
     random_source_t random; /* for ids; 0: not seeded yet */
@@ -161,5 +163,6 @@ cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
 const platform_t *node_platform(const capstan_node_t *node);
 watchdog_t *node_watchdog(const capstan_node_t *node);
+int64_t node_watched_until_us(const capstan_node_t *node);
 
 #endif

@@ -55,6 +55,9 @@ void mailbox_begin(mailbox_t *self)
     atomic_store_explicit(&self->base, (uint32_t)base & MAILBOX_COUNT_MASK, memory_order_relaxed);
     atomic_store_explicit(&self->delivered, 0, memory_order_relaxed);
     atomic_store_explicit(&self->refused, 0, memory_order_relaxed);
+    atomic_store_explicit(&self->busy_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&self->runs, 0, memory_order_relaxed);
+    atomic_store_explicit(&self->oldest_us, 0, memory_order_relaxed);
     for (size_t i = 0; i < DROP_COUNT; i++) {
         atomic_store_explicit(&self->dropped[i], 0, memory_order_relaxed);
     }
@@ -122,6 +125,35 @@ mail_t *mailbox_take(mailbox_t *self)
 {
     mail_t *mail = mailbox_take_lane(self, LANE_PRIORITY);
     return mail ? mail : mailbox_take_lane(self, LANE_NORMAL);
+}
+
+/* Everything behind the older generation is the next older one. */
+void mailbox_note_run(mailbox_t *self, uint32_t taken, int64_t now_us)
+{
+    if (self->queued == 0) {
+        atomic_store_explicit(&self->oldest_us, 0, memory_order_relaxed);
+        return;
+    }
+    self->older = self->older > taken ? self->older - taken : 0;
+    if (self->older == 0) {
+        int64_t oldest_us = mailbox_oldest_us(self) + self->newer_after_us;
+        int64_t after_us = now_us - oldest_us;
+        atomic_store_explicit(&self->oldest_us, oldest_us, memory_order_relaxed);
+        self->newer_after_us = after_us < UINT32_MAX ? (uint32_t)after_us : UINT32_MAX;
+        self->older = self->queued;
+    }
+}
+
+int64_t mailbox_oldest_us(const mailbox_t *self)
+{
+    return atomic_load_explicit(&self->oldest_us, memory_order_relaxed);
+}
+
+void mailbox_note_busy(mailbox_t *self, int64_t duration_ns)
+{
+    owner_add(&self->busy_ns, (uint64_t)duration_ns);
+    uint32_t runs = atomic_load_explicit(&self->runs, memory_order_relaxed);
+    atomic_store_explicit(&self->runs, runs + 1, memory_order_relaxed);
 }
 
 static void settle(mailbox_t *self, uint64_t bytes)

@@ -59,6 +59,10 @@ typedef struct mailbox {
     /* The slot that the owner waits for, plus 1; 0 when it does not. Sequentially consistent: see
      * park.h. */
     _Atomic uint32_t waits_for;
+    /* What the owner's handlers took, while somebody wants to know; written by the owner, and here
+     * because this line has room. */
+    _Atomic uint64_t busy_ns;
+    _Atomic uint32_t runs;
 
     /* Written by the owner, read by senders for the limit and by status. */
     _Alignas(64) _Atomic uint64_t done; /* delivered and dropped */
@@ -70,6 +74,12 @@ typedef struct mailbox {
     uint64_t queued_bytes; /* bodies */
     mail_t *heads[LANE_COUNT];
     mail_t *tails[LANE_COUNT];
+
+    /* The age of what is queued, in two generations: all of it came at `oldest_us` or later, what
+     * is behind the first `older` messages came `newer_after_us` after that, or later. */
+    _Atomic int64_t oldest_us; /* 0: nothing is queued; read by status */
+    uint32_t newer_after_us;   /* saturates */
+    uint32_t older;
 } mailbox_t;
 
 typedef struct mailbox_limits {
@@ -99,6 +109,24 @@ void mailbox_push(mailbox_t *self, mail_t *mail, mail_lane_t lane);
 mail_t *mailbox_take(mailbox_t *self);
 /* The same of one lane. */
 mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane);
+/* Owner. A message is about to be queued. */
+static inline void mailbox_note_arrival(mailbox_t *self, int64_t now_us)
+{
+    if (self->queued == 0) {
+        self->older = 0;
+        self->newer_after_us = 0;
+        atomic_store_explicit(&self->oldest_us, now_us, memory_order_relaxed);
+    }
+}
+/* Owner. So many messages were taken in a row. */
+void mailbox_note_run(mailbox_t *self, uint32_t taken, int64_t now_us);
+/* Any thread. The oldest queued message has waited since then, or less: at least half of that in a
+ * steady flow. 0 when nothing is queued. */
+int64_t mailbox_oldest_us(const mailbox_t *self);
+
+/* Owner. The handlers of one run took so long. */
+void mailbox_note_busy(mailbox_t *self, int64_t duration_ns);
+
 void mailbox_done(mailbox_t *self, uint64_t bytes);
 void mailbox_drop(mailbox_t *self, uint64_t bytes, drop_reason_t reason);
 

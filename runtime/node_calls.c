@@ -158,26 +158,3 @@ capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capst
     pthread_mutex_unlock(&self->mutex);
     return err;
 }
-
-void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context)
-{
-    uint32_t count = atomic_load_explicit(&self->slot_count, memory_order_acquire);
-    pthread_mutex_lock(&self->mutex);
-    for (uint32_t i = 0; i < count; i++) {
-        const slot_t *slot = node_slot(self, i);
-        uint32_t generation = atomic_load_explicit(&slot->generation, memory_order_acquire);
-        if (generation == 0) {
-            continue;
-        }
-        mailbox_account_t account = mailbox_account(&slot->mailbox);
-        each(context, &(actor_figures_t){
-                          .name = atomic_load_explicit(&slot->label, memory_order_relaxed),
-                          .cell = slot->cell->name,
-                          .ref = {.slot = i, .generation = generation},
-                          .account = account,
-                          .in_flight = account.sent - account.delivered - account.dropped_all,
-                          .restarts = atomic_load_explicit(&slot->restarts, memory_order_relaxed),
-                      });
-    }
-    pthread_mutex_unlock(&self->mutex);
-}

@@ -31,6 +31,7 @@ struct capstan_node {
     _Atomic(cell_t *) workers[WORKERS_MAX]; /* NULL until it has something to do */
     _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
     cell_t *own_idle;                       /* cells of one actor that has ended */
+    _Atomic int64_t watched_until_us;       /* so long the runs of actors are timed; relaxed */
     _Atomic bool stopping;
     watchdog_t *watchdog; /* from the first cell on */
     bool logging;         /* the log's thread writes for it */

@@ -61,9 +61,19 @@ typedef struct actor_figures {
     mailbox_account_t account;
     uint64_t in_flight; /* sent - delivered - dropped */
     uint32_t restarts;  /* of the one whose place it has taken, by their supervisor */
+    int64_t age_us;     /* the oldest message in flight is no older; see mailbox_oldest_us */
+    uint64_t busy_ns;   /* what its handlers took, while the node was watched */
+    uint64_t runs;      /* in so many rounds of its cell, modulo 2^32 */
 } actor_figures_t;
 typedef void actor_figures_fn(void *context, const actor_figures_t *figures);
 void node_figures(capstan_node_t *self, actor_figures_fn *each, void *context);
+/* The same of at most `places` places of the table, from `place` on; returns where to go on, 0 at
+ * the end: for callers who must not be busy for long. */
+uint32_t node_figures_from(capstan_node_t *self, uint32_t place, uint32_t places,
+                           actor_figures_fn *each, void *context);
+/* Times the runs of actors from now on for so long; it costs two readings of the clock per run. Any
+ * thread. */
+void node_watch(capstan_node_t *self, int64_t duration_us);
 
 /* One row per cell. Any thread. */
 typedef struct cell_figures {

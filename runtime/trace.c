@@ -1,7 +1,6 @@
 /* The contexts of running handlers, and their spans. Everything here runs on the actor's cell. */
 #include "runtime/trace.h"
 
-#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/node_internal.h"
 #include "runtime/runtime_events.h"
@@ -12,12 +11,15 @@
 
 enum { SAMPLE_ALL = 1000000 };
 
-/* Ids must not repeat, nothing more: they are no secrets. */
+/* Ids must not repeat, nothing more: they are no secrets. A simulated node draws the same ones in
+ * each run. */
 static uint64_t draw(cell_t *cell)
 {
-    if (cell->random.state == 0) {
-        ssize_t got = getrandom(&cell->random.state, sizeof cell->random.state, 0);
-        ENSURE(got == (ssize_t)sizeof cell->random.state);
+    uint64_t *state = &cell->random.state;
+    if (*state == 0 && cell->node->world) {
+        *state = node_id(cell->node) ^ node_boot(cell->node) << 8 ^ (cell->index + 1);
+    } else if (*state == 0) {
+        ENSURE(getrandom(state, sizeof *state, 0) == (ssize_t)sizeof *state);
     }
     return random_next(&cell->random);
 }
@@ -54,7 +56,7 @@ static void record(capstan_actor_t *self, const trace_scope_t *scope)
         .trace = scope->context,
         .message = scope->message,
         .started_us = scope->began_us,
-        .duration_ns = clock_ns(CLOCK_MONOTONIC) - scope->began_ns,
+        .duration_ns = self->cell->platform->now_ns(self->cell->node) - scope->began_ns,
         .failed = self->exiting && self->reason != CAPSTAN_OK,
     };
     memcpy(span.parent_id, scope->parent_id, sizeof span.parent_id);
@@ -121,8 +123,8 @@ void trace_enter(capstan_actor_t *self, const capstan_trace_t *parent, uint32_t 
     draw_bytes(cell, scope->context.span_id, sizeof scope->context.span_id);
     scope->message = message;
     if (is_sampled(parent)) {
-        scope->began_us = clock_us(CLOCK_REALTIME);
-        scope->began_ns = clock_ns(CLOCK_MONOTONIC);
+        scope->began_us = cell->platform->utc_us(cell->node);
+        scope->began_ns = cell->platform->now_ns(cell->node);
     }
 }
 

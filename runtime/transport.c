@@ -167,6 +167,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
         mail->request = calls_queue(&self->calls, &slot->actor->party, message, self->now_us);
     }
     block->references++;
+    mailbox_note_arrival(&slot->mailbox, self->now_us);
     mailbox_push(&slot->mailbox, &mail->mail,
                  message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL);
     cell_make_ready(self, slot->actor);

@@ -12,10 +12,10 @@
 #include "actors/journal/journal.h"
 #include "actors/journal/journal_events.h"
 #include "actors/journal/journal_metrics.h"
+#include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     COMMIT_BYTES_MAX = 4 << 20,
@@ -109,16 +109,9 @@ static void log_troubles(const journal_t *journal, capstan_err_t err)
     }
 }
 
-static uint64_t clock_ns(void)
+static void count_commit(journal_t *journal, int64_t began_ns)
 {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-static void count_commit(journal_t *journal, uint64_t began_ns)
-{
-    METRIC_RECORD(journal, commit_ns, clock_ns() - began_ns);
+    METRIC_RECORD(journal, commit_ns, (uint64_t)(clock_ns(CLOCK_MONOTONIC) - began_ns));
     METRIC_RECORD(journal, commit_records, journal->commit_records);
     METRIC_RECORD(journal, commit_bytes, journal->commit_bytes);
     journal->report.commits++;
@@ -132,7 +125,7 @@ static void commit(capstan_actor_t *self, journal_t *journal)
     if (!journal->begun) {
         return;
     }
-    uint64_t began_ns = clock_ns();
+    int64_t began_ns = clock_ns(CLOCK_MONOTONIC);
     capstan_err_t err = store_commit(journal->store);
     journal->begun = false;
     journal->report.error = err;

@@ -193,7 +193,9 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
         return;
     }
     capstan_ref_t target =
-        envelope->message == MESSAGE_status ? self->gateway->status : self->gateway->topics;
+        envelope->message == MESSAGE_status || envelope->message == MESSAGE_actors
+            ? self->gateway->status
+            : self->gateway->topics;
     if (capstan_ref_is_null(target)) {
         refuse_request(self, envelope, sequence, CAPSTAN_E_UNSUPPORTED, NULL);
         return;

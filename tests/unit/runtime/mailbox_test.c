@@ -146,3 +146,56 @@ Test(mailbox, accounts_for_more_messages_than_its_words_can_count)
     cr_assert_eq(account.sent, count + 1);
     cr_assert_eq(account.delivered, count);
 }
+
+/* Pushes `count` messages at `now_us`; `mails` moves on. */
+static void arrive(mailbox_t *mailbox, mail_t **mails, int count, int64_t now_us)
+{
+    for (int i = 0; i < count; i++) {
+        cr_assert(mailbox_reserve(mailbox, 10, true));
+        mailbox_note_arrival(mailbox, now_us);
+        mailbox_push(mailbox, (*mails)++, LANE_NORMAL);
+    }
+}
+
+static void run(mailbox_t *mailbox, uint32_t count, int64_t now_us)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        cr_assert_not_null(mailbox_take(mailbox));
+        mailbox_done(mailbox, 10);
+    }
+    mailbox_note_run(mailbox, count, now_us);
+}
+
+Test(mailbox, knows_since_when_its_oldest_message_waits)
+{
+    mailbox_t mailbox = make(100, 10000);
+    mail_t mails[32] = {{NULL}};
+    mail_t *next = mails;
+    cr_assert_eq(mailbox_oldest_us(&mailbox), 0);
+    arrive(&mailbox, &next, 2, 1000);
+    arrive(&mailbox, &next, 1, 2000);
+    cr_assert_eq(mailbox_oldest_us(&mailbox), 1000, "however long it is stuck");
+    run(&mailbox, 3, 5000);
+    cr_assert_eq(mailbox_oldest_us(&mailbox), 0, "nothing waits");
+    arrive(&mailbox, &next, 1, 7000);
+    cr_assert_eq(mailbox_oldest_us(&mailbox), 7000);
+}
+
+/* A flow that is always 100 rounds behind: each round 10 messages come and the oldest 10 go. */
+Test(mailbox, tells_an_age_between_once_and_twice_the_true_one_in_a_steady_flow)
+{
+    enum { BEHIND = 100, ROUNDS = 5000, ROUND_US = 1000, EACH = 10 };
+    static mail_t mails[EACH * ROUNDS];
+    static mailbox_t mailbox;
+    mailbox = make(EACH * ROUNDS, UINT64_C(1) << 30);
+    mail_t *next = mails;
+    for (int64_t round = 1; round <= ROUNDS; round++) {
+        int64_t now_us = round * ROUND_US;
+        arrive(&mailbox, &next, EACH, now_us);
+        run(&mailbox, round > BEHIND ? EACH : 0, now_us);
+        int64_t true_us = (round > BEHIND ? BEHIND - 1 : round - 1) * ROUND_US;
+        int64_t told_us = now_us - mailbox_oldest_us(&mailbox);
+        cr_assert(told_us >= true_us && told_us <= 2 * true_us + ROUND_US, "%d: %d, not %d",
+                  (int)round, (int)told_us, (int)true_us);
+    }
+}
