@@ -666,8 +666,11 @@ static capstan_err_t watch(capstan_actor_t *self, zmq_pollitem_t item, void *coo
     return CAPSTAN_OK;
 }
 
-capstan_err_t actor_watch_fd(capstan_actor_t *self, int fd, void *cookie)
+capstan_err_t capstan_watch_fd(capstan_actor_t *self, int fd, void *cookie)
 {
+    if (fd < 0) {
+        return CAPSTAN_E_INVALID;
+    }
     return watch(self, (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN}, cookie);
 }
 
@@ -676,7 +679,7 @@ capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket, void *cook
     return watch(self, (zmq_pollitem_t){.socket = socket, .events = ZMQ_POLLIN}, cookie);
 }
 
-void actor_unwatch(capstan_actor_t *self, void *cookie)
+void capstan_unwatch(capstan_actor_t *self, void *cookie)
 {
     cell_t *cell = self->cell;
     for (size_t i = 0; i < cell->watch_count; i++) {

@@ -3,6 +3,7 @@
 #include "runtime/node_internal.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/telemetry/log.h"
 #include "runtime/telemetry/log_writer.h"
 
 #include <sched.h>
@@ -294,6 +295,9 @@ capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *
 
 capstan_err_t capstan_node_new(const capstan_node_options_t *options, capstan_node_t **ret_node)
 {
+    if (options && options->log_fd != 0) {
+        log_redirect(options->log_fd, LOG_FORMAT_AUTO);
+    }
     return node_new(options, &platform_threads, NULL, ret_node);
 }
 

@@ -13,11 +13,9 @@ void *node_zmq(capstan_node_t *self);
 uint64_t node_id(const capstan_node_t *self);
 uint32_t node_boot(const capstan_node_t *self);
 
-/* Readiness of a descriptor (POLLIN) or a ZeroMQ socket (ZMQ_POLLIN), told through the behaviour's
- * `ready` with this cookie, level-triggered, at most once per turn. */
-capstan_err_t actor_watch_fd(capstan_actor_t *self, int fd, void *cookie);
-capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket, void *cookie);
-void actor_unwatch(capstan_actor_t *self, void *cookie);
+/* capstan_watch_fd for a ZeroMQ socket (ZMQ_POLLIN). */
+CAPSTAN_MUST_CHECK capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket,
+                                                    void *cookie);
 
 /* Sends with an envelope of the caller's choice: kind, correlation and flags are taken from
  * `envelope`, sender too when it is not null. Used by the gateway to pass on peers' messages, and

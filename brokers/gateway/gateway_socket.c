@@ -129,11 +129,11 @@ capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint, char *r
 void gateway_socket_close(gateway_t *self)
 {
     if (self->router) {
-        actor_unwatch(self->actor, self->router);
+        capstan_unwatch(self->actor, self->router);
         (void)zmq_socket_monitor(self->router, NULL, 0);
     }
     if (self->monitor) {
-        actor_unwatch(self->actor, self->monitor);
+        capstan_unwatch(self->actor, self->monitor);
         zmq_close(self->monitor);
         self->monitor = NULL;
     }

@@ -50,7 +50,7 @@ typedef struct capstan_behaviour {
     /* A timer of this actor is due. */
     void (*timer)(capstan_actor_t *self, uint64_t timer, void *cookie);
 
-    /* A watched descriptor or socket is ready. */
+    /* A descriptor that this actor watches is ready (capstan_watch_fd). */
     void (*ready)(capstan_actor_t *self, void *cookie);
 
     /* The cell has run dry of messages for this turn, after this actor had at least one: the
@@ -122,6 +122,8 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_resolve(const capstan_actor
                                                              const char *name,
                                                              capstan_ref_t *ret_ref);
 
+/* The actor's own reference, for others to send to; its node; and what it was given as its state,
+ * NULL at first. The state is the actor's alone: made in `init`, freed in `destroy`. */
 CAPSTAN_API capstan_ref_t capstan_actor_ref(const capstan_actor_t *self);
 CAPSTAN_API capstan_node_t *capstan_actor_node(const capstan_actor_t *self);
 CAPSTAN_API void *capstan_actor_state(const capstan_actor_t *self);
@@ -187,6 +189,16 @@ CAPSTAN_API bool capstan_message_is_error(const capstan_message_t *message, caps
 /* A timer that fires once, `after_us` microseconds from now. Returns its number, never 0. */
 CAPSTAN_API uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie);
 CAPSTAN_API void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer);
+
+/* Watches a descriptor: `ready` is called with this cookie, which names the watch, whenever there
+ * is something to read (or its other end is closed), at most once per turn, until what is there was
+ * read. The descriptor stays the caller's; it is closed after capstan_unwatch or in `destroy`,
+ * which runs when the actor's watches have ended. The behaviour has `ready`. Errors: LIMIT (64 per
+ * cell).
+ */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_watch_fd(capstan_actor_t *self, int fd,
+                                                              void *cookie);
+CAPSTAN_API void capstan_unwatch(capstan_actor_t *self, void *cookie);
 
 /* Asks for one `down` message when `target` ends; at once, with reason GONE, when it has ended or
  * never was. Asking twice changes nothing. Errors: INVALID (the null reference). */

@@ -1,4 +1,9 @@
-/* A node: the cells, actors and the one ZeroMQ context of a process. */
+/* A node: the cells (threads), actors and the one ZeroMQ context of a process.
+ *
+ * This is what a program calls from outside, on threads that are no actors: it makes a node, starts
+ * actors, sends to them and asks them, and stops the node. Functions that say "any thread" may be
+ * called inside handlers too; those that block never, since the handler could be what they wait
+ * for. docs/embedding.md is the way in. */
 #ifndef CAPSTAN_NODE_H
 #define CAPSTAN_NODE_H
 
@@ -21,10 +26,12 @@ typedef struct capstan_node_options {
      * in may return EINTR then. 0: the highest that is free; below 0: none, and no backtraces. */
     int stall_signal;
     const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
+    int log_fd;            /* where the process's log goes; 0: standard error; -1: nowhere */
 } capstan_node_options_t;
 
-/* Makes a node without actors. NULL options are the defaults. One node per process.
- * Errors: SYSTEM (ZeroMQ, threads), LIMIT. */
+/* Makes a node without actors. NULL options are the defaults; strings in them are copied. One node
+ * per process. A process that forks does so before. Errors: SYSTEM (ZeroMQ, threads), LIMIT
+ * (descriptors), NO_MEMORY. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_new(const capstan_node_options_t *options,
                                                               capstan_node_t **ret_node);
 

@@ -158,6 +158,9 @@ void log_line_lost(const log_line_t *line)
 
 static void emit(const log_event_t *event, const log_field_t *fields)
 {
+    if (atomic_load_explicit(&output, memory_order_relaxed) < 0) {
+        return;
+    }
     bool people = for_people();
     buffer_t line = {0};
     append_head(&line, event, people);

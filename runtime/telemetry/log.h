@@ -115,7 +115,7 @@ void log_write_each(const log_event_t *event, const log_field_t *fields);
 /* Reports what was suppressed and not yet told: called about once a second, and before the end. */
 void log_flush(void);
 
-/* Sends the log elsewhere; for tests, before other threads log. */
+/* Sends the log elsewhere, or nowhere when `fd` is -1; before other threads log. */
 typedef enum log_format {
     LOG_FORMAT_AUTO, /* text on a terminal, JSON elsewhere */
     LOG_FORMAT_JSON,

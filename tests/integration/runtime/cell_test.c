@@ -72,13 +72,13 @@ static capstan_err_t sleeper_init(capstan_actor_t *self, void *argument)
 {
     sleeper_t *sleeper = argument;
     capstan_actor_set_state(self, sleeper);
-    return actor_watch_fd(self, sleeper->fd, NULL);
+    return capstan_watch_fd(self, sleeper->fd, NULL);
 }
 
 static void sleeper_ready(capstan_actor_t *self, void *cookie)
 {
     sleeper_t *sleeper = capstan_actor_state(self);
-    actor_unwatch(self, cookie);
+    capstan_unwatch(self, cookie);
     sleeper->begun_us = clock_us();
     capstan_timer_start(self, 200000, NULL);
 }

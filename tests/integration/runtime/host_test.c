@@ -274,7 +274,7 @@ static capstan_err_t watcher_init(capstan_actor_t *self, void *argument)
     watcher_t *watcher = argument;
     capstan_actor_set_state(self, watcher);
     for (size_t i = 0; i < 2; i++) {
-        capstan_err_t err = actor_watch_fd(self, watcher->fds[i], &watcher->fds[i]);
+        capstan_err_t err = capstan_watch_fd(self, watcher->fds[i], &watcher->fds[i]);
         if (err) {
             return err;
         }
@@ -291,7 +291,7 @@ static void watcher_ready(capstan_actor_t *self, void *cookie)
     watcher->seen[i]++;
     watcher->done = true;
     if (i == 0) {
-        actor_unwatch(self, cookie);
+        capstan_unwatch(self, cookie);
     }
 }
 

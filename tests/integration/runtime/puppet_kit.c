@@ -70,7 +70,7 @@ static void fail_ready(capstan_actor_t *self, puppet_t *puppet, capstan_err_t re
 {
     puppet->fail_ready = reason;
     puppet->fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
-    cr_assert_eq(actor_watch_fd(self, puppet->fd, NULL), CAPSTAN_OK);
+    cr_assert_eq(capstan_watch_fd(self, puppet->fd, NULL), CAPSTAN_OK);
 }
 
 static capstan_err_t obey(capstan_actor_t *self, const puppet_order_t *order)

@@ -363,7 +363,7 @@ static capstan_err_t reader_init(capstan_actor_t *self, void *argument)
 {
     reader_t *reader = argument;
     capstan_actor_set_state(self, reader);
-    return actor_watch_fd(self, reader->fd, reader);
+    return capstan_watch_fd(self, reader->fd, reader);
 }
 
 static void reader_ready(capstan_actor_t *self, void *cookie)
@@ -375,7 +375,7 @@ static void reader_ready(capstan_actor_t *self, void *cookie)
     reader->read += value;
     reader->calls++;
     if (reader->calls == 3) {
-        actor_unwatch(self, cookie);
+        capstan_unwatch(self, cookie);
     }
 }
 
