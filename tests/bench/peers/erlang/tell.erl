@@ -1,6 +1,6 @@
 %% The same as runtime/tell.c: senders in bursts of 256, four under way, each acknowledged. The 64
 %% bytes are a binary of that size beside the number; a binary of up to 64 bytes is copied with the
-%% message, as a body is there.
+%% message, as a body is there. Messages stay off the receiver's heap, which is faster here.
 -module(tell).
 -export([main/0]).
 
@@ -18,7 +18,7 @@ main() ->
 receive_all(Messages, Senders, Each) ->
     Self = self(),
     Main = spawn_opt(fun() -> Self ! {result, loop(Messages, 0, [])} end,
-                     [{message_queue_data, on_heap}]),
+                     [{message_queue_data, off_heap}]),
     [spawn(fun() -> sender(Main, Each) end) || _ <- lists:seq(1, Senders)],
     receive {result, Result} -> Result end.
 
