@@ -14,6 +14,7 @@ enum {
     MESSAGE_pong,
     ASK_US = 5000000,
     WARM_MAX = 2000,
+    WARM_MAX_BUSY = 10, /* a round may take milliseconds then */
     BUSY_MAX = 16,
     PIECE_COST = 1, /* of bench_work */
 };
@@ -132,7 +133,8 @@ int main(int argc, char **argv)
         busy_start(&busy, bench_argument(argc, argv, 4, "busy threads"));
         asker.until_ns = bench_now_ns() + BUSY_NS;
     }
-    uint64_t warm = (uint64_t)asker.rounds / 10 < WARM_MAX ? (uint64_t)asker.rounds / 10 : WARM_MAX;
+    uint64_t warm_max = busy.count > 0 ? WARM_MAX_BUSY : WARM_MAX;
+    uint64_t warm = (uint64_t)asker.rounds / 10 < warm_max ? (uint64_t)asker.rounds / 10 : warm_max;
     asker.round = -(int64_t)warm;
     asker.latencies_ns = calloc((size_t)asker.rounds, sizeof *asker.latencies_ns);
     bench_figures_t figures = host_run(options, &behaviour, &asker, (uint64_t)asker.rounds + warm);

@@ -2,8 +2,8 @@
  * number of ACTORS in turn: they are started, spread over the cells, and then a driver on each cell
  * keeps 500 messages under way to them; each is answered, and the answer counts as a message too.
  * ACTIVE of them, one at random of each equal share, get the messages in turn, the others stay
- * idle; with ACTIVE 1 any of them may be next, at random. MESSAGES are those of one round; five
- * rounds, their median. Growth is the highest cost divided by the lowest. */
+ * idle; with ACTIVE 1 any of them may be next, at random. MESSAGES are those of one round; the
+ * fastest of five counts. Growth is the highest cost divided by the lowest. */
 #include "tests/bench/runtime/host.h"
 
 #include <stdlib.h>
