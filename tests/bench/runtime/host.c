@@ -13,7 +13,9 @@ bench_figures_t host_run(capstan_node_options_t options, const capstan_behaviour
     size_t size;
     options.workers = HOST_WORKERS;
     host_must(capstan_node_new(&options, &node), "node");
-    host_must(capstan_node_spawn(node, behaviour, &(capstan_spawn_options_t){.argument = argument},
+    host_must(capstan_node_spawn(node, behaviour,
+                                 &(capstan_spawn_options_t){.argument = argument,
+                                                            .overflow = CAPSTAN_OVERFLOW_PARK},
                                  &main_actor),
               behaviour->name);
     bench_meter_t meter = bench_begin();
