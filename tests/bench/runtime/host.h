@@ -16,8 +16,8 @@ enum {
 };
 
 /* Runs one stretch of `ops` operations: starts a node and the main actor on a worker cell, asks it
- * to begin, waits for the answer, stops the node. Who sends the main actor more than its mailbox takes
- * waits until there is room. */
+ * to begin, waits for the answer, stops the node. Who sends the main actor more than its mailbox
+ * takes waits until there is room. */
 bench_figures_t host_run(capstan_node_options_t options, const capstan_behaviour_t *behaviour,
                          void *argument, uint64_t ops);
 
