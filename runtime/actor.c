@@ -32,9 +32,13 @@ static void forget_watches(capstan_actor_t *self)
     cell->watch_count = kept;
 }
 
+/* A turn may be long, and its time old by now: only what has a deadline is worth another look at
+ * the clock. */
 static bool is_expired(const capstan_actor_t *self, const capstan_message_t *message)
 {
-    return message->deadline_us > 0 && message->deadline_us <= self->cell->now_us;
+    return message->deadline_us > 0 &&
+           (message->deadline_us <= self->cell->now_us ||
+            message->deadline_us <= self->cell->platform->now_ns(self->cell->node) / 1000);
 }
 
 /* Why a message that was taken out of the queue is not to be handled; DROP_COUNT: it is. */
@@ -240,6 +244,16 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
     leave(actor);
     pulse_restore(self->pulse, outer);
     return err;
+}
+
+void cell_stop_intake(capstan_actor_t *actor)
+{
+    actor->intake_stopped = true;
+    if (actor->behaviour->stop_intake && !actor->stopping) {
+        enter(actor, HANDLER_stop_intake, 0);
+        actor->behaviour->stop_intake(actor);
+        leave(actor);
+    }
 }
 
 void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us)

@@ -5,8 +5,6 @@
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_metrics.h"
 
-#include <stdlib.h>
-
 /* --- the ends of an ask ---------------------------------------------------------------------- */
 
 /* Whoever was asked need not go on. It needs no room, and does not matter if it is gone. */
@@ -261,24 +259,4 @@ bool requests_tell_cancelled(cell_t *cell)
         any = true;
     }
     return any;
-}
-
-/* --- threads that wait ----------------------------------------------------------------------- */
-
-void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body)
-{
-    pthread_mutex_lock(&waiter->mutex);
-    waiter->err = err;
-    if (body.size > 0) {
-        waiter->body = malloc(body.size);
-        ENSURE(waiter->body);
-        memcpy(waiter->body, body.data, body.size);
-    }
-    waiter->size = body.size;
-    waiter->done = true;
-    pthread_cond_signal(&waiter->condition);
-    if (waiter->host) {
-        cell_wake(waiter->host);
-    }
-    pthread_mutex_unlock(&waiter->mutex);
 }

@@ -1,28 +1,15 @@
 /* How asks end and requests are cancelled on a cell, and foreign threads that wait. The rules are
  * in calls.h; here messages are sent and handlers run. Internal to runtime/.
  *
- * Everything but waiter_finish is for the cell's thread. A foreign thread's ask belongs to the
- * cell's port, which gets the answer and finishes the waiter. */
+ * Everything is for the cell's thread. A foreign thread's ask belongs to the cell's port, which
+ * gets the answer and finishes the waiter. */
 #ifndef RUNTIME_ASK_H
 #define RUNTIME_ASK_H
 
 #include "runtime/runtime.h"
 
-#include <pthread.h>
-
 typedef struct cell cell_t;
 typedef struct foreign foreign_t;
-
-/* A foreign thread that waits: for a spawn or for an answer. Lives on its stack. */
-typedef struct waiter {
-    pthread_mutex_t mutex;
-    pthread_cond_t condition;
-    cell_t *host; /* not NULL: the thread runs this cell while it waits */
-    bool done;
-    capstan_err_t err;
-    void *body;
-    size_t size;
-} waiter_t;
 
 /* Asks for a thread that waits. */
 void ask_for_waiter(cell_t *cell, const foreign_t *foreign);
@@ -35,8 +22,5 @@ void ask_cancel_all(cell_t *cell, capstan_actor_t *actor);
 bool requests_tell_cancelled(cell_t *cell);
 /* The actor ends: whoever waits for its answers is told. */
 void requests_refuse_all(cell_t *cell, capstan_actor_t *actor);
-
-/* Wakes the thread with a copy of the body. The waiter may be gone when this returns. */
-void waiter_finish(waiter_t *waiter, capstan_err_t err, slice_t body);
 
 #endif

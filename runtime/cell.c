@@ -66,21 +66,32 @@ static void stop_all(cell_t *self)
     }
 }
 
+static void stop_intake(cell_t *self)
+{
+    for (capstan_actor_t *actor = self->actors; actor;) {
+        bool told = actor->intake_stopped;
+        if (!told) {
+            cell_stop_intake(actor);
+        }
+        actor = told ? actor->next : self->actors; /* as in stop_all */
+    }
+}
+
 static void run_command(cell_t *self, const command_t *command)
 {
     switch (command->kind) {
     case COMMAND_SPAWN: {
         slot_t *slot = command->adoption.slot;
         capstan_err_t err = cell_adopt(self, &command->adoption);
-        /* It was on its way when the stop began: COMMAND_STOP_ALL may have come before it. A stop
-         * that begins when the one who waits goes on is another: it has an order to keep. */
-        bool stopping = node_stopping(self->node);
+        /* It was on its way when the stop began: COMMAND_STOP_ALL has come before it. A stop that
+         * begins when the one who waits goes on is another: it has an order to keep. */
+        bool late = self->stopping_all;
         if (command->waiter && slot->actor && slot->actor->starting) {
             slot->actor->spawner = command->waiter;
         } else if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
-        if (stopping && slot->actor) {
+        if (late && slot->actor) {
             cell_stop_actor(slot->actor, INT64_MAX);
         }
         break;
@@ -92,7 +103,16 @@ static void run_command(cell_t *self, const command_t *command)
         }
         break;
     }
+    case COMMAND_STOP_INTAKE:
+        stop_intake(self);
+        break;
+    case COMMAND_FENCE:
+        self->fence_wanted = command->generation;
+        atomic_store_explicit(&self->fence_seen, self->fence_wanted, memory_order_release);
+        node_signal(self->node);
+        break;
     case COMMAND_STOP_ALL:
+        self->stopping_all = true;
         stop_all(self);
         break;
     case COMMAND_END:
@@ -302,8 +322,22 @@ static void begin_turn(cell_t *self)
         METRIC_ADD(runtime, turns, 1);
         METRIC_ADD(runtime, messages_delivered, self->delivered);
         METRIC_RECORD(runtime, turn_ns, (uint64_t)(self->now_ns - began_ns));
+        self->handled += self->delivered;
         self->delivered = 0;
     }
+}
+
+static bool is_at_rest(cell_t *self)
+{
+    return !self->worked && self->dirty_count == 0 && !cell_has_foreign_work(self);
+}
+
+/* A stop has asked when the cell has nothing left to do. */
+static void report_rest(cell_t *self)
+{
+    atomic_store_explicit(&self->fence_handled, self->handled, memory_order_relaxed);
+    atomic_store_explicit(&self->fence_rested, self->fence_wanted, memory_order_release);
+    node_signal(self->node);
 }
 
 bool cell_turn(cell_t *self)
@@ -329,6 +363,10 @@ bool cell_turn(cell_t *self)
     transport_flush(self);
     cell_bury(self);
     self->worked = any || self->ready_head || calls_has_cancelled(&self->calls);
+    if (self->fence_wanted != atomic_load_explicit(&self->fence_rested, memory_order_relaxed) &&
+        is_at_rest(self)) {
+        report_rest(self);
+    }
     return self->worked;
 }
 

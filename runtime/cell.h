@@ -114,6 +114,15 @@ struct cell {
     block_t *block; /* local bodies go here */
 
     capstan_actor_t *port; /* asks on behalf of foreign threads */
+
+    /* What a stop asks for; written by the cell, read by the thread that stops the node. */
+    _Atomic uint32_t fence_seen; /* release, like the next two */
+    _Atomic uint32_t fence_rested;
+    _Atomic uint64_t fence_handled; /* `handled` when it rested */
+    uint32_t fence_wanted;
+    uint64_t handled; /* messages, in all turns */
+    bool stopping_all;
+
     capstan_actor_t *dead; /* ended in this turn; freed at its end */
     capstan_actor_t *actor_free;
     bool ending;
@@ -160,6 +169,8 @@ capstan_err_t node_place(capstan_node_t *node, const capstan_spawn_options_t *op
 void node_give_cell(cell_t *cell);
 batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell);
 cell_t *node_cell_at(capstan_node_t *node, uint32_t index);
+/* Any thread: makes the one that stops the node look. */
+void node_signal(capstan_node_t *node);
 const capstan_node_options_t *node_options(const capstan_node_t *node);
 const platform_t *node_platform(const capstan_node_t *node);
 watchdog_t *node_watchdog(const capstan_node_t *node);

@@ -64,6 +64,9 @@ static void tell_places(capstan_node_t *self, uint32_t from, uint32_t end, actor
 uint32_t node_figures_from(capstan_node_t *self, uint32_t place, uint32_t places,
                            actor_figures_fn *each, void *context)
 {
+    if (!node_enter(self)) {
+        return 0;
+    }
     uint32_t count = atomic_load_explicit(&self->slot_count, memory_order_acquire);
     uint32_t end = count - place > places ? place + places : count;
     while (place < end) {
@@ -71,6 +74,7 @@ uint32_t node_figures_from(capstan_node_t *self, uint32_t place, uint32_t places
         tell_places(self, place, next, each, context);
         place = next;
     }
+    node_leave(self);
     return end < count ? end : 0;
 }
 

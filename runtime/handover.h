@@ -2,14 +2,16 @@
 #ifndef RUNTIME_HANDOVER_H
 #define RUNTIME_HANDOVER_H
 
-#include "runtime/ask.h"
+#include "runtime/waiter.h"
 #include "runtime/local_actor.h"
 
 typedef enum command_kind {
     COMMAND_SPAWN,
     COMMAND_STOP_ACTOR,
-    COMMAND_STOP_ALL, /* stop every actor that is left */
-    COMMAND_END,      /* leave the loop; no actor is left on any cell */
+    COMMAND_STOP_INTAKE, /* tell every actor */
+    COMMAND_FENCE,       /* say when it was seen, and when the cell had nothing left to do */
+    COMMAND_STOP_ALL,    /* stop every actor that is left, and what is still started */
+    COMMAND_END,         /* leave the loop; no actor is left on any cell */
 } command_kind_t;
 
 typedef struct command {
@@ -17,8 +19,8 @@ typedef struct command {
     command_kind_t kind;
     adoption_t adoption; /* COMMAND_SPAWN */
     waiter_t *waiter;
-    slot_t *slot; /* COMMAND_STOP_ACTOR */
-    uint32_t generation;
+    slot_t *slot;        /* COMMAND_STOP_ACTOR */
+    uint32_t generation; /* of the slot's actor; COMMAND_FENCE: its number */
     int64_t timeout_us;
 } command_t;
 

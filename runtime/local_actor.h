@@ -41,6 +41,7 @@ struct capstan_actor {
     bool turned;             /* in the turned list */
     bool running;            /* one of its handlers is on the stack */
     bool traced;             /* so, and it has a trace context of its own */
+    bool intake_stopped;     /* it was to hear `stop_intake` */
     bool stopping;           /* it has heard `stop` */
     bool exiting;
     bool quiet;    /* its failure is told in another way than by the log */
@@ -83,6 +84,7 @@ bool actor_is_restart(const capstan_actor_t *self);
 /* Who supervises it; the null reference when nobody does. */
 capstan_ref_t actor_parent(const capstan_actor_t *self);
 /* Lets it hear `stop`; from the deadline on it is ended between two handlers, INT64_MAX: never. */
+void cell_stop_intake(capstan_actor_t *actor);
 void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us);
 /* One queued message of the actor; false when there is none that it may handle. */
 bool actor_run_one(capstan_actor_t *self);

@@ -59,12 +59,22 @@ watchdog_t *node_watchdog(const capstan_node_t *node)
 
 bool node_stopping(const capstan_node_t *self)
 {
-    return atomic_load_explicit(&self->stopping, memory_order_relaxed);
+    return atomic_load_explicit(&self->gate.state, memory_order_relaxed) != NODE_OPEN;
 }
 
 dead_letters_t *node_dead_letters(capstan_node_t *node)
 {
     return &node->dead_letters;
+}
+
+void node_signal(capstan_node_t *node)
+{
+    pthread_mutex_lock(&node->mutex);
+    pthread_cond_broadcast(&node->changed);
+    if (node->host) {
+        cell_wake(node->host); /* its thread may be the one that waits in capstan_node_stop */
+    }
+    pthread_mutex_unlock(&node->mutex);
 }
 
 batch_returns_t *node_batch_returns(capstan_node_t *node, uint32_t cell)
@@ -203,6 +213,64 @@ static void fill_defaults(capstan_node_options_t *options)
     options->workers = options->workers < WORKERS_MAX ? options->workers : WORKERS_MAX;
 }
 
+/* Nodes that were freed; see node_gate_t. */
+static pthread_mutex_t spare_mutex = PTHREAD_MUTEX_INITIALIZER;
+static capstan_node_t *spare_nodes;
+
+static capstan_node_t *node_alloc(void)
+{
+    pthread_mutex_lock(&spare_mutex);
+    capstan_node_t *self = spare_nodes;
+    if (self) {
+        spare_nodes = self->next_spare;
+    }
+    pthread_mutex_unlock(&spare_mutex);
+    if (!self) {
+        self = aligned_alloc(_Alignof(capstan_node_t), sizeof *self);
+        if (!self) {
+            return NULL;
+        }
+        atomic_init(&self->gate.being_stopped, false);
+        atomic_init(&self->gate.starters, 0);
+        atomic_init(&self->gate.callers, 0);
+        atomic_init(&self->gate.state, NODE_FREE);
+    }
+    memset((char *)self + sizeof self->gate, 0, sizeof *self - sizeof self->gate);
+    return self;
+}
+
+static bool pass(capstan_node_t *self, _Atomic uint32_t *count, uint32_t state_max)
+{
+    atomic_fetch_add_explicit(count, 1, memory_order_seq_cst);
+    uint32_t state = atomic_load_explicit(&self->gate.state, memory_order_seq_cst);
+    if (state != NODE_FREE && state <= state_max) {
+        return true;
+    }
+    atomic_fetch_sub_explicit(count, 1, memory_order_release);
+    return false;
+}
+
+bool node_enter(capstan_node_t *self)
+{
+    return pass(self, &self->gate.callers, NODE_STOPPING);
+}
+
+/* Release: what was done inside precedes what a stop does when it has seen the count go. */
+void node_leave(capstan_node_t *self)
+{
+    atomic_fetch_sub_explicit(&self->gate.callers, 1, memory_order_release);
+}
+
+bool node_begin_work(capstan_node_t *self)
+{
+    return pass(self, &self->gate.starters, NODE_OPEN);
+}
+
+void node_end_work(capstan_node_t *self)
+{
+    atomic_fetch_sub_explicit(&self->gate.starters, 1, memory_order_release);
+}
+
 void node_end_logging(capstan_node_t *self)
 {
     if (self->logging) {
@@ -213,6 +281,11 @@ void node_end_logging(capstan_node_t *self)
 
 void node_free(capstan_node_t *self)
 {
+    atomic_store_explicit(&self->gate.state, NODE_FREE, memory_order_seq_cst);
+    while (atomic_load_explicit(&self->gate.callers, memory_order_seq_cst) > 0 ||
+           atomic_load_explicit(&self->gate.starters, memory_order_seq_cst) > 0) {
+        sched_yield(); /* nobody inside waits for anything */
+    }
     node_end_logging(self);
     for (uint32_t i = 0; i < self->chunk_count; i++) {
         free(atomic_load_explicit(&self->chunks[i], memory_order_relaxed));
@@ -228,7 +301,11 @@ void node_free(capstan_node_t *self)
     names_fini(&self->names);
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
-    free(self);
+    atomic_store_explicit(&self->gate.being_stopped, false, memory_order_relaxed);
+    pthread_mutex_lock(&spare_mutex);
+    self->next_spare = spare_nodes;
+    spare_nodes = self;
+    pthread_mutex_unlock(&spare_mutex);
 }
 
 static capstan_err_t open_host(capstan_node_t *self)
@@ -251,11 +328,10 @@ static capstan_err_t open_host(capstan_node_t *self)
 capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *platform,
                        void *world, capstan_node_t **ret_node)
 {
-    capstan_node_t *self = aligned_alloc(_Alignof(capstan_node_t), sizeof *self);
+    capstan_node_t *self = node_alloc();
     if (!self) {
         return CAPSTAN_E_NO_MEMORY;
     }
-    memset(self, 0, sizeof *self);
     if (options) {
         self->options = *options;
     }
@@ -279,6 +355,7 @@ capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *
     if (err == CAPSTAN_OK) {
         err = platform->open(self);
     }
+    atomic_store_explicit(&self->gate.state, NODE_OPEN, memory_order_release);
     if (err == CAPSTAN_OK && self->options.host_cell) {
         err = open_host(self);
         if (err != CAPSTAN_OK) {

@@ -1,5 +1,4 @@
 /* What threads that are no cells call: to start actors, to send and to ask, and to look around. */
-#include "runtime/host.h"
 #include "runtime/node_internal.h"
 
 #include "runtime/base/clock.h"
@@ -8,72 +7,56 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- waiting --------------------------------------------------------------------------------- */
+/* --- starting -------------------------------------------------------------------------------- */
 
-static void waiter_init(capstan_node_t *self, waiter_t *waiter)
+static capstan_err_t start_actor(capstan_node_t *self, const capstan_behaviour_t *behaviour,
+                                 const capstan_spawn_options_t *options, capstan_ref_t *ret_ref,
+                                 waiter_t **ret_waiter)
 {
-    *waiter = (waiter_t){.host = host_is_mine(self->host) ? self->host : NULL};
-    pthread_mutex_init(&waiter->mutex, NULL);
-    pthread_cond_init(&waiter->condition, NULL);
-}
-
-/* The host's thread runs its cell meanwhile: what it waits for may depend on it. */
-static capstan_err_t waiter_wait(capstan_node_t *self, waiter_t *waiter)
-{
-    pthread_mutex_lock(&waiter->mutex);
-    while (!waiter->done) {
-        if (waiter->host) {
-            pthread_mutex_unlock(&waiter->mutex);
-            host_wait(waiter->host, -1);
-            pthread_mutex_lock(&waiter->mutex);
-        } else {
-            self->platform->wait(self, waiter);
-        }
-    }
-    pthread_mutex_unlock(&waiter->mutex);
-    pthread_cond_destroy(&waiter->condition);
-    pthread_mutex_destroy(&waiter->mutex);
-    return waiter->err;
-}
-
-capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t *behaviour,
-                                 const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
-{
-    static const capstan_spawn_options_t defaults = {0};
-    const capstan_spawn_options_t *use = options ? options : &defaults;
     cell_t *cell;
     slot_t *slot;
-    capstan_ref_t ref;
-    if (node_stopping(self)) {
-        return CAPSTAN_E_STOPPING;
-    }
-    capstan_err_t err = node_place(self, use, NULL, &cell);
+    capstan_err_t err = node_place(self, options, NULL, &cell);
     if (err != CAPSTAN_OK) {
         return err;
     }
-    err = node_slot_take(self, use, behaviour, cell, NULL, true, &slot, &ref);
+    err = node_slot_take(self, options, behaviour, cell, NULL, true, &slot, ret_ref);
     if (err != CAPSTAN_OK) {
         if (cell->own) {
             node_give_cell(cell);
         }
         return err;
     }
-    waiter_t waiter;
-    waiter_init(self, &waiter);
+    *ret_waiter = waiter_new(self);
     cell_command(cell, &(command_t){.kind = COMMAND_SPAWN,
                                     .adoption = {.slot = slot,
                                                  .behaviour = behaviour,
-                                                 .argument = use->argument,
+                                                 .argument = options->argument,
                                                  .answered = true},
-                                    .waiter = &waiter});
-    err = waiter_wait(self, &waiter);
+                                    .waiter = *ret_waiter});
+    return CAPSTAN_OK;
+}
+
+capstan_err_t capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t *behaviour,
+                                 const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
+{
+    static const capstan_spawn_options_t defaults = {0};
+    capstan_ref_t ref;
+    waiter_t *waiter;
+    if (!node_begin_work(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = start_actor(self, behaviour, options ? options : &defaults, &ref, &waiter);
+    node_end_work(self);
+    if (err == CAPSTAN_OK) {
+        err = waiter_wait(waiter, INT64_MAX, NULL, NULL);
+    }
     if (err == CAPSTAN_OK) {
         *ret_ref = ref;
     }
     return err;
 }
 
-/* --- foreign threads ------------------------------------------------------------------------- */
+/* --- sending --------------------------------------------------------------------------------- */
 
 static foreign_t *foreign_new(capstan_ref_t target, uint32_t message, slice_t body)
 {
@@ -96,8 +79,8 @@ static capstan_err_t hand_over(cell_t *cell, foreign_t *foreign)
     return CAPSTAN_OK;
 }
 
-capstan_err_t capstan_node_tell(capstan_node_t *self, capstan_ref_t target, uint32_t message,
-                                capstan_slice_t body)
+static capstan_err_t tell(capstan_node_t *self, capstan_ref_t target, uint32_t message,
+                          capstan_slice_t body)
 {
     slot_t *slot = route_find(self, target);
     if (!slot) {
@@ -114,34 +97,55 @@ capstan_err_t capstan_node_tell(capstan_node_t *self, capstan_ref_t target, uint
     return err;
 }
 
+capstan_err_t capstan_node_tell(capstan_node_t *self, capstan_ref_t target, uint32_t message,
+                                capstan_slice_t body)
+{
+    if (!node_enter(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = tell(self, target, message, body);
+    node_leave(self);
+    return err;
+}
+
+static capstan_err_t hand_over_ask(capstan_node_t *self, foreign_t *foreign, waiter_t **ret_waiter)
+{
+    const slot_t *slot = route_find(self, foreign->target);
+    if (!slot) {
+        free(foreign);
+        return CAPSTAN_E_GONE;
+    }
+    waiter_t *waiter = waiter_new(self);
+    foreign->waiter = waiter;
+    capstan_err_t err = hand_over(slot->cell, foreign);
+    if (err != CAPSTAN_OK) {
+        waiter_drop(waiter);
+        return err;
+    }
+    *ret_waiter = waiter;
+    return CAPSTAN_OK;
+}
+
 capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message,
                                capstan_slice_t body, int64_t timeout_us, void **ret_body,
                                size_t *ret_size)
 {
     ENSURE(timeout_us > 0);
-    const slot_t *slot = route_find(self, target);
-    if (!slot) {
-        return CAPSTAN_E_GONE;
+    waiter_t *waiter;
+    if (!node_begin_work(self)) {
+        return CAPSTAN_E_STOPPING;
     }
-    waiter_t waiter;
-    waiter_init(self, &waiter);
+    int64_t deadline_us = clock_add_us(node_now_us(self), timeout_us);
     foreign_t *foreign = foreign_new(target, message, body);
-    foreign->waiter = &waiter;
-    foreign->deadline_us = clock_add_us(node_now_us(self), timeout_us);
-    capstan_err_t err = hand_over(slot->cell, foreign);
-    if (err == CAPSTAN_OK) {
-        err = waiter_wait(self, &waiter);
-    }
-    if (err != CAPSTAN_OK || !ret_body) {
-        free(waiter.body);
-        return err;
-    }
-    *ret_body = waiter.body;
-    *ret_size = waiter.size;
-    return CAPSTAN_OK;
+    foreign->deadline_us = deadline_us;
+    capstan_err_t err = hand_over_ask(self, foreign, &waiter);
+    node_end_work(self); /* from here on the cell and the waiter are enough */
+    return err != CAPSTAN_OK ? err : waiter_wait(waiter, deadline_us, ret_body, ret_size);
 }
 
-capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capstan_ref_t *ret_ref)
+/* --- looking around -------------------------------------------------------------------------- */
+
+static capstan_err_t resolve(capstan_node_t *self, const char *name, capstan_ref_t *ret_ref)
 {
     capstan_err_t err = CAPSTAN_E_NOT_FOUND;
     pthread_mutex_lock(&self->mutex);
@@ -156,5 +160,15 @@ capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capst
         }
     }
     pthread_mutex_unlock(&self->mutex);
+    return err;
+}
+
+capstan_err_t capstan_node_resolve(capstan_node_t *self, const char *name, capstan_ref_t *ret_ref)
+{
+    if (!node_enter(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = resolve(self, name, ret_ref);
+    node_leave(self);
     return err;
 }

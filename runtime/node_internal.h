@@ -11,7 +11,28 @@
 
 enum { WORKERS_MAX = 32 };
 
+typedef enum node_state {
+    NODE_FREE, /* it has been stopped, or was never started */
+    NODE_OPEN,
+    NODE_STOPPING, /* no new work is taken; messages are, until their receivers end */
+    NODE_CLOSING,  /* no actor is left */
+} node_state_t;
+
+/* What a thread that is no cell looks at first. The memory of a node is never given back, only used
+ * for the next one, so that it may look at any time. It counts itself before it looks at the state;
+ * a stop changes the state before it looks at the count: sequentially consistent, so that at least
+ * one of the two sees the other. */
+typedef struct node_gate {
+    _Atomic uint32_t state;     /* node_state_t */
+    _Atomic bool being_stopped; /* a thread is in capstan_node_stop */
+    /* Threads inside a call, those that wait for a cell excepted. */
+    _Atomic uint32_t starters; /* of new work: NODE_OPEN only */
+    _Atomic uint32_t callers;  /* of anything else */
+} node_gate_t;
+
 struct capstan_node {
+    node_gate_t gate; /* first: the rest is zeroed for the next node */
+    capstan_node_t *next_spare;
     capstan_node_options_t options;
     const platform_t *platform;
     void *world; /* the platform's own; threads need none */
@@ -32,9 +53,11 @@ struct capstan_node {
     _Atomic uint32_t next_worker;           /* relaxed: any worker will do */
     cell_t *own_idle;                       /* cells of one actor that has ended */
     _Atomic int64_t watched_until_us;       /* so long the runs of actors are timed; relaxed */
-    _Atomic bool stopping;
-    watchdog_t *watchdog; /* from the first cell on */
-    bool logging;         /* the log's thread writes for it */
+    watchdog_t *watchdog;                   /* from the first cell on */
+    bool logging;                           /* the log's thread writes for it */
+    uint32_t fences;                        /* sent to the cells so far; the three are the stop's */
+    bool terminating;                       /* `terminator` ends the context */
+    pthread_t terminator;
     registry_t registry;
     dead_letters_t dead_letters;
     spans_t spans;
@@ -45,6 +68,10 @@ struct capstan_node {
 CAPSTAN_MUST_CHECK capstan_err_t node_new(const capstan_node_options_t *options,
                                           const platform_t *platform, void *world,
                                           capstan_node_t **ret_node);
+/* As node_enter and node_leave, for what starts something: false as soon as the node is stopping.
+ */
+bool node_begin_work(capstan_node_t *self);
+void node_end_work(capstan_node_t *self);
 /* The log's thread need not write for this node any more. */
 void node_end_logging(capstan_node_t *self);
 /* Frees a node whose cells and context have gone. */

@@ -198,14 +198,18 @@ static void *terminate(void *zmq)
 }
 
 /* zmq_ctx_term waits for every socket and does not say which: it gets a thread of its own, so that
- * the deadline holds. */
+ * the deadline holds. Where there is none to be had it is called here: the actors have ended, and
+ * they have closed what they opened. */
 static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_fn *late,
                        void *context)
 {
-    pthread_t thread;
     watchdog_stop(&node->watchdog);
-    bool in_time =
-        pthread_create(&thread, NULL, terminate, node->zmq) != 0 || join(thread, deadline_us);
+    if (!node->terminating && pthread_create(&node->terminator, NULL, terminate, node->zmq) != 0) {
+        terminate(node->zmq);
+        return true;
+    }
+    node->terminating = true;
+    bool in_time = join(node->terminator, deadline_us);
     if (!in_time && late) {
         late(context, "zmq context (a socket is still open)");
     }
@@ -215,7 +219,13 @@ static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_f
 static void wait_for(capstan_node_t *node, waiter_t *waiter)
 {
     (void)node;
-    pthread_cond_wait(&waiter->condition, &waiter->mutex);
+    int64_t until_us = waiter->until_us;
+    if (until_us == INT64_MAX) {
+        pthread_cond_wait(&waiter->condition, &waiter->mutex);
+        return;
+    }
+    struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
+    pthread_cond_timedwait(&waiter->condition, &waiter->mutex, &until);
 }
 
 /* At most a millisecond: what settles a mailbox does not signal `changed`. */

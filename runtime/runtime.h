@@ -47,6 +47,10 @@ void node_log_spans(capstan_node_t *self);
 /* The error that a message of kind ERROR carries; INTERNAL when it cannot be read. */
 capstan_err_t message_failure(const capstan_message_t *message);
 
+/* Any thread, around a call into the node. False, and node_leave is not called: the node has been
+ * stopped. */
+bool node_enter(capstan_node_t *self);
+void node_leave(capstan_node_t *self);
 /* True when the node is stopping. Any thread. */
 bool node_stopping(const capstan_node_t *self);
 

@@ -57,6 +57,10 @@ typedef struct capstan_behaviour {
      * place to send what was gathered. */
     void (*turn_end)(capstan_actor_t *self);
 
+    /* The node begins to stop: the actor lets in no new work from outside. What it has is worked
+     * off, and `stop` follows. */
+    void (*stop_intake)(capstan_actor_t *self);
+
     /* The node is stopping, or somebody stops this actor (capstan_stop). It finishes what it must
      * and calls capstan_actor_exit, now or later. Without this handler it exits at once. */
     void (*stop)(capstan_actor_t *self);

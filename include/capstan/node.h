@@ -8,6 +8,7 @@
 #define CAPSTAN_NODE_H
 
 #include <capstan/actor.h>
+#include <capstan/stop.h>
 
 typedef struct capstan_node_options {
     uint64_t id;               /* random id of the node; 0: one is drawn */
@@ -27,6 +28,7 @@ typedef struct capstan_node_options {
     int stall_signal;
     const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
     int log_fd;            /* where the process's log goes; 0: standard error; -1: nowhere */
+    capstan_stop_times_t stop; /* of the phases of capstan_node_stop */
 } capstan_node_options_t;
 
 /* Makes a node without actors. NULL options are the defaults; strings in them are copied. One node
@@ -36,13 +38,14 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_new(const capstan_node
                                                               capstan_node_t **ret_node);
 
 /* Starts an actor from a thread that is not a cell; returns when its init has run, with its error.
- * Placed on a worker cell unless the options say otherwise. Blocks; never from inside a handler. */
+ * Placed on a worker cell unless the options say otherwise. Blocks; never from inside a handler.
+ * Errors: those of capstan_spawn. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_spawn(capstan_node_t *self, const capstan_behaviour_t *behaviour,
                    const capstan_spawn_options_t *options, capstan_ref_t *ret_ref);
 
 /* Sends an event from any thread, through the receiving cell's ring. Never blocks.
- * Errors: GONE, MAILBOX_FULL (also when the ring is full). */
+ * Errors: GONE, MAILBOX_FULL (also when the ring is full), STOPPING (the node has stopped). */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_tell(capstan_node_t *self,
                                                                capstan_ref_t target,
                                                                uint32_t message,
@@ -50,7 +53,8 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_tell(capstan_node_t *s
 
 /* Sends a request from a thread that is not a cell and waits for the answer. `ret_body` is to be
  * freed with free(); NULL, with `ret_size`: the reply's body is not wanted. Never from inside a
- * handler. Errors: those of capstan_ask, TIMEOUT, or the receiver's. */
+ * handler. It returns a few milliseconds after its deadline at the latest, whatever the receiver
+ * does. Errors: those of capstan_ask, TIMEOUT, STOPPING, or the receiver's. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint32_t message, capstan_slice_t body,
                  int64_t timeout_us, void **ret_body, size_t *ret_size);
@@ -114,10 +118,13 @@ CAPSTAN_API int capstan_node_fd(const capstan_node_t *self);
  * node has a host_cell. */
 CAPSTAN_API bool capstan_node_dispatch(capstan_node_t *self);
 
-/* Stops every actor in reverse order of its start, each hearing `stop` and ending when it is done,
- * then the cells, and frees the node. STOP_TIMEOUT: `late` (when not NULL) was given the name of
- * each actor or cell that did not end; their memory is left alone, and the process should exit. */
-typedef void capstan_late_fn(void *context, const char *name);
+/* Stops the node in phases (stop.h), within `timeout_us`, and frees it. Blocks. Other threads may
+ * call into the node meanwhile, and also later, as long as no other node is made: what they call is
+ * refused with STOPPING, except that messages are taken until their receiver has ended.
+ *
+ * STOP_TIMEOUT: `late` (may be NULL) was given the name of each actor, cell or socket that did not
+ * end. The node lives on without them, `*self_p` is kept, and the stop can be tried again; if they
+ * hang for good the process should exit. STOPPING: another thread is stopping the node, or has. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_stop(capstan_node_t **self_p,
                                                                int64_t timeout_us,
                                                                capstan_late_fn *late,

@@ -74,7 +74,6 @@ static void ask_on(capstan_actor_t *actor, ask_actor_t *self, const capstan_mess
                    bool handling)
 {
     uint64_t ask;
-    self->report.passed_us = request->deadline_us - capstan_now_us(actor);
     capstan_err_t err =
         handling ? capstan_ask(actor, self->next, ASK_question, (slice_t){0}, ASK_LONG_US, &ask)
                  : capstan_ask_for(actor, request, self->next, ASK_question, (slice_t){0},
@@ -90,7 +89,7 @@ static void ask_on(capstan_actor_t *actor, ask_actor_t *self, const capstan_mess
 static void on_question(capstan_actor_t *actor, ask_actor_t *self, const capstan_message_t *message)
 {
     self->report.requests++;
-    self->report.left_us = message->deadline_us - capstan_now_us(actor);
+    self->report.deadline_us = message->deadline_us;
     if (self->relays && self->later) {
         keep(self, message);
         capstan_timer_start(actor, 0, NULL);

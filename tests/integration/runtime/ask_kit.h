@@ -40,12 +40,11 @@ typedef struct ask_report {
     uint64_t gone;
     uint64_t cancelled; /* asks that ended with CANCELLED */
     uint64_t other;
-    uint64_t stray;    /* answers to what was not pending */
-    uint64_t requests; /* questions read */
-    uint64_t told;     /* requests that were said to be cancelled */
-    uint64_t kept;     /* questions read, not answered and not told */
-    int64_t left_us;   /* time left to the last question, when it was read */
-    int64_t passed_us; /* and when it was asked on */
+    uint64_t stray;      /* answers to what was not pending */
+    uint64_t requests;   /* questions read */
+    uint64_t told;       /* requests that were said to be cancelled */
+    uint64_t kept;       /* questions read, not answered and not told */
+    int64_t deadline_us; /* of the last question */
 } ask_report_t;
 
 typedef struct ask_actor {
