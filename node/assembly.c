@@ -77,6 +77,10 @@ static capstan_err_t start_node(assembly_t *self)
             .turn_ms_max = (uint32_t)settings->turn_ms_max,
             .hung_ms = (uint32_t)settings->hung_ms,
             .stall_signal = settings->stall_backtrace ? 0 : -1,
+            .stop = {.intake_us = (int64_t)settings->stop_intake_ms * 1000,
+                     .drain_us = (int64_t)settings->stop_drain_ms * 1000,
+                     .commit_us = (int64_t)settings->stop_commit_ms * 1000,
+                     .close_us = (int64_t)settings->stop_close_ms * 1000},
         },
         &self->node);
     if (err == CAPSTAN_OK) {

@@ -370,7 +370,9 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
         gateway_memory_check(self);
         return;
     }
-    end_silent(self, capstan_now_us(actor));
+    if (!self->intake_stopped) { /* else nobody listens to them */
+        end_silent(self, capstan_now_us(actor));
+    }
     self->heartbeat_timer =
         capstan_timer_start(actor, (int64_t)self->settings->heartbeat_ms * 1000, NULL);
 }
@@ -393,6 +395,15 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
 }
 
 /* --- end ------------------------------------------------------------------------------------- */
+
+/* What was read is worked off, and its outcomes go out; what was not comes again, to the next node,
+ * because it is not answered. */
+static void stop_intake(capstan_actor_t *actor)
+{
+    gateway_t *self = capstan_actor_state(actor);
+    self->intake_stopped = true;
+    gateway_socket_stop_intake(self);
+}
 
 static void stop(capstan_actor_t *actor)
 {
@@ -434,6 +445,7 @@ const capstan_behaviour_t gateway_behaviour = {
     .timer = timer,
     .ready = ready,
     .turn_end = turn_end,
+    .stop_intake = stop_intake,
     .stop = stop,
     .destroy = destroy,
 };

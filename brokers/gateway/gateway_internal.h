@@ -96,6 +96,7 @@ struct gateway {
     link_t *dirty;
     uint64_t heartbeat_timer;
     uint64_t retry_timer; /* 0: nothing waits for the socket */
+    bool intake_stopped;  /* nothing is read from peers any more */
 
     int statm; /* /proc/self/statm; -1: not open */
     uint64_t memory_timer;
@@ -114,6 +115,9 @@ CAPSTAN_MUST_CHECK capstan_err_t gateway_socket_open(gateway_t *self, const char
                                                      char *ret_text, size_t text_size);
 /* Ends every connection and forgets it; accepts a socket that opened halfway. */
 void gateway_socket_close(gateway_t *self);
+/* Reads nothing more; what is sent goes out. When the socket is closed, what peers have not been
+ * sent yet has a moment left. */
+void gateway_socket_stop_intake(gateway_t *self);
 /* How many connections there are, greeted or not. */
 size_t gateway_socket_connections(const gateway_t *self);
 /* Takes one message; false when there is none. `ret_batch` is initialised and to be closed.

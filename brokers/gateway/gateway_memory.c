@@ -111,7 +111,8 @@ void gateway_memory_check(gateway_t *self)
         (void)malloc_trim(0); /* what was freed falls out of the resident memory */
     }
     self->resident = read_resident(self);
-    if (closed && memory_guard_has_settled(&self->memory, self->resident)) {
+    if (closed && !self->intake_stopped &&
+        memory_guard_has_settled(&self->memory, self->resident)) {
         reopen(self);
     } else if (!closed && memory_guard_is_over(&self->memory, self->resident)) {
         reset(self);

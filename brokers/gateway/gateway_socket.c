@@ -17,6 +17,8 @@ enum {
     /* A stranger who connects and says nothing holds a descriptor for this long. */
     HANDSHAKE_MS = 2000,
     BACKLOG = 512,
+    /* At the end of the node, for what has been sent and is not yet on the wire. */
+    LAST_WORDS_MS = 200,
 };
 
 static capstan_err_t set(void *socket, int option, int value)
@@ -143,6 +145,14 @@ void gateway_socket_close(gateway_t *self)
     }
     for (size_t i = 0; i < self->connection_count; i++) {
         self->connections[i] = (connection_t){0};
+    }
+}
+
+void gateway_socket_stop_intake(gateway_t *self)
+{
+    if (self->router) {
+        actor_unwatch(self->actor, self->router);
+        (void)!set(self->router, ZMQ_LINGER, LAST_WORDS_MS);
     }
 }
 

@@ -330,6 +330,48 @@ Test(gateway, withdraws_the_requests_of_a_peer_that_goes_away)
     kit_stop();
 }
 
+static uint64_t count_outcomes(slice_t body)
+{
+    outcomes_t outcomes;
+    outcome_t outcome;
+    codec_list_t list;
+    uint64_t count = 0;
+    cr_assert_eq(codec_decode(outcomes_wire(), body, &outcomes, NULL), CAPSTAN_OK);
+    cr_assert_eq(codec_list_open(outcome_wire(), outcomes.list, &list), CAPSTAN_OK);
+    while (codec_list_next(&list, &outcome)) {
+        count += outcome.last - outcome.first + 1;
+    }
+    return count;
+}
+
+/* Of many batches the node has read some when it stops. */
+Test(gateway, tells_the_outcome_of_all_it_took_when_the_node_stops)
+{
+    enum { BATCHES = 100, EACH = 300 };
+    kit_defaults();
+    kit.settings.credit_messages = BATCHES * EACH;
+    kit.settings.credit_bytes = UINT64_C(64) << 20;
+    kit_start();
+    raw_peer_t peer;
+    raw_open(&peer);
+    raw_greet(&peer, "one", 1);
+    for (int i = 0; i < BATCHES; i++) {
+        for (int k = 0; k < EACH; k++) {
+            raw_publish(&peer, "loans", "k", "v");
+        }
+        raw_send(&peer, NULL);
+    }
+    kit_wait(&kit.seen.published, 1);
+    kit_stop();
+    uint64_t published = atomic_load(&kit.seen.published);
+    uint64_t told = 0;
+    while (told < published) {
+        told += count_outcomes(raw_expect(&peer, MESSAGE_outcomes));
+    }
+    cr_assert_eq(told, published);
+    raw_close(&peer);
+}
+
 Test(gateway, breaks_the_session_of_a_peer_beyond_its_credit)
 {
     kit_start();
