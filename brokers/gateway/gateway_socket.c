@@ -151,7 +151,7 @@ void gateway_socket_close(gateway_t *self)
 void gateway_socket_stop_intake(gateway_t *self)
 {
     if (self->router) {
-        actor_unwatch(self->actor, self->router);
+        capstan_unwatch(self->actor, self->router);
         (void)!set(self->router, ZMQ_LINGER, LAST_WORDS_MS);
     }
 }
