@@ -98,7 +98,8 @@ static void run_command(cell_t *self, const command_t *command)
     }
     case COMMAND_STOP_ACTOR: {
         capstan_actor_t *actor = command->slot->actor;
-        if (actor && actor->ref.generation == command->generation) {
+        /* The cell's port is known to whom a foreign thread asked; it ends with the cell. */
+        if (actor && actor != self->port && actor->ref.generation == command->generation) {
             cell_stop_actor(actor, command->timeout_us);
         }
         break;

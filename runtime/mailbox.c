@@ -177,9 +177,9 @@ void mailbox_drop(mailbox_t *self, uint64_t bytes, drop_reason_t reason)
 bool mailbox_is_full(const mailbox_t *self, uint32_t share)
 {
     uint64_t between = load(&self->sent) - load(&self->done);
-    return (between & MAILBOX_COUNT_MASK) >=
-               atomic_load_explicit(&self->messages_max, memory_order_relaxed) / share ||
-           between >> MAILBOX_COUNT_BITS >= load(&self->bytes_max) / share;
+    uint64_t messages_max = atomic_load_explicit(&self->messages_max, memory_order_relaxed);
+    return (between & MAILBOX_COUNT_MASK) * share >= messages_max ||
+           (between >> MAILBOX_COUNT_BITS) * share >= load(&self->bytes_max);
 }
 
 bool mailbox_queue_is_full(const mailbox_t *self, uint64_t bytes, uint64_t overhead)

@@ -114,8 +114,10 @@ capstan_err_t park_message(capstan_actor_t *self, const capstan_message_t *messa
     } else if (!parks(slot)) {
         return CAPSTAN_E_MAILBOX_FULL;
     }
-    if (self == self->cell->port) {
-        return CAPSTAN_E_MAILBOX_FULL; /* it asks for threads, and must hear their answers */
+    if (self == self->cell->port || self->dead) {
+        /* The one asks for threads, and must hear their answers; the other waits for nothing more.
+         */
+        return CAPSTAN_E_MAILBOX_FULL;
     }
     if (message_cost(message) > load_bytes_max(slot)) {
         return CAPSTAN_E_MAILBOX_FULL; /* it never fits */
@@ -223,8 +225,12 @@ void park_add_waiter(capstan_actor_t *self, capstan_ref_t waiter)
         ENSURE(park->waiters);
     }
     park->waiters[park->waiter_count++] = waiter;
-    /* Otherwise what is there, or under way, makes the actor run, and its end tells them. */
-    if (mailbox_is_settled(&self->slot->mailbox)) {
+    park_settle(self);
+}
+
+void park_settle(capstan_actor_t *self)
+{
+    if (self->park && self->park->waiter_count > 0 && mailbox_is_settled(&self->slot->mailbox)) {
         tell_waiters(self);
     }
 }

@@ -49,6 +49,9 @@ void park_retry(capstan_actor_t *self);
 
 /* The receiver's side. */
 void park_add_waiter(capstan_actor_t *self, capstan_ref_t waiter);
+/* Tells the waiters when nothing is left that would make the actor run, and so tell them; after a
+ * waiter came, and after a message that the cell handled in its place. */
+void park_settle(capstan_actor_t *self);
 /* Tells the waiters when there is room; after the actor has handled something. */
 void park_release(capstan_actor_t *self);
 

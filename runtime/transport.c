@@ -108,6 +108,9 @@ static bool take_word(cell_t *self, slot_t *slot, const capstan_message_t *messa
     } else {
         park_retry(slot->actor);
     }
+    if (slot->actor) {
+        park_settle(slot->actor);
+    }
     return true;
 }
 

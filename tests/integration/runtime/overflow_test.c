@@ -119,6 +119,8 @@ static void stop(capstan_node_t *node)
     cr_assert_eq(capstan_node_stop(&node, STOP_US, NULL, NULL), CAPSTAN_OK);
 }
 
+static uint32_t mailbox = MAILBOX;
+
 static capstan_ref_t spawn(capstan_node_t *node, const capstan_behaviour_t *behaviour,
                            const char *cell, const state_t *state, capstan_overflow_t overflow)
 {
@@ -126,7 +128,7 @@ static capstan_ref_t spawn(capstan_node_t *node, const capstan_behaviour_t *beha
     cr_assert_eq(capstan_node_spawn(node, behaviour,
                                     &(capstan_spawn_options_t){.cell = cell,
                                                                .argument = (void *)(uintptr_t)state,
-                                                               .mailbox_messages = MAILBOX,
+                                                               .mailbox_messages = mailbox,
                                                                .overflow = overflow},
                                     &ref),
                  CAPSTAN_OK);
@@ -215,24 +217,35 @@ Test(overflow, lets_the_priority_lane_overtake)
 }
 
 /* Nothing is lost, nothing is refused and the order stays, however much more is sent than fits. */
-Test(overflow, parks_the_sender_until_there_is_room)
+static void park_and_go_on(uint64_t goal)
 {
-    enum { GOAL = 20000 };
     for (int kind = 0; kind < 4; kind++) {
         capstan_node_t *node = start(kind % 2 == 1);
         capstan_ref_t sink =
             spawn(node, &sink_behaviour, "one", &(state_t){.next = 0}, CAPSTAN_OVERFLOW_PARK);
         capstan_ref_t source = spawn(node, &source_behaviour, kind < 2 ? "one" : "two",
-                                     &(state_t){.target = sink, .goal = GOAL, .burst = 100}, 0);
+                                     &(state_t){.target = sink, .goal = goal, .burst = 100}, 0);
         tell(node, source, MESSAGE_start);
         state_t state = {0};
-        while (state.received < GOAL) {
+        while (state.received < goal) {
             state = ask(node, sink);
         }
         cr_assert_eq(state.disorder, 0);
         cr_assert_eq(ask(node, source).full, 0);
         stop(node);
     }
+}
+
+Test(overflow, parks_the_sender_until_there_is_room)
+{
+    park_and_go_on(20000);
+}
+
+/* If the sender were not told, each message would wait for the retry timer, a second. */
+Test(overflow, parks_the_sender_before_a_mailbox_of_one_message, .timeout = 60)
+{
+    mailbox = 1;
+    park_and_go_on(500);
 }
 
 Test(overflow, refuses_a_parked_sender_beyond_its_bound)
