@@ -151,13 +151,11 @@ static capstan_err_t resolve(capstan_node_t *self, const char *name, capstan_ref
     pthread_mutex_lock(&self->mutex);
     const name_entry_t *entry = names_find(&self->names, name);
     if (entry) {
-        uint32_t generation =
-            atomic_load_explicit(&node_slot(self, entry->slot)->generation, memory_order_acquire);
-        /* 0: it has just ended, and its name goes next. */
-        if (generation > 0) {
-            *ret_ref = (capstan_ref_t){.slot = entry->slot, .generation = generation};
-            err = CAPSTAN_OK;
-        }
+        const slot_t *slot = node_slot(self, entry->slot);
+        *ret_ref = (capstan_ref_t){
+            .slot = entry->slot,
+            .generation = atomic_load_explicit(&slot->generation, memory_order_acquire)};
+        err = CAPSTAN_OK;
     }
     pthread_mutex_unlock(&self->mutex);
     return err;

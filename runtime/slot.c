@@ -127,9 +127,9 @@ capstan_err_t node_slot_take(capstan_node_t *node, const capstan_spawn_options_t
 void node_slot_end(slot_t *slot)
 {
     capstan_node_t *node = slot->cell->node;
-    atomic_store_explicit(&slot->generation, 0, memory_order_release);
     slot->actor = NULL;
     if (!slot->name && slot->started == 0) {
+        atomic_store_explicit(&slot->generation, 0, memory_order_release);
         return;
     }
     pthread_mutex_lock(&node->mutex);
@@ -138,6 +138,8 @@ void node_slot_end(slot_t *slot)
         slot->name = NULL;
         atomic_store_explicit(&slot->label, "", memory_order_relaxed);
     }
+    /* Last: whoever sees that it has ended may give its name to another. */
+    atomic_store_explicit(&slot->generation, 0, memory_order_release);
     slot->started = 0;
     pthread_cond_broadcast(&node->changed);
     if (node->host && node_stopping(node)) {
