@@ -2,7 +2,7 @@
 #ifndef TESTS_ORDERING_ACTORS_H
 #define TESTS_ORDERING_ACTORS_H
 
-#include "runtime/simulation/simulation.h"
+#include "runtime/simulation/core_world.h"
 #include "runtime/wire/wire_messages.h"
 #include "tests/simulation/ordering_history.h"
 
@@ -139,17 +139,17 @@ typedef struct sim_journal {
 void shell_start(sim_shell_t *self);
 void shell_stop(sim_shell_t *self);
 void shell_save_and_reload(sim_shell_t *self);
-extern const simulated_t shell_behaviour;
+extern const core_actor_t shell_behaviour;
 
 void journal_stop(sim_journal_t *self);
-extern const simulated_t journal_behaviour;
+extern const core_actor_t journal_behaviour;
 
 void producer_start(sim_producer_t *self);
 void producer_stop(sim_producer_t *self);
 bool producer_is_done(const sim_producer_t *self);
-extern const simulated_t producer_behaviour;
+extern const core_actor_t producer_behaviour;
 
 void consumer_start(sim_consumer_t *self);
-extern const simulated_t consumer_behaviour;
+extern const core_actor_t consumer_behaviour;
 
 #endif

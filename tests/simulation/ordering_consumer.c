@@ -12,12 +12,12 @@ static void send(sim_consumer_t *self, uint32_t message, const wire_record_t *re
 {
     buffer_t body = {0};
     codec_encode(record, value, &body);
-    simulated_send_t options = {.from = self->slot,
-                                .target = {.slot = self->world->shell.slot},
-                                .message = message,
-                                .correlation = self->request,
-                                .ordered = true};
-    ENSURE(simulation_send(self->world->simulation, &options, buffer_slice(&body)));
+    core_send_t options = {.from = self->slot,
+                           .target = {.slot = self->world->shell.slot},
+                           .message = message,
+                           .correlation = self->request,
+                           .ordered = true};
+    ENSURE(core_world_send(self->world->simulation, &options, buffer_slice(&body)));
     buffer_fini(&body);
 }
 
@@ -40,14 +40,14 @@ static void on_timer(void *context, uint64_t cookie)
     sim_consumer_t *self = context;
     if (cookie == self->request) {
         ask(self); /* unanswered */
-        simulation_timer(self->world->simulation, self->slot, POLL_US, self->request);
+        core_world_timer(self->world->simulation, self->slot, POLL_US, self->request);
     }
 }
 
 static void ask_next(sim_consumer_t *self)
 {
     ask(self);
-    simulation_timer(self->world->simulation, self->slot, POLL_US, self->request);
+    core_world_timer(self->world->simulation, self->slot, POLL_US, self->request);
 }
 
 static void process(sim_consumer_t *self, slice_t record)
@@ -73,7 +73,7 @@ static void on_events(sim_consumer_t *self, slice_t body)
     ENSURE(codec_decode(deliver_wire(), events.deliver, &deliver, NULL) == CAPSTAN_OK);
     ENSURE(codec_list_open(event_wire(), deliver.events, &iterator) == CAPSTAN_OK);
     uint64_t lsn_before = self->lsn;
-    random_source_t *random = simulation_random(self->world->simulation);
+    random_source_t *random = core_world_random(self->world->simulation);
     /* Some are processed, then the frontier may be stored in the middle of a batch. */
     uint64_t stop = random_below(random, codec_list_count(deliver.events) + 1);
     for (slice_t record; codec_list_next_raw(&iterator, &record);) {
@@ -116,4 +116,4 @@ void consumer_start(sim_consumer_t *self)
     ask_next(self);
 }
 
-const simulated_t consumer_behaviour = {.receive = receive, .timer = on_timer};
+const core_actor_t consumer_behaviour = {.receive = receive, .timer = on_timer};

@@ -85,12 +85,12 @@ static capstan_err_t write_chunk(disk_t *disk, slice_t body)
 
 static void reply(sim_journal_t *self, const journal_write_t *write, uint32_t message)
 {
-    simulated_send_t send = {.from = self->slot,
-                             .target = write->from,
-                             .message = message,
-                             .correlation = write->correlation,
-                             .always = true};
-    ENSURE(simulation_send(self->world->simulation, &send, buffer_slice(&self->body)));
+    core_send_t send = {.from = self->slot,
+                        .target = write->from,
+                        .message = message,
+                        .correlation = write->correlation,
+                        .always = true};
+    ENSURE(core_world_send(self->world->simulation, &send, buffer_slice(&self->body)));
 }
 
 static void reply_failure(sim_journal_t *self, const journal_write_t *write, capstan_err_t err)
@@ -127,9 +127,9 @@ static void carry_out(sim_journal_t *self, const journal_write_t *write, bool an
 
 static void begin_commit(sim_journal_t *self)
 {
-    random_source_t *random = simulation_random(self->world->simulation);
+    random_source_t *random = core_world_random(self->world->simulation);
     self->committing = self->count;
-    simulation_timer(self->world->simulation, self->slot, random_between(random, 50, 1000), 0);
+    core_world_timer(self->world->simulation, self->slot, random_between(random, 50, 1000), 0);
 }
 
 static void commit(void *context, uint64_t cookie)
@@ -137,7 +137,7 @@ static void commit(void *context, uint64_t cookie)
     (void)cookie;
     sim_journal_t *self = context;
     world_t *world = self->world;
-    random_source_t *random = simulation_random(world->simulation);
+    random_source_t *random = core_world_random(world->simulation);
     bool fails = random_chance(random, world->commit_failures);
     bool answers = !world->crash_at_commit;
     for (size_t i = 0; i < self->committing; i++) {
@@ -190,4 +190,4 @@ void journal_stop(sim_journal_t *self)
     *self = (sim_journal_t){.world = self->world, .slot = self->slot};
 }
 
-const simulated_t journal_behaviour = {.receive = receive, .timer = commit};
+const core_actor_t journal_behaviour = {.receive = receive, .timer = commit};

@@ -119,9 +119,9 @@ static void model_fini(model_t *model)
 /* sent = delivered + dropped + in flight, in flight found by walking the queues. */
 static void predicate_M1(world_t *world)
 {
-    for (uint32_t slot = 0; slot < simulation_actor_count(world->simulation); slot++) {
-        mailbox_account_t account = simulation_account(world->simulation, slot);
-        uint64_t in_flight = simulation_in_flight(world->simulation, slot);
+    for (uint32_t slot = 0; slot < core_world_actor_count(world->simulation); slot++) {
+        mailbox_account_t account = core_world_account(world->simulation, slot);
+        uint64_t in_flight = core_world_in_flight(world->simulation, slot);
         if (account.sent != account.delivered + account.dropped_all + in_flight) {
             world_fail(world, "M1",
                        "actor %u: sent %llu, delivered %llu, dropped %llu, in flight %llu", slot,

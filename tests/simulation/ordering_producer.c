@@ -20,11 +20,11 @@ static const source_t *source_of(const sim_producer_t *self)
 
 static void send(sim_producer_t *self, uint32_t message, uint64_t correlation, slice_t body)
 {
-    simulated_send_t options = {.from = self->slot,
-                                .target = {.slot = self->world->shell.slot},
-                                .message = message,
-                                .correlation = correlation};
-    ENSURE(simulation_send(self->world->simulation, &options, body));
+    core_send_t options = {.from = self->slot,
+                           .target = {.slot = self->world->shell.slot},
+                           .message = message,
+                           .correlation = correlation};
+    ENSURE(core_world_send(self->world->simulation, &options, body));
 }
 
 static void send_event(sim_producer_t *self, size_t at)
@@ -47,7 +47,7 @@ static void send_event(sim_producer_t *self, size_t at)
         self->state[at] = SEND_UNDER_WAY;
         self->under_way++;
     }
-    self->sent_us[at] = simulation_now(self->world->simulation);
+    self->sent_us[at] = core_world_now(self->world->simulation);
 }
 
 static void announce(sim_producer_t *self)
@@ -90,7 +90,7 @@ static bool is_nearly_next(const sim_producer_t *self, const source_event_t *eve
 static void send_what_is_due(sim_producer_t *self, bool retries)
 {
     const source_t *source = source_of(self);
-    int64_t now_us = simulation_now(self->world->simulation);
+    int64_t now_us = core_world_now(self->world->simulation);
     for (size_t at = self->first; at < source->count; at++) {
         const source_event_t *event = &source->list[at];
         bool due = false;
@@ -116,17 +116,17 @@ static void on_tick(void *context, uint64_t cookie)
     }
     if (self->announce && !self->announced) {
         announce(self);
-        simulation_timer(self->world->simulation, self->slot, RESEND_US, 0);
+        core_world_timer(self->world->simulation, self->slot, RESEND_US, 0);
         return;
     }
     send_what_is_due(self, false);
     send_what_is_due(self, true);
     /* Now and then it writes down how far it got. */
-    if (random_chance(simulation_random(self->world->simulation), 50)) {
+    if (random_chance(core_world_random(self->world->simulation), 50)) {
         self->saved = self->first;
     }
     if (self->first < source_of(self)->count) {
-        simulation_timer(self->world->simulation, self->slot, TICK_US, 0);
+        core_world_timer(self->world->simulation, self->slot, TICK_US, 0);
     }
 }
 
@@ -143,7 +143,7 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
     } else if (outcome->error == CAPSTAN_E_FENCED) {
         /* A zombie is not quick to believe it. */
         self->fenced =
-            self->fenced || random_chance(simulation_random(self->world->simulation), 50);
+            self->fenced || random_chance(core_world_random(self->world->simulation), 50);
     } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
         const source_event_t *event = &source->list[at];
         uint64_t dropped = source->key_dropped[event->key];
@@ -153,7 +153,7 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
             /* It makes room in the window: the filler may be behind it in the source. */
             self->state[at] = SEND_WAITING;
             self->under_way--;
-            self->retry_us[at] = simulation_now(self->world->simulation) + RETRY_US;
+            self->retry_us[at] = core_world_now(self->world->simulation) + RETRY_US;
         }
     } else {
         world_fail(self->world, "O7", "a right event was rejected with %s",
@@ -198,7 +198,7 @@ void producer_start(sim_producer_t *self)
     fact->who = self->slot;
     fact->producer = self->source;
     fact->epoch = self->epoch;
-    simulation_timer(self->world->simulation, self->slot, 1, 0);
+    core_world_timer(self->world->simulation, self->slot, 1, 0);
 }
 
 void producer_stop(sim_producer_t *self)
@@ -217,4 +217,4 @@ bool producer_is_done(const sim_producer_t *self)
     return self->fenced || (self->runs && self->first == source_of(self)->count);
 }
 
-const simulated_t producer_behaviour = {.receive = receive, .timer = on_tick};
+const core_actor_t producer_behaviour = {.receive = receive, .timer = on_tick};

@@ -14,12 +14,12 @@ enum {
 
 static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t correlation)
 {
-    simulated_send_t options = {.from = self->slot,
-                                .target = to,
-                                .message = message,
-                                .correlation = correlation,
-                                .ordered = message != MESSAGE_outcomes};
-    ENSURE(simulation_send(self->world->simulation, &options, buffer_slice(&self->body)));
+    core_send_t options = {.from = self->slot,
+                           .target = to,
+                           .message = message,
+                           .correlation = correlation,
+                           .ordered = message != MESSAGE_outcomes};
+    ENSURE(core_world_send(self->world->simulation, &options, buffer_slice(&self->body)));
     buffer_clear(&self->body);
 }
 
@@ -98,8 +98,8 @@ void shell_start(sim_shell_t *self)
 {
     load(self);
     begin_records(self);
-    random_source_t *random = simulation_random(self->world->simulation);
-    simulation_timer(self->world->simulation, self->slot, random_between(random, 1000, 20000),
+    random_source_t *random = core_world_random(self->world->simulation);
+    core_world_timer(self->world->simulation, self->slot, random_between(random, 1000, 20000),
                      TIMER_SNAPSHOT);
 }
 
@@ -255,7 +255,7 @@ static void add_frontier_rows(sim_shell_t *self, codec_list_writer_t *writer)
  * the journal compares with how far the log has got. */
 static void take_chunk(sim_shell_t *self)
 {
-    random_source_t *random = simulation_random(self->world->simulation);
+    random_source_t *random = core_world_random(self->world->simulation);
     if (self->snapshot_lsn == 0) {
         self->snapshot_lsn = self->lsn_on_disk; /* the frontiers are as old as that */
     }
@@ -278,7 +278,7 @@ static void send_chunk(sim_shell_t *self)
                               .rows = buffer_slice(&self->chunk_rows),
                               .lsn_next = self->lsn_next};
     codec_encode(snapshot_write_wire(), &chunk, &self->body);
-    send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
+    send(self, core_world_ref(self->world->simulation, self->world->journal.slot),
          MESSAGE_snapshot_write, self->chunk_number);
 }
 
@@ -309,14 +309,14 @@ static void on_timer(void *context, uint64_t cookie)
 {
     (void)cookie;
     sim_shell_t *self = context;
-    random_source_t *random = simulation_random(self->world->simulation);
+    random_source_t *random = core_world_random(self->world->simulation);
     if (!self->broken && !self->chunk_ready) {
         take_chunk(self);
         send_chunk(self);
     }
     int64_t pause_us = self->snapshot_lsn > 0 ? random_between(random, 100, 3000)
                                               : random_between(random, 1000, 50000);
-    simulation_timer(self->world->simulation, self->slot, pause_us, TIMER_SNAPSHOT);
+    core_world_timer(self->world->simulation, self->slot, pause_us, TIMER_SNAPSHOT);
 }
 
 /* ---- messages ---- */
@@ -511,7 +511,7 @@ static void turn_end(void *context)
         journal_append_t append = {
             .stream = 1, .epoch = 1, .lsn = self->lsn_next, .records = buffer_slice(&self->list)};
         codec_encode(journal_append_wire(), &append, &self->body);
-        send(self, simulation_ref(self->world->simulation, self->world->journal.slot),
+        send(self, core_world_ref(self->world->simulation, self->world->journal.slot),
              MESSAGE_journal_append, CORRELATION_APPEND);
         self->lsn_next += self->record_count;
         self->outstanding++;
@@ -521,4 +521,4 @@ static void turn_end(void *context)
     check(self);
 }
 
-const simulated_t shell_behaviour = {.receive = receive, .timer = on_timer, .turn_end = turn_end};
+const core_actor_t shell_behaviour = {.receive = receive, .timer = on_timer, .turn_end = turn_end};

@@ -126,7 +126,7 @@ static totals_t run_seed(uint64_t seed, bool trace)
     shell_stop(&world->shell); /* counts the steps of its core */
     size_t failures = report(world, seed);
     totals_t totals = {
-        .seeds = 1, .hash = simulation_hash(world->simulation), .figures = world->figures};
+        .seeds = 1, .hash = core_world_hash(world->simulation), .figures = world->figures};
     memcpy(totals.steps_taken, world->steps_taken, sizeof totals.steps_taken);
     world_destroy(&world);
     if (allocated != before) {

@@ -17,7 +17,7 @@ static const mailbox_limits_t wide = {.messages_max = 1 << 20, .bytes_max = 1 <<
 
 int64_t world_utc(const world_t *self)
 {
-    return world_utc_base + self->clock_step_us + simulation_now(self->simulation);
+    return world_utc_base + self->clock_step_us + core_world_now(self->simulation);
 }
 
 void world_trace(const world_t *self, const char *format, ...)
@@ -27,7 +27,7 @@ void world_trace(const world_t *self, const char *format, ...)
     }
     va_list arguments;
     va_start(arguments, format);
-    printf("%10lld us  ", (long long)simulation_now(self->simulation));
+    printf("%10lld us  ", (long long)core_world_now(self->simulation));
     vprintf(format, arguments);
     putchar('\n');
     va_end(arguments);
@@ -121,14 +121,14 @@ uint64_t world_hash(slice_t bytes)
 
 static int64_t soon(world_t *self, int64_t low_us, int64_t high_us)
 {
-    return simulation_now(self->simulation) + random_between(&self->dice, low_us, high_us);
+    return core_world_now(self->simulation) + random_between(&self->dice, low_us, high_us);
 }
 
 static void restart_server(void *context, uint64_t argument)
 {
     (void)argument;
     world_t *self = context;
-    simulation_restart(self->simulation, self->server);
+    core_world_restart(self->simulation, self->server);
     world_trace(self, "server restarts, log %zu, snapshot at %llu", self->disk.count,
                 (unsigned long long)self->disk.snapshot_lsn);
     shell_start(&self->shell);
@@ -138,16 +138,16 @@ static void restart_server(void *context, uint64_t argument)
 static void crash_server(void *context, uint64_t argument)
 {
     world_t *self = context;
-    if (!simulation_is_up(self->simulation, self->server)) {
-        simulation_at(self->simulation, soon(self, 500, 2000), crash_server, self, argument);
+    if (!core_world_is_up(self->simulation, self->server)) {
+        core_world_at(self->simulation, soon(self, 500, 2000), crash_server, self, argument);
         return;
     }
     world_trace(self, "server crashes");
     self->figures.crashes++;
-    simulation_crash(self->simulation, self->server);
+    core_world_crash(self->simulation, self->server);
     shell_stop(&self->shell);
     journal_stop(&self->journal);
-    simulation_at(self->simulation, soon(self, 500, 20000), restart_server, self, 0);
+    core_world_at(self->simulation, soon(self, 500, 20000), restart_server, self, 0);
 }
 
 static void crash_server_at_commit(void *context, uint64_t argument)
@@ -164,7 +164,7 @@ static void restart_producer(void *context, uint64_t argument)
 {
     world_t *self = context;
     sim_producer_t *producer = &self->producers[argument];
-    simulation_restart(self->simulation, producer->host);
+    core_world_restart(self->simulation, producer->host);
     producer_start(producer);
 }
 
@@ -176,15 +176,15 @@ static void crash_producer(void *context, uint64_t argument)
         return;
     }
     world_trace(self, "producer %llu crashes", (unsigned long long)argument);
-    simulation_crash(self->simulation, producer->host);
+    core_world_crash(self->simulation, producer->host);
     producer_stop(producer);
-    simulation_at(self->simulation, soon(self, 500, 20000), restart_producer, self, argument);
+    core_world_at(self->simulation, soon(self, 500, 20000), restart_producer, self, argument);
 }
 
 static void restart_consumer(void *context, uint64_t argument)
 {
     world_t *self = context;
-    simulation_restart(self->simulation, self->consumers[argument].host);
+    core_world_restart(self->simulation, self->consumers[argument].host);
     consumer_start(&self->consumers[argument]);
 }
 
@@ -192,12 +192,12 @@ static void crash_consumer(void *context, uint64_t argument)
 {
     world_t *self = context;
     uint32_t host = self->consumers[argument].host;
-    if (!simulation_is_up(self->simulation, host)) {
+    if (!core_world_is_up(self->simulation, host)) {
         return;
     }
     world_trace(self, "consumer %llu crashes", (unsigned long long)argument);
-    simulation_crash(self->simulation, host);
-    simulation_at(self->simulation, soon(self, 500, 20000), restart_consumer, self, argument);
+    core_world_crash(self->simulation, host);
+    core_world_at(self->simulation, soon(self, 500, 20000), restart_consumer, self, argument);
 }
 
 static void cut_host(void *context, uint64_t host)
@@ -205,7 +205,7 @@ static void cut_host(void *context, uint64_t host)
     world_t *self = context;
     world_trace(self, "host %llu is cut off", (unsigned long long)host);
     self->figures.cuts++;
-    simulation_cut(self->simulation, self->server, (uint32_t)host, soon(self, 2000, 40000));
+    core_world_cut(self->simulation, self->server, (uint32_t)host, soon(self, 2000, 40000));
 }
 
 static void issue_epoch(world_t *self, uint32_t source)
@@ -236,7 +236,7 @@ static void save_and_reload(void *context, uint64_t argument)
 {
     (void)argument;
     world_t *self = context;
-    if (simulation_is_up(self->simulation, self->server) && !self->shell.broken) {
+    if (core_world_is_up(self->simulation, self->server) && !self->shell.broken) {
         shell_save_and_reload(&self->shell);
     }
 }
@@ -252,7 +252,7 @@ void world_progress(world_t *self)
 {
     while (self->plan_done < self->plan_count &&
            self->plan[self->plan_done].at_log_size <= self->disk.count) {
-        simulation_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call, self,
+        core_world_at(self->simulation, soon(self, 0, 2000), self->plan[self->plan_done].call, self,
                       self->plan[self->plan_done].argument);
         self->plan_done++;
     }
@@ -264,7 +264,7 @@ void world_progress(world_t *self)
 
 /* ---- making a world ---- */
 
-static void plan_fault(world_t *self, simulation_call_fn *call, uint64_t argument)
+static void plan_fault(world_t *self, core_world_call_fn *call, uint64_t argument)
 {
     ENSURE(self->plan_count < WORLD_FAULTS_MAX);
     uint64_t at = random_below(&self->dice, WORLD_EVENTS_MIN - WORLD_EVENTS_MIN / 4);
@@ -376,29 +376,29 @@ static void make_limits(world_t *self)
 
 static void add_actors(world_t *self)
 {
-    simulation_t *simulation = self->simulation;
-    self->server = simulation_add_host(simulation);
+    core_world_t *simulation = self->simulation;
+    self->server = core_world_add_host(simulation);
     self->shell = (sim_shell_t){.world = self};
     self->shell.slot =
-        simulation_add_actor(simulation, self->server, &shell_behaviour, &self->shell, narrow);
+        core_world_add_actor(simulation, self->server, &shell_behaviour, &self->shell, narrow);
     self->journal = (sim_journal_t){.world = self};
     self->journal.slot =
-        simulation_add_actor(simulation, self->server, &journal_behaviour, &self->journal, wide);
+        core_world_add_actor(simulation, self->server, &journal_behaviour, &self->journal, wide);
     for (uint32_t i = 0; i < self->source_count * 2; i++) {
         sim_producer_t *producer = &self->producers[i];
         producer->world = self;
         producer->source = i % self->source_count;
-        producer->host = simulation_add_host(simulation);
+        producer->host = core_world_add_host(simulation);
         producer->slot =
-            simulation_add_actor(simulation, producer->host, &producer_behaviour, producer, wide);
+            core_world_add_actor(simulation, producer->host, &producer_behaviour, producer, wide);
     }
     for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
         sim_consumer_t *consumer = &self->consumers[i];
         consumer->world = self;
         consumer->group = i;
-        consumer->host = simulation_add_host(simulation);
+        consumer->host = core_world_add_host(simulation);
         consumer->slot =
-            simulation_add_actor(simulation, consumer->host, &consumer_behaviour, consumer, wide);
+            core_world_add_actor(simulation, consumer->host, &consumer_behaviour, consumer, wide);
     }
 }
 
@@ -408,13 +408,13 @@ world_t *world_new(const world_options_t *options)
     ENSURE(self);
     self->options = *options;
     self->dice.state = options->seed ^ UINT64_C(0x5bd1e9955bd1e995);
-    self->simulation = simulation_new(options->seed);
+    self->simulation = core_world_new(options->seed);
     random_source_t *dice = &self->dice;
     self->source_count = (uint32_t)random_between(dice, 2, WORLD_PRODUCERS_MAX);
     self->key_count = (uint32_t)random_between(dice, 3, WORLD_KEYS_MAX);
     make_limits(self);
-    simulation_set_faults(self->simulation, &self->faults);
-    simulation_on_delivered(self->simulation, on_delivered, self);
+    core_world_set_faults(self->simulation, &self->faults);
+    core_world_on_delivered(self->simulation, on_delivered, self);
     for (uint32_t i = 0; i < self->source_count; i++) {
         make_source(self, &self->sources[i],
                     WORLD_EVENTS_MIN / self->source_count + 1 + random_below(dice, 100));
@@ -464,7 +464,7 @@ static bool is_at_rest(const world_t *self)
 void world_run(world_t *self)
 {
     while (self->history.failure_count == 0) {
-        if (!simulation_step(self->simulation)) {
+        if (!core_world_step(self->simulation)) {
             world_fail(self, "O3", "nothing happens any more");
             break;
         }
@@ -501,7 +501,7 @@ void world_destroy(world_t **self_p)
     disk_fini(&self->disk);
     free(self->history.facts);
     free(self->history.passages);
-    simulation_destroy(&self->simulation);
+    core_world_destroy(&self->simulation);
     free(self);
     *self_p = NULL;
 }

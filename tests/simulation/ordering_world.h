@@ -30,7 +30,7 @@ typedef struct world_figures {
 
 struct world {
     world_options_t options;
-    simulation_t *simulation;
+    core_world_t *simulation;
     random_source_t dice; /* for what the world is like; the simulation has its own */
     partition_limits_t limits;
     network_faults_t faults;
@@ -52,7 +52,7 @@ struct world {
 
     struct {
         uint64_t at_log_size;
-        simulation_call_fn *call;
+        core_world_call_fn *call;
         uint64_t argument;
     } plan[WORLD_FAULTS_MAX]; /* faults by progress, so that each of them happens */
     size_t plan_count;

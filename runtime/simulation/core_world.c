@@ -1,4 +1,4 @@
-#include "runtime/simulation/simulation.h"
+#include "runtime/simulation/core_world.h"
 
 #include "runtime/base/ensure.h"
 #include "runtime/base/map.h"
@@ -36,11 +36,11 @@ typedef struct step {
     uint32_t generation;
     uint64_t cookie;
     void *data; /* letter, or the context of a call */
-    simulation_call_fn *call;
+    core_world_call_fn *call;
 } step_t;
 
 typedef struct actor {
-    const simulated_t *behaviour;
+    const core_actor_t *behaviour;
     void *context;
     uint32_t host;
     uint32_t generation;
@@ -48,12 +48,12 @@ typedef struct actor {
     mailbox_t mailbox;
 } actor_t;
 
-struct simulation {
+struct core_world {
     random_source_t random;
     int64_t now_us;
     uint64_t hash;
     network_faults_t faults;
-    simulation_delivered_fn *delivered;
+    core_world_delivered_fn *delivered;
     void *delivered_context;
 
     step_t *steps; /* binary heap */
@@ -71,9 +71,9 @@ struct simulation {
     int64_t arrival_last[ACTORS_MAX][ACTORS_MAX]; /* keeps an ordered path in order */
 };
 
-simulation_t *simulation_new(uint64_t seed)
+core_world_t *core_world_new(uint64_t seed)
 {
-    simulation_t *self = NULL;
+    core_world_t *self = NULL;
     /* The mailboxes keep to a cache line each. */
     ENSURE(posix_memalign((void **)&self, 64, sizeof *self) == 0);
     memset(self, 0, sizeof *self);
@@ -82,14 +82,14 @@ simulation_t *simulation_new(uint64_t seed)
     return self;
 }
 
-uint32_t simulation_add_host(simulation_t *self)
+uint32_t core_world_add_host(core_world_t *self)
 {
     ENSURE(self->host_count < HOSTS_MAX);
     self->host_up[self->host_count] = true;
     return self->host_count++;
 }
 
-uint32_t simulation_add_actor(simulation_t *self, uint32_t host, const simulated_t *behaviour,
+uint32_t core_world_add_actor(core_world_t *self, uint32_t host, const core_actor_t *behaviour,
                               void *context, mailbox_limits_t limits)
 {
     ENSURE(self->actor_count < ACTORS_MAX && host < self->host_count);
@@ -102,34 +102,34 @@ uint32_t simulation_add_actor(simulation_t *self, uint32_t host, const simulated
     return self->actor_count++;
 }
 
-void simulation_set_faults(simulation_t *self, const network_faults_t *faults)
+void core_world_set_faults(core_world_t *self, const network_faults_t *faults)
 {
     self->faults = *faults;
 }
 
-void simulation_on_delivered(simulation_t *self, simulation_delivered_fn *delivered, void *context)
+void core_world_on_delivered(core_world_t *self, core_world_delivered_fn *delivered, void *context)
 {
     self->delivered = delivered;
     self->delivered_context = context;
 }
 
-int64_t simulation_now(const simulation_t *self)
+int64_t core_world_now(const core_world_t *self)
 {
     return self->now_us;
 }
 
-random_source_t *simulation_random(simulation_t *self)
+random_source_t *core_world_random(core_world_t *self)
 {
     return &self->random;
 }
 
-void simulation_mix(simulation_t *self, uint64_t word)
+void core_world_mix(core_world_t *self, uint64_t word)
 {
     uint64_t mixed = (self->hash ^ word) * UINT64_C(0x9fb21c651e98df25);
     self->hash = mixed ^ (mixed >> 32);
 }
 
-uint64_t simulation_hash(const simulation_t *self)
+uint64_t core_world_hash(const core_world_t *self)
 {
     return self->hash;
 }
@@ -139,7 +139,7 @@ static bool step_before(const step_t *a, const step_t *b)
     return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
 }
 
-static void plan(simulation_t *self, int64_t at_us, step_t step)
+static void plan(core_world_t *self, int64_t at_us, step_t step)
 {
     if (self->step_count == self->step_capacity) {
         size_t capacity = self->step_capacity > 0 ? self->step_capacity * 2 : 256;
@@ -157,7 +157,7 @@ static void plan(simulation_t *self, int64_t at_us, step_t step)
     self->steps[at] = step;
 }
 
-static step_t take_step(simulation_t *self)
+static step_t take_step(core_world_t *self)
 {
     step_t first = self->steps[0];
     step_t last = self->steps[--self->step_count];
@@ -176,7 +176,7 @@ static step_t take_step(simulation_t *self)
     return first;
 }
 
-static void link_letter(simulation_t *self, letter_t *letter)
+static void link_letter(core_world_t *self, letter_t *letter)
 {
     letter->previous = NULL;
     letter->next = self->letters;
@@ -186,7 +186,7 @@ static void link_letter(simulation_t *self, letter_t *letter)
     self->letters = letter;
 }
 
-static void unlink_letter(simulation_t *self, letter_t *letter)
+static void unlink_letter(core_world_t *self, letter_t *letter)
 {
     if (letter->previous) {
         letter->previous->next = letter->next;
@@ -198,7 +198,7 @@ static void unlink_letter(simulation_t *self, letter_t *letter)
     }
 }
 
-static void post(simulation_t *self, const simulated_send_t *send, slice_t body, int64_t at_us,
+static void post(core_world_t *self, const core_send_t *send, slice_t body, int64_t at_us,
                  bool local, uint64_t ordinal)
 {
     letter_t *letter = calloc(1, sizeof *letter + body.size);
@@ -207,7 +207,7 @@ static void post(simulation_t *self, const simulated_send_t *send, slice_t body,
         memcpy(letter->body, body.data, body.size);
     }
     letter->mail.message = (capstan_message_t){.message = send->message,
-                                               .sender = simulation_ref(self, send->from),
+                                               .sender = core_world_ref(self, send->from),
                                                .target = send->target,
                                                .correlation = send->correlation,
                                                .body = slice_of(letter->body, body.size)};
@@ -218,7 +218,7 @@ static void post(simulation_t *self, const simulated_send_t *send, slice_t body,
     plan(self, at_us, (step_t){.kind = STEP_ARRIVE, .slot = send->target.slot, .data = letter});
 }
 
-static bool is_gone(const simulation_t *self, capstan_ref_t target)
+static bool is_gone(const core_world_t *self, capstan_ref_t target)
 {
     const actor_t *actor = &self->actors[target.slot];
     return !self->host_up[actor->host] ||
@@ -226,14 +226,14 @@ static bool is_gone(const simulation_t *self, capstan_ref_t target)
 }
 
 /* A path in order: nothing arrives before what was sent earlier. */
-static int64_t in_order(simulation_t *self, const simulated_send_t *send, int64_t at_us)
+static int64_t in_order(core_world_t *self, const core_send_t *send, int64_t at_us)
 {
     int64_t *last = &self->arrival_last[send->from][send->target.slot];
     *last = at_us > *last ? at_us : *last;
     return *last;
 }
 
-static void send_remote(simulation_t *self, const simulated_send_t *send, slice_t body)
+static void send_remote(core_world_t *self, const core_send_t *send, slice_t body)
 {
     const network_faults_t *faults = &self->faults;
     uint64_t ordinal = ++self->ordinals[send->from][send->target.slot];
@@ -255,7 +255,7 @@ static void send_remote(simulation_t *self, const simulated_send_t *send, slice_
     }
 }
 
-bool simulation_send(simulation_t *self, const simulated_send_t *send, slice_t body)
+bool core_world_send(core_world_t *self, const core_send_t *send, slice_t body)
 {
     ENSURE(send->from < self->actor_count && send->target.slot < self->actor_count);
     if (self->actors[send->from].host != self->actors[send->target.slot].host) {
@@ -275,7 +275,7 @@ bool simulation_send(simulation_t *self, const simulated_send_t *send, slice_t b
     return true;
 }
 
-void simulation_timer(simulation_t *self, uint32_t slot, int64_t after_us, uint64_t cookie)
+void core_world_timer(core_world_t *self, uint32_t slot, int64_t after_us, uint64_t cookie)
 {
     plan(self, self->now_us + after_us,
          (step_t){.kind = STEP_TIMER,
@@ -284,7 +284,7 @@ void simulation_timer(simulation_t *self, uint32_t slot, int64_t after_us, uint6
                   .cookie = cookie});
 }
 
-void simulation_at(simulation_t *self, int64_t at_us, simulation_call_fn *call, void *context,
+void core_world_at(core_world_t *self, int64_t at_us, core_world_call_fn *call, void *context,
                    uint64_t argument)
 {
     plan(self, at_us > self->now_us ? at_us : self->now_us,
@@ -299,7 +299,7 @@ static void drop_queue(actor_t *actor)
     }
 }
 
-void simulation_crash(simulation_t *self, uint32_t host)
+void core_world_crash(core_world_t *self, uint32_t host)
 {
     ENSURE(self->host_up[host]);
     self->host_up[host] = false;
@@ -313,29 +313,29 @@ void simulation_crash(simulation_t *self, uint32_t host)
     }
 }
 
-void simulation_restart(simulation_t *self, uint32_t host)
+void core_world_restart(core_world_t *self, uint32_t host)
 {
     ENSURE(!self->host_up[host]);
     self->host_up[host] = true;
 }
 
-bool simulation_is_up(const simulation_t *self, uint32_t host)
+bool core_world_is_up(const core_world_t *self, uint32_t host)
 {
     return self->host_up[host];
 }
 
-capstan_ref_t simulation_ref(const simulation_t *self, uint32_t slot)
+capstan_ref_t core_world_ref(const core_world_t *self, uint32_t slot)
 {
     return (capstan_ref_t){.slot = slot, .generation = self->actors[slot].generation};
 }
 
-void simulation_cut(simulation_t *self, uint32_t host, uint32_t other, int64_t until_us)
+void core_world_cut(core_world_t *self, uint32_t host, uint32_t other, int64_t until_us)
 {
     self->cut_until[host][other] = until_us;
     self->cut_until[other][host] = until_us;
 }
 
-static void plan_turn(simulation_t *self, uint32_t slot)
+static void plan_turn(core_world_t *self, uint32_t slot)
 {
     actor_t *actor = &self->actors[slot];
     if (!actor->turn_planned) {
@@ -345,14 +345,14 @@ static void plan_turn(simulation_t *self, uint32_t slot)
     }
 }
 
-static bool is_cut(const simulation_t *self, const letter_t *letter)
+static bool is_cut(const core_world_t *self, const letter_t *letter)
 {
     uint32_t from = self->actors[letter->mail.message.sender.slot].host;
     uint32_t to = self->actors[letter->mail.message.target.slot].host;
     return self->cut_until[from][to] > self->now_us;
 }
 
-static void arrive(simulation_t *self, letter_t *letter)
+static void arrive(core_world_t *self, letter_t *letter)
 {
     capstan_message_t *message = &letter->mail.message;
     mailbox_t *mailbox = &self->actors[message->target.slot].mailbox;
@@ -375,7 +375,7 @@ static void arrive(simulation_t *self, letter_t *letter)
     plan_turn(self, message->target.slot);
 }
 
-static void turn(simulation_t *self, uint32_t slot)
+static void turn(core_world_t *self, uint32_t slot)
 {
     actor_t *actor = &self->actors[slot];
     actor->turn_planned = false;
@@ -388,8 +388,8 @@ static void turn(simulation_t *self, uint32_t slot)
         }
         letter_t *letter = (letter_t *)mail;
         const capstan_message_t *message = &mail->message;
-        simulation_mix(self, (uint64_t)message->sender.slot << 32 ^ slot ^ letter->ordinal << 40);
-        simulation_mix(self, siphash13((const uint8_t[16]){0}, message->message, message->body));
+        core_world_mix(self, (uint64_t)message->sender.slot << 32 ^ slot ^ letter->ordinal << 40);
+        core_world_mix(self, siphash13((const uint8_t[16]){0}, message->message, message->body));
         if (self->delivered) {
             self->delivered(self->delivered_context, message->sender.slot, slot, letter->ordinal,
                             letter->ordered);
@@ -409,14 +409,14 @@ static void turn(simulation_t *self, uint32_t slot)
     }
 }
 
-bool simulation_step(simulation_t *self)
+bool core_world_step(core_world_t *self)
 {
     if (self->step_count == 0) {
         return false;
     }
     step_t step = take_step(self);
     self->now_us = step.at_us;
-    simulation_mix(self,
+    core_world_mix(self,
                    (uint64_t)step.at_us << 8 ^ (uint64_t)step.kind ^ (uint64_t)step.slot << 4);
     actor_t *actor = &self->actors[step.slot];
     bool lives = self->host_up[actor->host] && step.generation == actor->generation;
@@ -441,17 +441,17 @@ bool simulation_step(simulation_t *self)
     return true;
 }
 
-uint32_t simulation_actor_count(const simulation_t *self)
+uint32_t core_world_actor_count(const core_world_t *self)
 {
     return self->actor_count;
 }
 
-mailbox_account_t simulation_account(const simulation_t *self, uint32_t slot)
+mailbox_account_t core_world_account(const core_world_t *self, uint32_t slot)
 {
     return mailbox_account(&self->actors[slot].mailbox);
 }
 
-uint64_t simulation_in_flight(const simulation_t *self, uint32_t slot)
+uint64_t core_world_in_flight(const core_world_t *self, uint32_t slot)
 {
     uint64_t count = mailbox_walk(&self->actors[slot].mailbox);
     for (const letter_t *letter = self->letters; letter; letter = letter->next) {
@@ -460,9 +460,9 @@ uint64_t simulation_in_flight(const simulation_t *self, uint32_t slot)
     return count;
 }
 
-void simulation_destroy(simulation_t **self_p)
+void core_world_destroy(core_world_t **self_p)
 {
-    simulation_t *self = *self_p;
+    core_world_t *self = *self_p;
     if (!self) {
         return;
     }
