@@ -313,15 +313,38 @@ void calls_forget(calls_t *self, uint32_t index)
     self->request_free = index;
 }
 
-uint32_t calls_find_request(const calls_t *self, capstan_ref_t sender, uint64_t correlation)
+/* The first of them in that chain of a bucket. */
+static uint32_t find_same(const calls_t *self, uint32_t index, capstan_ref_t sender,
+                          uint64_t correlation)
+{
+    while (index != CALLS_NONE && (self->requests[index].correlation != correlation ||
+                                   !capstan_ref_equal(self->requests[index].sender, sender))) {
+        index = self->requests[index].next_found;
+    }
+    return index;
+}
+
+static uint32_t first_same(const calls_t *self, capstan_ref_t sender, uint64_t correlation)
 {
     if (self->request_capacity == 0) {
         return CALLS_NONE;
     }
-    uint32_t index = self->buckets[bucket_of(self, sender, correlation)];
-    while (index != CALLS_NONE && (self->requests[index].correlation != correlation ||
-                                   !capstan_ref_equal(self->requests[index].sender, sender))) {
-        index = self->requests[index].next_found;
+    return find_same(self, self->buckets[bucket_of(self, sender, correlation)], sender,
+                     correlation);
+}
+
+static uint32_t next_same(const calls_t *self, uint32_t index)
+{
+    const request_t *request = &self->requests[index];
+    return find_same(self, request->next_found, request->sender, request->correlation);
+}
+
+uint32_t calls_find_request(const calls_t *self, capstan_ref_t sender, uint64_t correlation)
+{
+    uint32_t index = first_same(self, sender, correlation);
+    while (index != CALLS_NONE && self->requests[index].state != REQUEST_WORKING &&
+           self->requests[index].state != REQUEST_CANCELLED) {
+        index = next_same(self, index);
     }
     return index;
 }
@@ -336,12 +359,8 @@ const request_t *calls_request(const calls_t *self, uint32_t request)
     return &self->requests[request];
 }
 
-void calls_cancel(calls_t *self, capstan_ref_t sender, uint64_t correlation)
+static void cancel(calls_t *self, uint32_t index)
 {
-    uint32_t index = calls_find_request(self, sender, correlation);
-    if (index == CALLS_NONE) {
-        return;
-    }
     request_t *request = &self->requests[index];
     if (request->state == REQUEST_QUEUED) {
         request->state = REQUEST_WITHDRAWN;
@@ -354,6 +373,15 @@ void calls_cancel(calls_t *self, capstan_ref_t sender, uint64_t correlation)
             self->cancelled_head = index;
         }
         self->cancelled_tail = index;
+    }
+}
+
+void calls_cancel(calls_t *self, capstan_ref_t sender, uint64_t correlation)
+{
+    uint32_t index = first_same(self, sender, correlation);
+    while (index != CALLS_NONE) {
+        cancel(self, index);
+        index = next_same(self, index);
     }
 }
 

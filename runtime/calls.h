@@ -118,14 +118,16 @@ uint32_t calls_queue(calls_t *self, party_t *party, const capstan_message_t *mes
 bool calls_begin(calls_t *self, uint32_t request);
 /* It was answered, or dropped. What was asked on its behalf goes on, on nobody's behalf. */
 void calls_forget(calls_t *self, uint32_t request);
-/* The request of that asker that is queued or worked on, or CALLS_NONE. */
+/* The request of that asker that is worked on, or CALLS_NONE. One that came twice over a network is
+ * there twice; each is found when its own message has been read. */
 uint32_t calls_find_request(const calls_t *self, capstan_ref_t sender, uint64_t correlation);
 /* A request of the party, whatever its state; CALLS_NONE when there is none. */
 uint32_t calls_request_of(const party_t *party);
 /* Valid until the next call of calls_queue. */
 const request_t *calls_request(const calls_t *self, uint32_t request);
 
-/* The asker wants no answer any more. Does nothing when the request is not there (any more). */
+/* The asker wants no answer any more, also not to a request that came twice. Does nothing when it
+ * is not there (any more). */
 void calls_cancel(calls_t *self, capstan_ref_t sender, uint64_t correlation);
 bool calls_has_cancelled(const calls_t *self);
 /* Takes the next request whose actor has to be told that it was cancelled; CALLS_NONE when there is

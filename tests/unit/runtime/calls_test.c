@@ -193,3 +193,39 @@ Test(calls, register_no_request_that_wants_no_answer)
     cr_assert_eq(calls_request_of(&bench.server), CALLS_NONE);
     end(&bench);
 }
+
+/* Over a network a message may come twice. What is forgotten with the answer to the first one must
+ * not be the second one, whose message is still to be read. */
+Test(calls, keep_apart_a_request_that_came_twice)
+{
+    bench_t bench;
+    begin(&bench);
+    uint32_t first = queue(&bench, 3, 0, 0);
+    cr_assert(calls_begin(&bench.calls, first));
+    uint32_t second = queue(&bench, 3, 0, 0);
+    cr_assert_neq(first, second);
+    cr_assert_eq(find(&bench, 3), first);
+    calls_forget(&bench.calls, find(&bench, 3));
+    cr_assert_eq(find(&bench, 3), CALLS_NONE, "the second one is not worked on yet");
+    cr_assert(calls_begin(&bench.calls, second));
+    cr_assert_eq(find(&bench, 3), second);
+    calls_forget(&bench.calls, second);
+    cr_assert_eq(calls_request_of(&bench.server), CALLS_NONE);
+    end(&bench);
+}
+
+Test(calls, cancel_a_request_that_came_twice_as_one)
+{
+    bench_t bench;
+    begin(&bench);
+    uint32_t first = queue(&bench, 3, 0, 0);
+    cr_assert(calls_begin(&bench.calls, first));
+    uint32_t second = queue(&bench, 3, 0, 0);
+    cancel(&bench, 3);
+    cr_assert(!calls_begin(&bench.calls, second), "it is withdrawn");
+    cr_assert_eq(calls_take_cancelled(&bench.calls), first);
+    cr_assert_eq(calls_take_cancelled(&bench.calls), CALLS_NONE);
+    calls_forget(&bench.calls, first);
+    cr_assert_eq(calls_request_of(&bench.server), CALLS_NONE);
+    end(&bench);
+}
