@@ -462,6 +462,16 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     return CAPSTAN_OK;
 }
 
+void cell_abandon(cell_t *self)
+{
+    for (capstan_actor_t *actor; (actor = self->actors);) {
+        actor->quiet = true;
+        cell_stop_actor(actor, 0);
+    }
+    cell_bury(self);
+    transport_close(self);
+}
+
 void cell_destroy(cell_t **self_p)
 {
     cell_t *self = *self_p;
@@ -473,6 +483,13 @@ void cell_destroy(cell_t **self_p)
             waiter_finish(foreign->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
         }
         free(foreign);
+    }
+    for (command_t *command; (command = self->control_head);) {
+        self->control_head = command->next;
+        if (command->waiter) {
+            waiter_finish(command->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
+        }
+        free(command);
     }
     ring_fini(&self->ring);
     self->platform->cell_close(self);

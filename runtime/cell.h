@@ -137,6 +137,8 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
                        cell_t **ret_cell);
 /* After its last turn, or when it never had one. */
 void cell_destroy(cell_t **self_p);
+/* Instead of a stop: its actors end without a word, between two turns. */
+void cell_abandon(cell_t *self);
 /* Before the first turn and after the last, on the thread that runs them. */
 void cell_begin(cell_t *self);
 void cell_finish(cell_t *self);

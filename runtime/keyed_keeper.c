@@ -10,7 +10,6 @@
 #include "runtime/runtime_messages.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     RESTS_PER_LOOK = 1000, /* put to rest at once; the others wait for the next look */
@@ -204,7 +203,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
 {
     uint8_t seed[16];
     keeper_t *self = calloc(1, sizeof *self);
-    ENSURE(self && getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    ENSURE(self);
+    node_random(capstan_actor_node(actor), seed, sizeof seed);
     self->keyed = argument;
     self->actor = actor;
     key_table_init(&self->table, seed);

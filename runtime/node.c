@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum {
     ACTORS_MAX = 1 << 20,
@@ -45,6 +44,11 @@ const capstan_node_options_t *node_options(const capstan_node_t *node)
 const platform_t *node_platform(const capstan_node_t *node)
 {
     return node->platform;
+}
+
+void node_random(const capstan_node_t *self, void *bytes, size_t size)
+{
+    self->platform->random(self, bytes, size);
 }
 
 registry_t *node_registry(capstan_node_t *self)
@@ -195,11 +199,11 @@ static uint32_t core_count(void)
     return count < 1 ? 1 : (uint32_t)count;
 }
 
-static void fill_defaults(capstan_node_options_t *options)
+static void fill_defaults(capstan_node_t *self)
 {
+    capstan_node_options_t *options = &self->options;
     if (options->id == 0) {
-        ssize_t got = getrandom(&options->id, sizeof options->id, 0);
-        ENSURE(got == (ssize_t)sizeof options->id);
+        node_random(self, &options->id, sizeof options->id);
     }
     options->boot = options->boot ? options->boot : 1;
     options->mailbox_messages =
@@ -337,9 +341,9 @@ capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *
     }
     self->platform = platform;
     self->world = world;
-    fill_defaults(&self->options);
+    fill_defaults(self);
     uint8_t seed[16];
-    ENSURE(getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    node_random(self, seed, sizeof seed);
     names_init(&self->names, seed);
     dead_letters_init(&self->dead_letters);
     pthread_condattr_t monotonic;

@@ -148,6 +148,9 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
 static capstan_err_t resolve(capstan_node_t *self, const char *name, capstan_ref_t *ret_ref)
 {
     capstan_err_t err = CAPSTAN_E_NOT_FOUND;
+    if (self->platform->resolve_away && strchr(name, ':')) {
+        return self->platform->resolve_away(self, name, ret_ref);
+    }
     pthread_mutex_lock(&self->mutex);
     const name_entry_t *entry = names_find(&self->names, name);
     if (entry) {

@@ -20,6 +20,8 @@ typedef struct platform {
     /* Any thread. The first one is monotonic. */
     int64_t (*now_ns)(const capstan_node_t *node);
     int64_t (*utc_us)(const capstan_node_t *node);
+    /* Any thread. What nobody can foresee, or nobody needs to in a simulation. */
+    void (*random)(const capstan_node_t *node, void *bytes, size_t size);
 
     /* The node: before its first cell, and after its last one has been destroyed. `close` returns
      * false, and tells `late` why, when it could not end by the deadline. */
@@ -48,8 +50,10 @@ typedef struct platform {
     void (*wait)(capstan_node_t *node, waiter_t *waiter);
     void (*wait_a_little)(capstan_node_t *node);
 
-    /* May be NULL: a message for an actor of another node. Errors: GONE. */
+    /* May be NULL: a message for an actor of another node, and the name of one, with a ':' in it.
+     * Errors: GONE; NOT_FOUND. */
     capstan_err_t (*send_away)(cell_t *from, const capstan_message_t *message);
+    capstan_err_t (*resolve_away)(capstan_node_t *node, const char *name, capstan_ref_t *ret_ref);
 } platform_t;
 
 extern const platform_t platform_threads;

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -31,6 +32,12 @@ static int64_t utc_us(const capstan_node_t *node)
 {
     (void)node;
     return clock_us(CLOCK_REALTIME);
+}
+
+static void random_bytes(const capstan_node_t *node, void *bytes, size_t size)
+{
+    (void)node;
+    ENSURE(getrandom(bytes, size, 0) == (ssize_t)size);
 }
 
 /* --- the thread of a cell -------------------------------------------------------------------- */
@@ -242,6 +249,7 @@ static void wait_a_little(capstan_node_t *node)
 const platform_t platform_threads = {
     .now_ns = now_ns,
     .utc_us = utc_us,
+    .random = random_bytes,
     .open = open_node,
     .close = close_node,
     .cell_open = open_cell,

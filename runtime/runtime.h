@@ -12,6 +12,8 @@
 void *node_zmq(capstan_node_t *self);
 uint64_t node_id(const capstan_node_t *self);
 uint32_t node_boot(const capstan_node_t *self);
+/* Random bytes, a few at a time; in a simulation they follow from its seed. Any thread. */
+void node_random(const capstan_node_t *self, void *bytes, size_t size);
 
 /* capstan_watch_fd for a ZeroMQ socket (ZMQ_POLLIN). */
 CAPSTAN_MUST_CHECK capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket,

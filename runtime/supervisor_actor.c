@@ -20,7 +20,6 @@
 #include "runtime/telemetry/log.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 typedef struct supervisor {
     capstan_actor_t *actor;
@@ -309,9 +308,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->parent = actor_parent(actor);
     self->core.strategy = options->strategy;
     uint8_t seed[16];
-    ENSURE(getrandom(&self->random.state, sizeof self->random.state, 0) ==
-           (ssize_t)sizeof self->random.state);
-    ENSURE(getrandom(seed, sizeof seed, 0) == (ssize_t)sizeof seed);
+    node_random(capstan_actor_node(actor), &self->random.state, sizeof self->random.state);
+    node_random(capstan_actor_node(actor), seed, sizeof seed);
     children_init(&self->children, seed);
     for (size_t i = 0; i < options->child_count; i++) {
         child_t *child;

@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { SAMPLE_ALL = 1000000 };
 
@@ -15,11 +14,8 @@ enum { SAMPLE_ALL = 1000000 };
  * each run. */
 static uint64_t draw(cell_t *cell)
 {
-    uint64_t *state = &cell->random.state;
-    if (*state == 0 && cell->node->world) {
-        *state = node_id(cell->node) ^ node_boot(cell->node) << 8 ^ (cell->index + 1);
-    } else if (*state == 0) {
-        ENSURE(getrandom(state, sizeof *state, 0) == (ssize_t)sizeof *state);
+    if (cell->random.state == 0) {
+        node_random(cell->node, &cell->random.state, sizeof cell->random.state);
     }
     return random_next(&cell->random);
 }

@@ -1,7 +1,7 @@
 /* A world for cores, which have no actors of the runtime around them (those have
- * <capstan/simulation.h>), in virtual time and on one thread: hosts that crash and restart, actors with the real
- * mailbox core, and a network that loses, doubles, delays and reorders. Everything follows from
- * one seed: two runs of a seed take the same steps, and core_world_hash says so.
+ * <capstan/simulation.h>), in virtual time and on one thread: hosts that crash and restart, actors
+ * with the real mailbox core, and a network that loses, doubles, delays and reorders. Everything
+ * follows from one seed: two runs of a seed take the same steps, and core_world_hash says so.
  *
  *   same host:   send -> reserve -> (delay, in order) -> push -> turn: take, receive, done
  *   other host:  send -> network (faults, cuts) -> reserve -> push -> turn: ...

@@ -14,6 +14,7 @@
 static _Atomic int output = STDERR_FILENO;
 static _Atomic int output_format = LOG_FORMAT_AUTO;
 static _Atomic uint64_t lost_untold;
+static _Thread_local bool muted;
 /* Rows that were suppressed at least once. Pushed with release after the row's `next` is set, read
  * with acquire; rows are never taken out. */
 static _Atomic(log_event_t *) suppressed_rows;
@@ -222,8 +223,18 @@ static void tell_suppressed(uint64_t second, bool all)
     }
 }
 
+bool log_mute(bool mute)
+{
+    bool before = muted;
+    muted = mute;
+    return before;
+}
+
 void log_write(log_event_t *event, const log_field_t *fields)
 {
+    if (muted) {
+        return;
+    }
     uint64_t second = monotonic_second();
     tell_suppressed(second, false);
     if (admit(event, second)) {
@@ -233,7 +244,9 @@ void log_write(log_event_t *event, const log_field_t *fields)
 
 void log_write_each(const log_event_t *event, const log_field_t *fields)
 {
-    emit(event, fields);
+    if (!muted) {
+        emit(event, fields);
+    }
 }
 
 void log_flush(void)

@@ -18,6 +18,7 @@
 
 #include <capstan/error.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Not above PIPE_BUF: a pipe that others write to takes such a line whole. */
@@ -114,6 +115,10 @@ void log_write_each(const log_event_t *event, const log_field_t *fields);
 
 /* Reports what was suppressed and not yet told: called about once a second, and before the end. */
 void log_flush(void);
+
+/* The calling thread logs nothing until it says otherwise: for what only happens in a simulation.
+ * Returns what it was before. */
+bool log_mute(bool mute);
 
 /* Sends the log elsewhere, or nowhere when `fd` is -1; before other threads log. */
 typedef enum log_format {
