@@ -169,7 +169,7 @@ static void run(mailbox_t *mailbox, uint32_t count, int64_t now_us)
 Test(mailbox, knows_since_when_its_oldest_message_waits)
 {
     mailbox_t mailbox = make(100, 10000);
-    mail_t mails[32] = {{NULL}};
+    mail_t mails[32] = {{.next = NULL}};
     mail_t *next = mails;
     cr_assert_eq(mailbox_oldest_us(&mailbox), 0);
     arrive(&mailbox, &next, 2, 1000);
