@@ -86,7 +86,9 @@ capstan_err_t top_table_take(top_table_t *self, const json_t *report)
     read_row(total, &next.total);
     int64_t elapsed_us = next.uptime_us - self->uptime_us;
     bool follows = self->rows && elapsed_us > 0;
-    qsort(self->rows, self->count, self->rows ? sizeof *self->rows : 1, compare_identity);
+    if (self->rows) {
+        qsort(self->rows, self->count, sizeof *self->rows, compare_identity);
+    }
     for (size_t i = 0; i < next.count; i++) {
         top_row_t *row = &next.rows[i];
         read_row(json_array_get(actors, i), row);
