@@ -6,6 +6,7 @@
 
 #include <capstan/trace.h>
 #include <criterion/criterion.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,6 +198,17 @@ static void ask_first(uint32_t message, uint32_t size)
     free(reply);
 }
 
+/* A span is recorded when its handler has returned; whoever it answered may be here before. */
+static void take_spans(capstan_span_t *spans, size_t wanted)
+{
+    size_t count = 0;
+    while (count < wanted) {
+        count += capstan_spans_take(node, spans + count, wanted - count);
+        sched_yield();
+    }
+    cr_assert_eq(capstan_spans_take(node, spans + count, 1), 0);
+}
+
 static const capstan_span_t *find_span(const capstan_span_t *spans, size_t count, const char *actor,
                                        uint32_t message)
 {
@@ -219,8 +231,8 @@ static bool is_child(const capstan_span_t *span, const uint8_t *parent_id)
 static void check_spans(void)
 {
     capstan_span_t spans[8];
-    size_t count = capstan_spans_take(node, spans, 8);
-    cr_assert_eq(count, 3);
+    size_t count = 3;
+    take_spans(spans, count);
     const capstan_span_t *asked = find_span(spans, count, "first", 0);
     const capstan_span_t *answered = find_span(spans, count, "second", MESSAGE_question);
     const capstan_span_t *heard = find_span(spans, count, "first", MESSAGE_answer);
@@ -265,7 +277,7 @@ Test(trace, is_in_no_message_that_follows_from_none)
         ask_first(MESSAGE_plain, 1); /* by actors that had one before */
         cr_assert(seen.had_none);
         capstan_span_t spans[8];
-        cr_assert_eq(capstan_spans_take(node, spans, 8), 3);
+        take_spans(spans, 3);
         stop();
     }
 }
@@ -291,7 +303,7 @@ Test(trace, can_be_exchanged_within_a_handler)
     start(false, 0);
     ask_first(MESSAGE_switch, 0);
     capstan_span_t spans[8];
-    cr_assert_eq(capstan_spans_take(node, spans, 8), 2);
+    take_spans(spans, 2);
     stop();
 }
 
@@ -301,8 +313,8 @@ Test(trace, begins_at_what_comes_from_outside_when_it_is_sampled)
         start(strict, 1000000);
         ask_first(MESSAGE_plain, 1);
         capstan_span_t spans[8];
-        size_t count = capstan_spans_take(node, spans, 8);
-        cr_assert_eq(count, 3);
+        size_t count = 3;
+        take_spans(spans, count);
         static const uint8_t none[8];
         const capstan_span_t *root = find_span(spans, count, "first", MESSAGE_plain);
         cr_assert(is_child(root, none));
