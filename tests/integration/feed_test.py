@@ -195,6 +195,7 @@ class Tail(unittest.TestCase):
             output, errors = tail.communicate(timeout=20)
             self.assertEqual(tail.returncode, 0, errors)
             self.assertEqual(len(output.splitlines()), 101)
+            self.assertTrue(node.parted.wait(20))
             self.assertEqual(node.acknowledged[-1], {"partition": 2, "offset": 100})
             self.assertNotIn("resume", node.subscribes[0])
 
@@ -228,6 +229,7 @@ class Tail(unittest.TestCase):
             self.assertEqual(output, "a\n1\n")
             self.assertIn("partition 0, offset 2", errors)
             self.assertIn("--format json", errors)
+            self.assertTrue(node.parted.wait(20))
             self.assertEqual(node.acknowledged, [{"offset": 1}], "the refused one stays pending")
 
     def test_a_closed_pipe_ends_it_quietly(self):

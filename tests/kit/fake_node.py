@@ -63,6 +63,7 @@ class FakeNode:
         self.sessions = {}  # routing id: credited messages taken
         self.attempts = {}
         self.stopping = threading.Event()
+        self.parted = threading.Event()  # a goodbye has come, and all that was sent before it
         self.thread = threading.Thread(target=self.serve)
 
     def __enter__(self):
@@ -122,7 +123,9 @@ class FakeNode:
             self.reply(peer, envelope, "pong")
         elif name == "acknowledge":
             self.acknowledged += [decode("position", one) for one in body["through"]]
-        elif name != "goodbye":
+        elif name == "goodbye":
+            self.parted.set()
+        else:
             self.sessions[peer] += 1
             getattr(self, "on_" + name)(peer, envelope, body, outcomes)
 

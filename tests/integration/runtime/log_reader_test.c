@@ -37,7 +37,8 @@ static capstan_err_t talk(capstan_actor_t *self, const capstan_message_t *messag
 
 static void start_talker(int output)
 {
-    static const capstan_behaviour_t behaviour = {.name = "talker", .receive = talk};
+    static const capstan_behaviour_t behaviour = {
+        .name = "talker", .receive = talk, .may_block = true}; /* no report of its long turn */
     for (size_t i = 0; i < ROWS; i++) {
         rows[i] = (log_event_t){.concern = "test",
                                 .name = "line",
