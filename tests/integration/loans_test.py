@@ -4,7 +4,7 @@
 usage: loans_test.py [unittest options]
 
 The stream is the file that CAPSTAN_LOANS names (129,061 events of loan applications, gzip). Without
-it, a stream of the same shape is made, of CAPSTAN_LOANS_CASES cases (6,500, as many as the real one
+it, a stream of the same shape is made, of LOANS_CASES cases (6,500, as many as the real one
 has about, when it is not set). CAPSTAN_PROGRAM names the program.
 """
 import collections
@@ -34,7 +34,7 @@ def make_stream():
     """As many events per case as the real one has, interleaved by time."""
     dice = random.Random(2012)
     events = []
-    for case in range(int(os.environ.get("CAPSTAN_LOANS_CASES", "6500"))):
+    for case in range(int(os.environ.get("LOANS_CASES", "6500"))):
         count = min(175, 1 + int(dice.expovariate(1 / 19.4)))
         at = dice.uniform(0, 86400 * 144)
         for seq in range(1, count + 1):
