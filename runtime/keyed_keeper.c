@@ -86,11 +86,22 @@ void keyed_ended(capstan_actor_t *actor)
     }
 }
 
+static bool watches_something(const capstan_actor_t *actor)
+{
+    const cell_t *cell = actor->cell;
+    size_t i = 0;
+    while (i < cell->watch_count && cell->watches[i].actor != actor) {
+        i++;
+    }
+    return i < cell->watch_count;
+}
+
 static bool is_idle(const capstan_actor_t *actor)
 {
-    return actor->slot->mailbox.queued == 0 && actor->party.asks == CALLS_NONE &&
-           actor->party.requests == CALLS_NONE && actor->timer_count == 0 && !actor->turned &&
-           mailbox_is_settled(&actor->slot->mailbox) && !(actor->park && actor->park->head);
+    return !watches_something(actor) && actor->slot->mailbox.queued == 0 &&
+           actor->party.asks == CALLS_NONE && actor->party.requests == CALLS_NONE &&
+           actor->timer_count == 0 && !actor->turned && mailbox_is_settled(&actor->slot->mailbox) &&
+           !(actor->park && actor->park->head);
 }
 
 static bool put_to_rest(keeper_t *self, key_entry_t *entry)

@@ -6,9 +6,10 @@
  *
  * An actor that has had no message for a while is saved and put to rest: its `save` hands out its
  * state as bytes, it ends, and the next message to its key starts it again from them. One with
- * pending asks, timers or unanswered requests is not put to rest. The saved bytes are kept in
- * memory and do not survive the process; one that fails is started again by the next message, from
- * what was saved last. One that ends normally by itself is forgotten, with what was saved of it.
+ * pending asks, timers, watched descriptors or unanswered requests is not put to rest. The saved
+ * bytes are kept in memory and do not survive the process; one that fails is started again by the
+ * next message, from what was saved last. One that ends normally by itself is forgotten, with what
+ * was saved of it.
  *
  *   static capstan_err_t init(capstan_actor_t *self, void *argument)
  *   {
