@@ -25,9 +25,18 @@ SMALL = {
 }
 
 
+# What the watchdog says of turns that a slow build or a busy machine makes long.
+SPEED_EVENTS = ('"event":"runtime.cell_stalled"', '"event":"runtime.cell_went_on"')
+
+
 def run(name, arguments):
     return subprocess.run([os.path.join(PROGRAMS, name), *arguments.split()], timeout=WAIT_S,
                           capture_output=True, encoding="utf-8", check=False)
+
+
+def complaints(result):
+    return [line for line in result.stderr.splitlines()
+            if not any(event in line for event in SPEED_EVENTS)]
 
 
 class Programs(unittest.TestCase):
@@ -36,7 +45,7 @@ class Programs(unittest.TestCase):
             for arguments in sizes:
                 with self.subTest(program=name, arguments=arguments):
                     result = run(name, arguments)
-                    self.assertEqual((result.returncode, result.stderr), (0, ""))
+                    self.assertEqual((result.returncode, complaints(result)), (0, []))
                     figures = json.loads(result.stdout)
                     self.assertGreater(figures["ops"], 0)
                     self.assertGreater(figures["ops_per_s"], 0)
