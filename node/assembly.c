@@ -76,6 +76,7 @@ static capstan_err_t start_node(assembly_t *self)
             .trace_sample = (uint32_t)settings->trace_sample,
             .turn_ms_max = (uint32_t)settings->turn_ms_max,
             .hung_ms = (uint32_t)settings->hung_ms,
+            .hung_stays = settings->hung_stays,
             .stall_signal = settings->stall_backtrace ? 0 : -1,
             .stop = {.intake_us = (int64_t)settings->stop_intake_ms * 1000,
                      .drain_us = (int64_t)settings->stop_drain_ms * 1000,

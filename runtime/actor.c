@@ -1,7 +1,8 @@
-/* Actors of a cell: running their handlers, ending them, and the public functions that handlers
- * call. Everything here runs on the actor's cell. */
+/* Actors of a cell: starting them, running their handlers, ending them. Everything here runs on the
+ * actor's cell. */
 #include "runtime/cell.h"
-#include "runtime/keyed.h"
+#include "runtime/grip.h"
+#include "runtime/keyed_internal.h"
 
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_events.h"
@@ -9,6 +10,7 @@
 #include "runtime/runtime_metrics.h"
 #include "runtime/telemetry/log.h"
 
+#include <capstan/supervisor.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +68,7 @@ static void refuse_queued(capstan_actor_t *self, const cell_mail_t *carrier)
     route_refuse(self->cell, &carrier->mail.message, CAPSTAN_E_GONE, NULL);
 }
 
-static void drop_queue(capstan_actor_t *self)
+static void drop_queue(capstan_actor_t *self, drop_reason_t why)
 {
     mailbox_t *mailbox = &self->slot->mailbox;
     for (mail_t *mail; (mail = mailbox_take(mailbox));) {
@@ -76,7 +78,7 @@ static void drop_queue(capstan_actor_t *self)
             mailbox_done(mailbox, message_cost(&mail->message)); /* also now it tells who watches */
         } else {
             if (reason == DROP_COUNT) {
-                reason = DROP_stopped;
+                reason = why;
                 refuse_queued(self, carrier);
             }
             cell_count_drop(self->cell, self->slot, &mail->message, reason);
@@ -96,6 +98,12 @@ static void log_end(const capstan_actor_t *self)
     }
 }
 
+/* Behind this the thread may lose its cell, until grip_take_back: see grip.h. */
+__attribute__((always_inline)) static inline void lend(const capstan_actor_t *self)
+{
+    grip_lend(!self->inner);
+}
+
 /* What others see of the cell while the handler runs. */
 __attribute__((always_inline)) static inline void show(capstan_actor_t *self, handler_t handler,
                                                        uint32_t message)
@@ -105,9 +113,9 @@ __attribute__((always_inline)) static inline void show(capstan_actor_t *self, ha
                 (uint64_t)message << PULSE_MESSAGE_SHIFT | handler << PULSE_HANDLER_SHIFT | phase);
 }
 
-/* Ends an actor between two handlers. From here on its slot has no incarnation: what is on its way
- * is dropped and counted when it arrives. */
-static void end(capstan_actor_t *self)
+/* The end of an actor has two halves; between them its `destroy` runs. From the first one on its
+ * slot has no incarnation: what is on its way is dropped and counted when it arrives. */
+static void begin_end(capstan_actor_t *self, drop_reason_t why)
 {
     cell_t *cell = self->cell;
     ENSURE(!self->running && !self->dead);
@@ -124,15 +132,15 @@ static void end(capstan_actor_t *self)
         timers_cancel_owner(&cell->timers, self);
     }
     forget_watches(self);
-    drop_queue(self);
+    drop_queue(self, why);
     if (self->key) {
         keyed_ended(self);
     }
-    if (self->behaviour->destroy) {
-        show(self, HANDLER_destroy, 0);
-        self->behaviour->destroy(self);
-        pulse_leave(cell->pulse);
-    }
+}
+
+static void finish_end(capstan_actor_t *self)
+{
+    cell_t *cell = self->cell;
     requests_refuse_all(cell, self);
     if (self->spawner) {
         waiter_finish(self->spawner, self->reason != CAPSTAN_OK ? self->reason : CAPSTAN_E_STOPPING,
@@ -149,6 +157,35 @@ static void end(capstan_actor_t *self)
     self->next_dead = cell->dead;
     cell->dead = self;
     actor_tell_end(self); /* last: who hears of it may take its place at once */
+}
+
+/* Between two handlers of the actor. */
+static void end(capstan_actor_t *self)
+{
+    begin_end(self, DROP_stopped);
+    if (self->behaviour->destroy && !self->unborn) {
+        pulse_place_t outer = pulse_place(self->cell->pulse);
+        show(self, HANDLER_destroy, 0);
+        lend(self);
+        self->behaviour->destroy(self);
+        grip_take_back();
+        pulse_leave(self->cell->pulse);
+        pulse_restore(self->cell->pulse, outer);
+    }
+    finish_end(self);
+}
+
+void actor_end_interrupted(capstan_actor_t *self, uint32_t message)
+{
+    self->interrupted = true;
+    if (!self->dead) { /* else its `destroy` is what did not return */
+        self->running = false;
+        self->exiting = true;
+        self->reason = CAPSTAN_E_CELL_HUNG;
+        self->failed_message = message;
+        begin_end(self, DROP_cell_hung);
+    }
+    finish_end(self);
 }
 
 void actor_end(capstan_actor_t *self, capstan_err_t reason)
@@ -198,7 +235,8 @@ static capstan_actor_t *actor_new(cell_t *cell)
     return actor;
 }
 
-capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
+/* The actor is there, and so is its mailbox; its init has not run. */
+static capstan_actor_t *settle_in(cell_t *self, const adoption_t *adoption)
 {
     capstan_actor_t *actor = actor_new(self);
     METRIC_ADD(runtime, actors, 1);
@@ -225,11 +263,21 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
         refs_add(&actor->links, adoption->parent, adoption->bonds);
     }
     actor->quiet = adoption->bonds & LINK_PARENT;
+    actor->inner =
+        actor->behaviour == &keeper_behaviour || actor->behaviour == &capstan_supervisor_behaviour;
+    return actor;
+}
+
+static capstan_err_t run_init(capstan_actor_t *actor, const adoption_t *adoption)
+{
     capstan_err_t err = CAPSTAN_OK;
-    pulse_place_t outer = pulse_place(self->pulse); /* of who spawns it from inside a handler */
+    pulse_t *pulse = actor->cell->pulse;
+    pulse_place_t outer = pulse_place(pulse); /* of who spawns it from inside a handler */
     enter(actor, HANDLER_init, 0);
     if (actor->behaviour->init) {
+        lend(actor);
         err = actor->behaviour->init(actor, adoption->argument);
+        grip_take_back();
         err = err == CAPSTAN_OK && actor->exiting ? actor->reason : err;
     }
     if (err != CAPSTAN_OK) {
@@ -242,16 +290,41 @@ capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
         actor_started(actor);
     }
     leave(actor);
-    pulse_restore(self->pulse, outer);
+    pulse_restore(pulse, outer);
     return err;
+}
+
+capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption)
+{
+    capstan_actor_t *actor = adoption->slot->actor;
+    if (!actor) {
+        return run_init(settle_in(self, adoption), adoption);
+    }
+    actor->unborn = false;
+    actor->ready = false;
+    capstan_err_t err = run_init(actor, adoption);
+    if (!actor->dead && actor_has_work(actor)) {
+        cell_make_ready(self, actor);
+    }
+    return err;
+}
+
+void cell_adopt_later(cell_t *self, const adoption_t *adoption)
+{
+    capstan_actor_t *actor = settle_in(self, adoption);
+    actor->unborn = true;
+    actor->ready = true;
+    cell_command(self, &(command_t){.kind = COMMAND_SPAWN, .adoption = *adoption});
 }
 
 void cell_stop_intake(capstan_actor_t *actor)
 {
     actor->intake_stopped = true;
-    if (actor->behaviour->stop_intake && !actor->stopping) {
+    if (actor->behaviour->stop_intake && !actor->stopping && !actor->unborn) {
         enter(actor, HANDLER_stop_intake, 0);
+        lend(actor);
         actor->behaviour->stop_intake(actor);
+        grip_take_back();
         leave(actor);
     }
 }
@@ -269,7 +342,9 @@ void cell_stop_actor(capstan_actor_t *actor, int64_t timeout_us)
         actor->stopping = true;
         enter(actor, HANDLER_stop, 0);
         if (actor->behaviour->stop) {
+            lend(actor);
             actor->behaviour->stop(actor);
+            grip_take_back();
         } else {
             capstan_actor_exit(actor, CAPSTAN_OK);
         }
@@ -301,8 +376,9 @@ void cell_bury(cell_t *self)
     for (capstan_actor_t *actor; (actor = self->dead);) {
         self->dead = actor->next_dead;
         node_slot_free(actor->slot);
-        actor->next = self->actor_free;
-        self->actor_free = actor;
+        capstan_actor_t **list = actor->interrupted ? &self->interrupted : &self->actor_free;
+        actor->next = *list;
+        *list = actor;
     }
     if (self->own_busy && self->actors == self->port && !self->port->next) {
         self->own_busy = false;
@@ -318,7 +394,9 @@ static void call_receive(capstan_actor_t *self, const capstan_message_t *message
     if (__builtin_expect(message_is_traced(message), 0)) {
         trace_enter(self, message_trace(message), message->message);
     }
+    lend(self);
     capstan_err_t err = self->behaviour->receive(self, message);
+    grip_take_back();
     if (err != CAPSTAN_OK && !self->exiting) {
         capstan_actor_exit(self, err);
     }
@@ -407,7 +485,9 @@ bool actor_run_one(capstan_actor_t *self)
     } else {
         mailbox_done(mailbox, cost);
         self->cell->delivered++;
+        self->cell->handled_mail = carrier;
         handle(self, message, waiter);
+        self->cell->handled_mail = NULL;
     }
     cell_free_mail(self->cell, carrier);
     return true;
@@ -424,7 +504,9 @@ void actor_run_cancelled(capstan_actor_t *self, capstan_ref_t sender, uint64_t c
 {
     if (self->behaviour->cancelled) {
         enter(self, HANDLER_cancelled, 0);
+        lend(self);
         self->behaviour->cancelled(self, sender, correlation);
+        grip_take_back();
         leave(self);
     }
 }
@@ -436,7 +518,9 @@ void actor_run_turn_end(capstan_actor_t *self)
         return;
     }
     enter(self, HANDLER_turn_end, 0);
+    lend(self);
     self->behaviour->turn_end(self);
+    grip_take_back();
     pulse_leave(self->cell->pulse);
     self->running = false;
     if (__builtin_expect(self->traced, 0)) {
@@ -461,71 +545,36 @@ void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
     ENSURE(!self->dead && self->timer_count > 0);
     self->timer_count--;
     enter(self, HANDLER_timer, 0);
+    lend(self);
     self->behaviour->timer(self, timer, cookie);
+    grip_take_back();
     leave(self);
 }
 
 void actor_run_ready(capstan_actor_t *self, void *cookie)
 {
     enter(self, HANDLER_ready, 0);
+    lend(self);
     self->behaviour->ready(self, cookie);
+    grip_take_back();
     leave(self);
 }
 
-/* --- what handlers call ---------------------------------------------------------------------- */
-
-void capstan_actor_exit(capstan_actor_t *self, capstan_err_t reason)
+capstan_err_t actor_run_save(capstan_actor_t *self, actor_save_fn *save, void **ret_data,
+                             size_t *ret_size)
 {
-    ENSURE(self->running);
-    self->exiting = true;
-    self->reason = reason;
+    pulse_t *pulse = self->cell->pulse;
+    pulse_place_t outer = pulse_place(pulse);
+    enter(self, HANDLER_save, 0);
+    lend(self);
+    capstan_err_t err = save(self, ret_data, ret_size);
+    grip_take_back();
+    leave(self);
+    pulse_restore(pulse, outer);
+    return err;
 }
 
-void actor_exit_told(capstan_actor_t *self, capstan_err_t reason)
-{
-    self->quiet = true;
-    capstan_actor_exit(self, reason);
-}
-
-bool actor_is_restart(const capstan_actor_t *self)
-{
-    return atomic_load_explicit(&self->slot->restarts, memory_order_relaxed) > 0;
-}
-
-const char *actor_label(const capstan_actor_t *self)
-{
-    return self->slot->label;
-}
-
-capstan_ref_t capstan_actor_ref(const capstan_actor_t *self)
-{
-    return self->ref;
-}
-
-capstan_node_t *capstan_actor_node(const capstan_actor_t *self)
-{
-    return self->cell->node;
-}
-
-void *capstan_actor_state(const capstan_actor_t *self)
-{
-    return self->state;
-}
-
-void capstan_actor_set_state(capstan_actor_t *self, void *state)
-{
-    self->state = state;
-}
-
-int64_t capstan_now_us(const capstan_actor_t *self)
-{
-    return self->cell->now_us;
-}
-
-int64_t capstan_utc_us(const capstan_actor_t *self)
-{
-    return self->cell->utc_us;
-}
+/* --- sending --------------------------------------------------------------------------------- */
 
 capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *message, bool always)
 {
@@ -534,177 +583,4 @@ capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *messag
     }
     capstan_err_t err = route_send(self->cell, message, always);
     return err == CAPSTAN_E_MAILBOX_FULL ? park_message(self, message, always) : err;
-}
-
-capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target, const send_options_t *options,
-                         slice_t body)
-{
-    return actor_route(self,
-                       &(capstan_message_t){.message = options->message,
-                                            .kind = options->kind,
-                                            .flags = options->flags,
-                                            .sender = self->ref,
-                                            .target = target,
-                                            .correlation = options->correlation,
-                                            .owner_epoch = options->owner_epoch,
-                                            .body = body},
-                       options->always);
-}
-
-capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
-                           capstan_slice_t body)
-{
-    return actor_send(self, target,
-                      &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
-}
-
-capstan_err_t capstan_tell_priority(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
-                                    capstan_slice_t body)
-{
-    return actor_send(self, target,
-                      &(send_options_t){.message = message,
-                                        .kind = CAPSTAN_KIND_EVENT,
-                                        .flags = WIRE_KIND_FLAG_PRIORITY},
-                      body);
-}
-
-uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie)
-{
-    ENSURE(self->behaviour->timer);
-    self->timer_count++;
-    int64_t when_us = self->cell->now_us + (after_us > 0 ? after_us : 0);
-    return timers_start(&self->cell->timers, when_us, self, cookie);
-}
-
-void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
-{
-    if (timers_cancel(&self->cell->timers, timer)) {
-        self->timer_count--;
-    }
-}
-
-capstan_err_t capstan_stop(capstan_actor_t *self, capstan_ref_t target, int64_t timeout_us)
-{
-    slot_t *slot = route_find(self->cell->node, target);
-    if (!slot) {
-        return CAPSTAN_E_GONE;
-    }
-    cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                          .slot = slot,
-                                          .generation = target.generation,
-                                          .timeout_us = timeout_us});
-    return CAPSTAN_OK;
-}
-
-/* The parent's side of the bonds that its child begins with. */
-static uint32_t other_side(uint32_t bonds)
-{
-    return (bonds & LINK_WATCHED ? LINK_WATCHES : 0U) | (bonds & LINK_TIED);
-}
-
-static capstan_err_t spawn(capstan_actor_t *self, adoption_t *adoption,
-                           const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
-{
-    cell_t *cell = self->cell;
-    if (node_stopping(cell->node)) {
-        return CAPSTAN_E_STOPPING;
-    }
-    capstan_err_t err = node_place(cell->node, options, cell, &cell);
-    if (err != CAPSTAN_OK) {
-        return err;
-    }
-    capstan_ref_t ref;
-    err = node_slot_take(cell->node, options, adoption->behaviour, cell, self->cell, false,
-                         &adoption->slot, &ref);
-    if (err != CAPSTAN_OK) {
-        if (cell->own && cell != self->cell) {
-            node_give_cell(cell);
-        }
-        return err;
-    }
-    adoption->argument = options->argument;
-    adoption->answered = cell == self->cell;
-    adoption->parent = self->ref;
-    if (cell == self->cell) {
-        err = cell_adopt(cell, adoption);
-    } else {
-        cell_command(cell, &(command_t){.kind = COMMAND_SPAWN, .adoption = *adoption});
-    }
-    if (err == CAPSTAN_OK) {
-        if (adoption->bonds != 0) {
-            refs_add(&self->links, ref, other_side(adoption->bonds));
-        }
-        *ret_ref = ref;
-    }
-    return err;
-}
-
-capstan_err_t capstan_spawn(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
-                            const capstan_spawn_options_t *options, capstan_ref_t *ret_ref)
-{
-    static const capstan_spawn_options_t defaults = {0};
-    options = options ? options : &defaults;
-    adoption_t adoption = {.behaviour = behaviour,
-                           .bonds = (options->monitor ? LINK_WATCHED : 0U) |
-                                    (options->link ? LINK_TIED : 0U)};
-    return spawn(self, &adoption, options, ret_ref);
-}
-
-capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
-                                const capstan_spawn_options_t *options, uint32_t restarts,
-                                capstan_ref_t *ret_ref)
-{
-    adoption_t adoption = {.behaviour = behaviour,
-                           .bonds = LINK_WATCHED | LINK_TIED | LINK_PARENT,
-                           .restarts = restarts};
-    return spawn(self, &adoption, options, ret_ref);
-}
-
-capstan_err_t capstan_resolve(const capstan_actor_t *self, const char *name, capstan_ref_t *ret_ref)
-{
-    return capstan_node_resolve(self->cell->node, name, ret_ref);
-}
-
-/* --- watches --------------------------------------------------------------------------------- */
-
-static capstan_err_t watch(capstan_actor_t *self, zmq_pollitem_t item, void *cookie)
-{
-    cell_t *cell = self->cell;
-    ENSURE(self->behaviour->ready);
-    if (cell->watch_count == CELL_WATCHES_MAX) {
-        return CAPSTAN_E_LIMIT;
-    }
-    cell->items[cell->watch_count + 2] = item;
-    cell->watch_version++;
-    cell->watches[cell->watch_count++] = (watch_t){.actor = self, .cookie = cookie};
-    return CAPSTAN_OK;
-}
-
-capstan_err_t capstan_watch_fd(capstan_actor_t *self, int fd, void *cookie)
-{
-    if (fd < 0) {
-        return CAPSTAN_E_INVALID;
-    }
-    return watch(self, (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN}, cookie);
-}
-
-capstan_err_t actor_watch_socket(capstan_actor_t *self, void *socket, void *cookie)
-{
-    return watch(self, (zmq_pollitem_t){.socket = socket, .events = ZMQ_POLLIN}, cookie);
-}
-
-void capstan_unwatch(capstan_actor_t *self, void *cookie)
-{
-    cell_t *cell = self->cell;
-    for (size_t i = 0; i < cell->watch_count; i++) {
-        if (cell->watches[i].actor == self && cell->watches[i].cookie == cookie) {
-            cell->watch_version++;
-            cell->watch_count--;
-            for (size_t k = i; k < cell->watch_count; k++) {
-                cell->watches[k] = cell->watches[k + 1];
-                cell->items[k + 2] = cell->items[k + 3];
-            }
-            return;
-        }
-    }
 }

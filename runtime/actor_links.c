@@ -11,6 +11,7 @@
  * once, whichever way the news came, and not at all when it has lost interest. Most actors have no
  * entry and no memory here. */
 #include "runtime/cell.h"
+#include "runtime/grip.h"
 
 #include "runtime/runtime_messages.h"
 
@@ -31,8 +32,8 @@ static capstan_err_t send_control(capstan_actor_t *self, capstan_ref_t target, u
         (slice_t){0});
 }
 
-static capstan_err_t take_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
-                                   uint32_t message)
+static capstan_err_t begin_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
+                                    uint32_t message)
 {
     target = local_form(self, target);
     if (capstan_ref_is_null(target)) {
@@ -49,13 +50,27 @@ static capstan_err_t take_interest(capstan_actor_t *self, capstan_ref_t target, 
     return CAPSTAN_OK;
 }
 
+static capstan_err_t take_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
+                                   uint32_t message)
+{
+    bool user;
+    capstan_err_t err = CAPSTAN_E_CELL_HUNG;
+    if (grip_enter(&user)) {
+        err = begin_interest(self, target, flag, message);
+    }
+    grip_leave(user);
+    return err;
+}
+
 static void drop_interest(capstan_actor_t *self, capstan_ref_t target, uint32_t flag,
                           uint32_t message)
 {
+    bool user;
     target = local_form(self, target);
-    if (refs_remove(&self->links, target, flag) & flag) {
+    if (grip_enter(&user) && (refs_remove(&self->links, target, flag) & flag)) {
         (void)!send_control(self, target, message); /* GONE: its `down` finds no interest here */
     }
+    grip_leave(user);
 }
 
 capstan_err_t capstan_monitor(capstan_actor_t *self, capstan_ref_t target)
@@ -153,11 +168,8 @@ void actor_defer_started(capstan_actor_t *self)
     self->starting = true;
 }
 
-void actor_started(capstan_actor_t *self)
+static void say_started(capstan_actor_t *self)
 {
-    if (self->started) {
-        return;
-    }
     capstan_ref_t parent = actor_parent(self);
     self->started = true;
     self->starting = false;
@@ -168,6 +180,15 @@ void actor_started(capstan_actor_t *self)
     if (!capstan_ref_is_null(parent)) {
         (void)!send_control(self, parent, MESSAGE_started); /* GONE: this actor will hear of it */
     }
+}
+
+void actor_started(capstan_actor_t *self)
+{
+    bool user;
+    if (grip_enter(&user) && !self->started) {
+        say_started(self);
+    }
+    grip_leave(user);
 }
 
 capstan_ref_t actor_parent(const capstan_actor_t *self)

@@ -1,5 +1,6 @@
 /* Asking, answering and cancelling, on the cell of whoever does it; the rules are in calls.h. */
 #include "runtime/cell.h"
+#include "runtime/grip.h"
 
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
@@ -39,16 +40,16 @@ static void fail(cell_t *cell, uint64_t correlation, capstan_err_t err)
         return;
     }
     capstan_actor_t *actor = ask.party->owner;
-    buffer_t body = {0};
+    buffer_t *body = &cell->answer; /* not here: the thread may never come back from the handler */
+    buffer_clear(body);
     codec_encode(failure_wire(),
                  &(failure_t){.number = (uint64_t)err, .text = slice_text(capstan_err_text(err))},
-                 &body);
+                 body);
     actor_run_answer(actor, &(capstan_message_t){.message = MESSAGE_failure,
                                                  .kind = CAPSTAN_KIND_ERROR,
                                                  .target = actor->ref,
                                                  .correlation = correlation,
-                                                 .body = buffer_slice(&body)});
-    buffer_fini(&body);
+                                                 .body = buffer_slice(body)});
 }
 
 void ask_expired(cell_t *cell, uint64_t correlation)
@@ -69,10 +70,12 @@ void ask_cancel_all(cell_t *cell, capstan_actor_t *actor)
 
 void capstan_cancel(capstan_actor_t *self, uint64_t correlation)
 {
-    const ask_t *ask = calls_find(&self->cell->calls, correlation);
+    bool user;
+    const ask_t *ask = grip_enter(&user) ? calls_find(&self->cell->calls, correlation) : NULL;
     if (ask && ask->party == &self->party) {
         (void)give_up(self->cell, correlation);
     }
+    grip_leave(user);
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */
@@ -146,23 +149,42 @@ static capstan_err_t ask_from(capstan_actor_t *self, uint32_t request, int64_t t
 capstan_err_t capstan_ask(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
                           capstan_slice_t body, int64_t timeout_us, uint64_t *ret_correlation)
 {
-    return ask_from(self, find_request(self, self->handling), timeout_us,
-                    &(capstan_message_t){.message = message, .target = target, .body = body},
-                    ret_correlation);
+    bool user;
+    capstan_err_t err = CAPSTAN_E_CELL_HUNG;
+    if (grip_enter(&user)) {
+        err = ask_from(self, find_request(self, self->handling), timeout_us,
+                       &(capstan_message_t){.message = message, .target = target, .body = body},
+                       ret_correlation);
+    }
+    grip_leave(user);
+    return err;
 }
 
-capstan_err_t capstan_ask_for(capstan_actor_t *self, const capstan_message_t *request,
-                              capstan_ref_t target, uint32_t message, capstan_slice_t body,
-                              int64_t timeout_us, uint64_t *ret_correlation)
+static capstan_err_t ask_for(capstan_actor_t *self, const capstan_message_t *request,
+                             int64_t timeout_us, capstan_message_t *message,
+                             uint64_t *ret_correlation)
 {
     uint32_t found = find_request(self, request);
     if (request && found == CALLS_NONE) {
         bool expired = request->deadline_us > 0 && request->deadline_us <= self->cell->now_us;
         return expired ? CAPSTAN_E_TIMEOUT : CAPSTAN_E_CANCELLED;
     }
-    return ask_from(self, found, timeout_us,
-                    &(capstan_message_t){.message = message, .target = target, .body = body},
-                    ret_correlation);
+    return ask_from(self, found, timeout_us, message, ret_correlation);
+}
+
+capstan_err_t capstan_ask_for(capstan_actor_t *self, const capstan_message_t *request,
+                              capstan_ref_t target, uint32_t message, capstan_slice_t body,
+                              int64_t timeout_us, uint64_t *ret_correlation)
+{
+    bool user;
+    capstan_err_t err = CAPSTAN_E_CELL_HUNG;
+    if (grip_enter(&user)) {
+        err = ask_for(self, request, timeout_us,
+                      &(capstan_message_t){.message = message, .target = target, .body = body},
+                      ret_correlation);
+    }
+    grip_leave(user);
+    return err;
 }
 
 /* --- answering ------------------------------------------------------------------------------- */
@@ -191,28 +213,34 @@ void request_handed_on(capstan_actor_t *self, const capstan_message_t *request)
 void capstan_reply(capstan_actor_t *self, const capstan_message_t *request, uint32_t message,
                    capstan_slice_t body)
 {
+    bool user;
     if (request->kind != CAPSTAN_KIND_REQUEST || request->correlation == 0) {
         return;
     }
-    settle(self, request);
-    /* An asker that has gone needs no answer. */
-    (void)!actor_route(self,
-                       &(capstan_message_t){.message = message,
-                                            .kind = CAPSTAN_KIND_REPLY,
-                                            .sender = self->ref,
-                                            .target = request->sender,
-                                            .correlation = request->correlation,
-                                            .body = body},
-                       true);
+    if (grip_enter(&user)) {
+        settle(self, request);
+        /* An asker that has gone needs no answer. */
+        (void)!actor_route(self,
+                           &(capstan_message_t){.message = message,
+                                                .kind = CAPSTAN_KIND_REPLY,
+                                                .sender = self->ref,
+                                                .target = request->sender,
+                                                .correlation = request->correlation,
+                                                .body = body},
+                           true);
+    }
+    grip_leave(user);
 }
 
 void capstan_reply_error(capstan_actor_t *self, const capstan_message_t *request, capstan_err_t err,
                          const char *text)
 {
-    if (request->kind == CAPSTAN_KIND_REQUEST) {
+    bool user;
+    if (grip_enter(&user) && request->kind == CAPSTAN_KIND_REQUEST) {
         settle(self, request);
         route_refuse(self->cell, request, err, text);
     }
+    grip_leave(user);
 }
 
 void requests_refuse_all(cell_t *cell, capstan_actor_t *actor)

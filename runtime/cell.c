@@ -77,7 +77,7 @@ static void stop_intake(cell_t *self)
     }
 }
 
-static void run_command(cell_t *self, const command_t *command)
+static void run_command(cell_t *self, command_t *command)
 {
     switch (command->kind) {
     case COMMAND_SPAWN: {
@@ -91,6 +91,7 @@ static void run_command(cell_t *self, const command_t *command)
         } else if (command->waiter) {
             waiter_finish(command->waiter, err, (slice_t){0});
         }
+        command->waiter = NULL;
         if (late && slot->actor) {
             cell_stop_actor(slot->actor, INT64_MAX);
         }
@@ -122,22 +123,29 @@ static void run_command(cell_t *self, const command_t *command)
     }
 }
 
+static bool run_list(cell_t *self)
+{
+    bool any = self->commands != NULL;
+    while ((self->command = self->commands)) {
+        self->commands = self->command->next;
+        run_command(self, self->command);
+        free(self->command);
+    }
+    return any;
+}
+
 bool cell_run_commands(cell_t *self)
 {
+    bool any = run_list(self); /* a thread that lost the cell may have left some */
     if (!atomic_load_explicit(&self->control_waiting, memory_order_acquire)) {
-        return false;
+        return any;
     }
     pthread_mutex_lock(&self->control_mutex);
-    command_t *list = self->control_head;
+    self->commands = self->control_head;
     self->control_head = self->control_tail = NULL;
     atomic_store_explicit(&self->control_waiting, false, memory_order_relaxed);
     pthread_mutex_unlock(&self->control_mutex);
-    while (list) {
-        command_t *command = list;
-        list = command->next;
-        run_command(self, command);
-        free(command);
-    }
+    (void)run_list(self);
     return true;
 }
 
@@ -164,13 +172,9 @@ static void take_foreign(cell_t *self, foreign_t *foreign)
 static bool drain_ring(cell_t *self)
 {
     bool any = false;
-    for (int i = 0; i < CELL_RING_CAPACITY; i++) {
-        foreign_t *foreign = ring_pop(&self->ring);
-        if (!foreign) {
-            break;
-        }
+    for (int i = 0; i < CELL_RING_CAPACITY && !ring_is_empty(&self->ring); i++) {
         cell_run_commands(self); /* it may be for an actor whose spawn waits there */
-        take_foreign(self, foreign);
+        take_foreign(self, ring_pop(&self->ring));
         any = true;
     }
     return any;
@@ -472,6 +476,17 @@ void cell_abandon(cell_t *self)
     transport_close(self);
 }
 
+static void drop_commands(command_t *list)
+{
+    for (command_t *command; (command = list);) {
+        list = command->next;
+        if (command->waiter) {
+            waiter_finish(command->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
+        }
+        free(command);
+    }
+}
+
 void cell_destroy(cell_t **self_p)
 {
     cell_t *self = *self_p;
@@ -484,13 +499,8 @@ void cell_destroy(cell_t **self_p)
         }
         free(foreign);
     }
-    for (command_t *command; (command = self->control_head);) {
-        self->control_head = command->next;
-        if (command->waiter) {
-            waiter_finish(command->waiter, CAPSTAN_E_STOPPING, (slice_t){0});
-        }
-        free(command);
-    }
+    drop_commands(self->commands);
+    drop_commands(self->control_head);
     ring_fini(&self->ring);
     self->platform->cell_close(self);
     free(self->pulse);
@@ -501,6 +511,8 @@ void cell_destroy(cell_t **self_p)
         free(actor);
     }
     calls_fini(&self->calls);
+    buffer_fini(&self->answer);
+    refs_fini(&self->hung);
     free(self);
     *self_p = NULL;
 }

@@ -59,12 +59,11 @@ typedef struct watch {
 struct cell {
     capstan_node_t *node;
     const platform_t *platform; /* the node's */
-    void *seat;                 /* the platform's own; threads need none */
+    void *seat;                 /* the platform's own */
     uint32_t index;
     uint32_t inbox_budget; /* CELL_INBOX_BUDGET, or what the platform prefers; so the next one */
     uint32_t mail_budget;
     char name[CELL_NAME_SIZE];
-    pthread_t thread;
     host_t *host; /* NULL: the thread is the cell's own; see host.h */
     pulse_t *pulse;
 
@@ -92,6 +91,17 @@ struct cell {
     bool worked;        /* the turn before this one found something to do */
     bool timed;         /* somebody wants to know what the runs of actors take */
     int64_t charged_ns; /* so: until here it has been said whose time it was */
+
+    /* Of what is done right now, here and not on the stack: the thread may never come back from a
+     * handler, and another one goes on (takeover.h). */
+    command_t *command;           /* runs */
+    command_t *commands;          /* were taken, and come next */
+    block_t *received;            /* a batch that has not been delivered; NULL: there is none */
+    slice_t batch;                /* what is in it */
+    cell_mail_t *handled_mail;    /* whose handler runs */
+    buffer_t answer;              /* body of the end of an ask that the cell itself tells */
+    capstan_actor_t *interrupted; /* actors that a thread without the cell may still use */
+    refs_t hung;                  /* incarnations that ended so */
 
     trace_scope_t *trace;   /* NULL but while a handler with a context runs; see trace.h */
     random_source_t random; /* for ids; 0: not seeded yet */

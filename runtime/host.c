@@ -122,7 +122,7 @@ capstan_err_t host_open(cell_t *cell)
         return err;
     }
     metric_shard_take();
-    watchdog_add(node_watchdog(cell->node), cell);
+    watchdog_add(node_watchdog(cell->node), cell, NULL);
     cell_begin(cell);
     follow_watches(cell);
     rest(cell, false);

@@ -13,10 +13,12 @@ void key_table_init(key_table_t *self, const uint8_t seed[16])
     memcpy(self->seed, seed, sizeof self->seed);
 }
 
-static void free_entry(key_entry_t *entry)
+void key_entry_free(key_entry_t *self)
 {
-    free(entry->saved);
-    free(entry);
+    if (self) {
+        free(self->saved);
+        free(self);
+    }
 }
 
 void key_table_fini(key_table_t *self)
@@ -24,7 +26,7 @@ void key_table_fini(key_table_t *self)
     for (size_t i = 0; i < self->capacity; i++) {
         for (key_entry_t *entry; (entry = self->buckets[i]);) {
             self->buckets[i] = entry->next;
-            free_entry(entry);
+            key_entry_free(entry);
         }
     }
     free(self->buckets);
@@ -119,9 +121,9 @@ void key_entry_save(key_entry_t *entry, void *saved, size_t size)
     entry->saved_size = size;
 }
 
-void key_table_remove(key_table_t *self, key_entry_t *entry)
+void key_table_take(key_table_t *self, const key_entry_t *entry)
 {
-    key_table_rest(self, entry);
+    ENSURE(capstan_ref_is_null(entry->actor));
     key_entry_t **link = bucket_of(self, entry->hash);
     while (*link && *link != entry) {
         link = &(*link)->next;
@@ -129,5 +131,11 @@ void key_table_remove(key_table_t *self, key_entry_t *entry)
     ENSURE(*link);
     *link = entry->next;
     self->count--;
-    free_entry(entry);
+}
+
+void key_table_remove(key_table_t *self, key_entry_t *entry)
+{
+    key_table_rest(self, entry);
+    key_table_take(self, entry);
+    key_entry_free(entry);
 }

@@ -52,5 +52,9 @@ void key_table_rest(key_table_t *self, key_entry_t *entry);
 void key_entry_save(key_entry_t *entry, void *saved, size_t size);
 /* Frees the entry and what was saved. */
 void key_table_remove(key_table_t *self, key_entry_t *entry);
+/* Takes out an entry that rests; it is freed by key_entry_free. */
+void key_table_take(key_table_t *self, const key_entry_t *entry);
+/* One that is in no table. NULL is accepted. */
+void key_entry_free(key_entry_t *self);
 
 #endif

@@ -17,6 +17,9 @@
 
 /* The keyed actor has ended; called by its cell in place of a message to the keeper. */
 void keyed_ended(capstan_actor_t *actor);
+/* A handler that the keeper called, of a keyed actor, has not returned, and that actor has ended.
+ * Hands out what the handler may still read, if anything; to be freed by key_entry_free. */
+struct key_entry *keyed_interrupted(capstan_actor_t *keeper);
 /* Frees the kinds of a node, after its last actor has ended. */
 void keyed_free_all(capstan_keyed_t *first);
 

@@ -10,6 +10,7 @@
 #include "runtime/runtime_messages.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     RESTS_PER_LOOK = 1000, /* put to rest at once; the others wait for the next look */
@@ -21,6 +22,8 @@ typedef struct keeper {
     capstan_keyed_t *keyed;
     capstan_actor_t *actor;
     key_table_t table;
+    key_entry_t *waking; /* whose actor's init runs */
+    bool looking;        /* for actors to put to rest */
 } keeper_t;
 
 static void count(_Atomic uint64_t *figure, uint64_t change)
@@ -60,7 +63,9 @@ static capstan_err_t wake(keeper_t *self, key_entry_t *entry)
     capstan_ref_t ref;
     capstan_err_t err = node_slot_take(cell->node, &spawn, options->behaviour, cell, cell, false,
                                        &adoption.slot, &ref);
+    self->waking = entry;
     err = err ? err : cell_adopt(cell, &adoption);
+    self->waking = NULL;
     if (err == CAPSTAN_OK && !adoption.slot->actor) {
         err = CAPSTAN_E_GONE; /* its init let it end */
     }
@@ -109,15 +114,20 @@ static bool put_to_rest(keeper_t *self, key_entry_t *entry)
     capstan_actor_t *actor = actor_of(self, entry);
     void *saved = NULL;
     size_t size = 0;
-    if (!is_idle(actor) || self->keyed->options.save(actor, &saved, &size) != CAPSTAN_OK) {
-        return false;
+    if (!is_idle(actor) ||
+        actor_run_save(actor, self->keyed->options.save, &saved, &size) != CAPSTAN_OK) {
+        return actor->dead;
+    }
+    if (actor->dead) {
+        free(saved); /* it ended in there */
+        return true;
     }
     key_entry_save(entry, saved, size);
     actor->key = NULL;
     key_table_rest(&self->table, entry);
-    actor_end(actor, CAPSTAN_OK);
     count(&self->keyed->awake, UINT64_MAX);
     count(&self->keyed->rests, 1);
+    actor_end(actor, CAPSTAN_OK);
     return true;
 }
 
@@ -133,6 +143,7 @@ static void look(capstan_actor_t *actor, uint64_t timer, void *cookie)
     (void)timer;
     (void)cookie;
     keeper_t *self = capstan_actor_state(actor);
+    self->looking = true;
     int64_t rest_us = self->keyed->options.rest_us;
     int64_t now_us = capstan_now_us(actor);
     key_entry_t *entry;
@@ -142,6 +153,7 @@ static void look(capstan_actor_t *actor, uint64_t timer, void *cookie)
             key_table_wake(&self->table, entry, entry->actor, now_us);
         }
     }
+    self->looking = false;
     int64_t pause_us = rest_us / LOOKS_PER_REST;
     look_later(self, left == 0 ? 0 : pause_us > LOOK_US_MIN ? pause_us : LOOK_US_MIN);
 }
@@ -208,6 +220,37 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     }
     hand_on(self, entry, message, &deliver);
     return CAPSTAN_OK;
+}
+
+/* The key goes on with a copy of what was saved, or is forgotten. */
+static void replace(keeper_t *self, const key_entry_t *entry)
+{
+    key_table_take(&self->table, entry);
+    if (!entry->saved) {
+        count(&self->keyed->keys, UINT64_MAX);
+        return;
+    }
+    void *saved = malloc(entry->saved_size + 1);
+    ENSURE(saved);
+    memcpy(saved, entry->saved, entry->saved_size);
+    key_entry_save(key_table_add(&self->table, slice_of(entry->key, entry->key_size)), saved,
+                   entry->saved_size);
+}
+
+key_entry_t *keyed_interrupted(capstan_actor_t *keeper)
+{
+    keeper_t *self = capstan_actor_state(keeper);
+    key_entry_t *entry = self->waking;
+    if (self->looking) {
+        self->looking = false;
+        look_later(self, 0);
+    }
+    if (entry) {
+        self->waking = NULL;
+        count(&self->keyed->refused, 1);
+        replace(self, entry);
+    }
+    return entry;
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)

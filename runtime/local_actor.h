@@ -44,10 +44,13 @@ struct capstan_actor {
     bool intake_stopped;     /* it was to hear `stop_intake` */
     bool stopping;           /* it has heard `stop` */
     bool exiting;
-    bool quiet;    /* its failure is told in another way than by the log */
-    bool starting; /* its init has run, and it will say itself when it has started */
-    bool started;  /* who waits for that has been told */
-    bool dead;     /* ended; its memory stays until the end of the turn */
+    bool quiet;       /* its failure is told in another way than by the log */
+    bool starting;    /* its init has run, and it will say itself when it has started */
+    bool started;     /* who waits for that has been told */
+    bool dead;        /* ended; its memory stays until the end of the turn */
+    bool unborn;      /* its init has not run yet, and nothing else of it does */
+    bool inner;       /* its handlers are the runtime's own code, which is not interrupted */
+    bool interrupted; /* so it ended: the thread may still be inside */
     capstan_err_t reason;
 };
 
@@ -64,8 +67,12 @@ typedef struct adoption {
 /* Sends in the actor's name. A receiver that parks its senders may hold the message back, and the
  * actor with it. */
 capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *message, bool always);
-/* Runs init; an actor whose init fails has ended when this returns. */
+/* Runs init, of an actor that is there or is made now; one whose init fails has ended when this
+ * returns. */
 capstan_err_t cell_adopt(cell_t *self, const adoption_t *adoption);
+/* The actor is there at once, but its init runs when the running handler has returned: so a child
+ * whose init hangs does not take its supervisor with it. What is sent to it meanwhile waits. */
+void cell_adopt_later(cell_t *self, const adoption_t *adoption);
 /* As capstan_spawn, for supervisors: bound to `self` from its beginning, whose `started` and `down`
  * tell how it goes; nothing of it is logged. */
 capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t *behaviour,
@@ -73,6 +80,8 @@ capstan_err_t actor_spawn_child(capstan_actor_t *self, const capstan_behaviour_t
                                 capstan_ref_t *ret_ref);
 /* Ends it at once; not from inside one of its handlers. */
 void actor_end(capstan_actor_t *self, capstan_err_t reason);
+/* Ends one whose handler another thread is inside; `message` is what that handles, or 0. */
+void actor_end_interrupted(capstan_actor_t *self, uint32_t message);
 /* It answers the request no more: another actor of the cell does. */
 void request_handed_on(capstan_actor_t *self, const capstan_message_t *request);
 /* As capstan_actor_exit, when the reason has been logged. */
@@ -92,6 +101,9 @@ bool actor_has_work(const capstan_actor_t *self);
 void actor_run_turn_end(capstan_actor_t *self);
 void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie);
 void actor_run_ready(capstan_actor_t *self, void *cookie);
+typedef capstan_err_t actor_save_fn(capstan_actor_t *self, void **ret_data, size_t *ret_size);
+capstan_err_t actor_run_save(capstan_actor_t *self, actor_save_fn *save, void **ret_data,
+                             size_t *ret_size);
 /* Hands the actor a message that went through no mailbox: the end of its own ask. */
 void actor_run_answer(capstan_actor_t *self, const capstan_message_t *message);
 /* What an actor's links make of a message. */

@@ -2,10 +2,13 @@
  * while. Batches go through inproc sockets (transport.c). */
 #include "runtime/node_internal.h"
 
-#include "runtime/backtrace.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/thread.h"
+#include "runtime/grip.h"
+#include "runtime/interrupt.h"
+#include "runtime/runtime_metrics.h"
+#include "runtime/takeover.h"
 #include "runtime/telemetry/log_writer.h"
 #include "runtime/telemetry/metrics.h"
 
@@ -97,27 +100,75 @@ static void loop(cell_t *self)
     }
 }
 
-static void *cell_main(void *argument)
+/* The last that a thread does, whichever way it ends. */
+static void end_thread(void *argument)
 {
-    cell_t *self = argument;
+    cell_thread_t *self = argument;
+    capstan_node_t *node = self->cell->node;
+    cell_thread_state_t state = cell_thread_state(self);
+    if (grip_is_lost()) {
+        METRIC_ADD(runtime, threads_lost, -1);
+    } else if (state == CELL_THREAD_RUNS) {
+        bool in_handler = atomic_load_explicit(&grip.user, memory_order_relaxed);
+        state = in_handler ? CELL_THREAD_DIED : CELL_THREAD_BROKE;
+        atomic_store_explicit(&self->state, state, memory_order_release);
+    }
+    metric_shard_give_back();
+    atomic_store_explicit(&self->ended, true, memory_order_release);
+    if (state != CELL_THREAD_BROKE) { /* which may hold the mutex */
+        node_signal(node);
+    }
+}
+
+static void run_cell(cell_thread_t *thread)
+{
+    cell_t *self = thread->cell;
     metric_shard_take();
-    watchdog_add(self->node->watchdog, self);
-    cell_begin(self);
+    watchdog_add(self->node->watchdog, self, thread);
+    if (thread->next) {
+        takeover_repair(self, thread->next);
+        thread->next = cell_threads_reap(thread->next);
+    } else {
+        cell_begin(self);
+    }
     loop(self);
     cell_finish(self);
     watchdog_remove(self->node->watchdog, self);
-    metric_shard_give_back();
+    atomic_store_explicit(&thread->state, CELL_THREAD_FINISHED, memory_order_release);
+}
+
+static void *cell_main(void *argument)
+{
+    pthread_cleanup_push(end_thread, argument);
+    run_cell(argument);
+    pthread_cleanup_pop(1);
     return NULL;
 }
 
+/* The cell's first thread, or one that takes it over. */
 static capstan_err_t start_thread(cell_t *self)
 {
+    cell_thread_t *thread = calloc(1, sizeof *thread);
+    if (!thread) {
+        return CAPSTAN_E_NO_MEMORY;
+    }
+    thread->cell = self;
     thread_options_t options = {.name = self->name,
                                 .stack_bytes = STACK_BYTES,
                                 .run = cell_main,
-                                .argument = self,
-                                .open_signal = backtrace_signal()};
-    return thread_start(&options, &self->thread) ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+                                .argument = thread,
+                                .open_signal = interrupt_signal()};
+    pthread_mutex_lock(&self->control_mutex);
+    thread->next = self->seat;
+    bool started = thread_start(&options, &thread->thread);
+    if (started) {
+        self->seat = thread;
+    }
+    pthread_mutex_unlock(&self->control_mutex);
+    if (!started) {
+        free(thread);
+    }
+    return started ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
 }
 
 static void wake(cell_t *self)
@@ -125,6 +176,17 @@ static void wake(cell_t *self)
     uint64_t one = 1;
     ssize_t written = write(self->wake_fd, &one, sizeof one);
     (void)written; /* EAGAIN: the counter is full, so the cell is being woken anyway. */
+}
+
+/* At most a millisecond: what settles a mailbox does not signal `changed`. */
+static void wait_a_little(capstan_node_t *node)
+{
+    struct timespec soon;
+    clock_gettime(CLOCK_MONOTONIC, &soon);
+    soon.tv_nsec += 1000000;
+    soon.tv_sec += soon.tv_nsec / 1000000000;
+    soon.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&node->changed, &node->mutex, &soon);
 }
 
 /* The deadline of pthread_timedjoin_np is on the real-time clock. */
@@ -136,9 +198,33 @@ static bool join(pthread_t thread, int64_t deadline_us)
     return pthread_timedjoin_np(thread, NULL, &until) == 0;
 }
 
+/* That of the cell's last turn, and those that lost it before. */
+static bool all_have_ended(cell_t *self)
+{
+    pthread_mutex_lock(&self->control_mutex); /* the watchdog may bring a new one */
+    const cell_thread_t *thread = self->seat;
+    pthread_mutex_unlock(&self->control_mutex);
+    bool all = cell_thread_state(thread) == CELL_THREAD_FINISHED;
+    for (; all && thread; thread = thread->next) {
+        all = atomic_load_explicit(&thread->ended, memory_order_acquire);
+    }
+    return all;
+}
+
 static bool join_cell(cell_t *self, int64_t deadline_us)
 {
-    return join(self->thread, deadline_us);
+    capstan_node_t *node = self->node;
+    bool all;
+    pthread_mutex_lock(&node->mutex);
+    while (!(all = all_have_ended(self)) && clock_us(CLOCK_MONOTONIC) < deadline_us) {
+        wait_a_little(node);
+    }
+    pthread_mutex_unlock(&node->mutex);
+    if (all) {
+        self->seat = cell_threads_reap(self->seat);
+        ENSURE(!self->seat);
+    }
+    return all;
 }
 
 /* --- its inbox ------------------------------------------------------------------------------- */
@@ -233,17 +319,6 @@ static void wait_for(capstan_node_t *node, waiter_t *waiter)
     }
     struct timespec until = {.tv_sec = until_us / 1000000, .tv_nsec = until_us % 1000000 * 1000};
     pthread_cond_timedwait(&waiter->condition, &waiter->mutex, &until);
-}
-
-/* At most a millisecond: what settles a mailbox does not signal `changed`. */
-static void wait_a_little(capstan_node_t *node)
-{
-    struct timespec soon;
-    clock_gettime(CLOCK_MONOTONIC, &soon);
-    soon.tv_nsec += 1000000;
-    soon.tv_sec += soon.tv_nsec / 1000000000;
-    soon.tv_nsec %= 1000000000;
-    pthread_cond_timedwait(&node->changed, &node->mutex, &soon);
 }
 
 const platform_t platform_threads = {

@@ -2,6 +2,7 @@
 #include "runtime/trace.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/grip.h"
 #include "runtime/node_internal.h"
 #include "runtime/runtime_events.h"
 
@@ -160,15 +161,18 @@ void trace_leave(capstan_actor_t *self)
 
 const capstan_trace_t *capstan_trace_current(const capstan_actor_t *self)
 {
-    return self->cell->trace ? &self->cell->trace->context : NULL;
+    const trace_scope_t *trace = grip_is_lost() ? NULL : self->cell->trace;
+    return trace ? &trace->context : NULL;
 }
 
 void capstan_trace_start(capstan_actor_t *self)
 {
-    if (!self->cell->trace) {
+    bool user;
+    if (grip_enter(&user) && !self->cell->trace) {
         capstan_trace_t trace = new_trace(self->cell, is_picked(self->cell));
         trace_enter(self, &trace, 0);
     }
+    grip_leave(user);
 }
 
 /* False when it is none. */
@@ -185,10 +189,14 @@ static bool enter_foreign(capstan_actor_t *self, capstan_trace_t parent, uint32_
 
 void capstan_trace_continue(capstan_actor_t *self, const capstan_trace_t *parent)
 {
-    (void)enter_foreign(self, *parent, 0);
+    bool user;
+    if (grip_enter(&user)) {
+        (void)enter_foreign(self, *parent, 0);
+    }
+    grip_leave(user);
 }
 
-void actor_trace_enter(capstan_actor_t *self, slice_t context, uint32_t message)
+static void enter_for_one(capstan_actor_t *self, slice_t context, uint32_t message)
 {
     capstan_trace_t parent;
     if (context.size == sizeof parent) {
@@ -203,9 +211,20 @@ void actor_trace_enter(capstan_actor_t *self, slice_t context, uint32_t message)
     }
 }
 
+void actor_trace_enter(capstan_actor_t *self, slice_t context, uint32_t message)
+{
+    bool user;
+    if (grip_enter(&user)) {
+        enter_for_one(self, context, message);
+    }
+    grip_leave(user);
+}
+
 void actor_trace_leave(capstan_actor_t *self)
 {
-    if (self->traced) {
+    bool user;
+    if (grip_enter(&user) && self->traced) {
         trace_leave(self);
     }
+    grip_leave(user);
 }

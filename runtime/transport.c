@@ -70,11 +70,19 @@ void cell_free_mail(cell_t *self, cell_mail_t *mail)
 static void drop(cell_t *self, slot_t *slot, const capstan_message_t *message, drop_reason_t reason)
 {
     cell_count_drop(self, slot, message, reason);
-    if (reason == DROP_stopped) {
+    if (reason != DROP_overflow) {
         route_refuse(self, message, CAPSTAN_E_GONE, NULL);
-    } else if (reason == DROP_overflow) {
+    } else {
         route_refuse(self, message, CAPSTAN_E_MAILBOX_FULL, NULL);
     }
+}
+
+/* An incarnation that ended by hanging may still have had messages on their way. */
+static drop_reason_t why_gone(const cell_t *self, capstan_ref_t target)
+{
+    bool hung = refs_find(&self->hung, (capstan_ref_t){.slot = target.slot,
+                                                       .generation = target.generation}) > 0;
+    return hung ? DROP_cell_hung : DROP_stopped;
 }
 
 void cell_make_ready(cell_t *self, capstan_actor_t *actor)
@@ -156,7 +164,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     if (live != message->target.generation || !slot->actor) {
-        drop(self, slot, message, DROP_stopped);
+        drop(self, slot, message, why_gone(self, message->target));
         return;
     }
     if (take_word(self, slot, message) || overflows(self, slot, message)) {
@@ -460,8 +468,7 @@ block_t *transport_receive_batch(cell_t *self, slice_t *ret_batch)
     return block;
 }
 
-/* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
-bool transport_receive(cell_t *self)
+static bool take_batch(cell_t *self)
 {
     /* Asking an empty socket costs a system call, most of what a look costs. Senders count before
      * they send, so that a batch is never overlooked; one that is counted and not there yet is
@@ -469,18 +476,25 @@ bool transport_receive(cell_t *self)
     if (atomic_load_explicit(&self->batches_sent, memory_order_relaxed) == self->batches_received) {
         return false;
     }
-    slice_t input;
-    block_t *block = self->platform->receive(self, &input);
-    if (!block) {
+    self->received = self->platform->receive(self, &self->batch);
+    self->batches_received += self->received != NULL;
+    return self->received != NULL;
+}
+
+/* Batches in an inbox come from our own cells, so a fault in one is a programming error. */
+bool transport_receive(cell_t *self)
+{
+    if (!self->received && !take_batch(self)) {
         return false;
     }
-    self->batches_received++;
     /* Whoever sent this may have spawned its receiver just before: the spawn stands in the commands
      * by now, but perhaps it did not yet when the turn began. */
     cell_run_commands(self);
     batch_reader_t reader;
-    capstan_err_t err = batch_open(input, &reader);
+    capstan_err_t err = batch_open(self->batch, &reader);
     ENSURE(err == CAPSTAN_OK);
+    block_t *block = self->received;
+    self->received = NULL;
     deliver_all(self, &reader, block);
     block_release(block);
     return true;
@@ -505,6 +519,10 @@ void transport_close(cell_t *self)
     if (self->block) {
         block_release(self->block);
         self->block = NULL;
+    }
+    if (self->received) {
+        block_release(self->received);
+        self->received = NULL;
     }
     while (self->mail_free) {
         cell_mail_t *mail = self->mail_free;

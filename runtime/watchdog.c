@@ -4,10 +4,12 @@
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/thread.h"
+#include "runtime/interrupt.h"
 #include "runtime/node_internal.h"
 #include "runtime/progress.h"
 #include "runtime/runtime_events.h"
 #include "runtime/runtime_metrics.h"
+#include "runtime/takeover.h"
 #include "runtime/telemetry/log.h"
 
 #include <fcntl.h>
@@ -22,6 +24,7 @@ enum {
     PASSED_FACTOR_MAX = 4,    /* intervals of looks; more has passed only while the process stood */
     INTERVAL_US_MAX = 100000, /* by what pulse.h promises */
     REPORT_US = 1000000,
+    ASK_US = 1000000, /* after a thread did not answer, until it is asked again */
     STACK_BYTES = 256 << 10,
     NAME_SIZE = 64,
 };
@@ -29,7 +32,8 @@ enum {
 /* A thread that is watched. */
 typedef struct watched {
     struct watched *next;
-    const cell_t *cell;
+    cell_t *cell;
+    cell_thread_t *runner; /* NULL: the host's thread, which has the cell for ever */
     const pulse_t *pulse;
     pthread_t thread;
     pid_t id;
@@ -37,13 +41,16 @@ typedef struct watched {
     int64_t ran_ns;        /* on a core, at the last look that found a handler */
     int64_t since_ns;      /* when its handler was seen first */
     int64_t ran_before_ns; /* what it had run then */
+    int64_t ask_us;        /* not before then is it asked for its cell again */
+    bool kept_told;
 } watched_t;
 
 struct watchdog {
     capstan_node_t *node;
     progress_limits_t limits;
     int64_t interval_us;
-    bool backtraces;
+    bool hung_stays;
+    bool interrupts; /* threads can be asked where they are, and for their cells */
     pthread_t thread;
     pthread_mutex_t mutex; /* everything below */
     pthread_cond_t changed;
@@ -165,7 +172,7 @@ static void report_stall(watchdog_t *self, watched_t *watched, const pulse_place
     };
     size_t count = 7;
     char texts[BACKTRACE_FRAMES_MAX][BACKTRACE_TEXT_SIZE];
-    if (self->backtraces) {
+    if (self->interrupts) {
         count += add_frames(watched, texts, fields + count);
     }
     fields[count] = LOG_END;
@@ -185,19 +192,99 @@ static void count_state(cell_state_t state, int amount)
     METRIC_ADD(runtime, cells_dead, state == CELL_STATE_dead ? amount : 0);
 }
 
+/* --- cells that are taken over ---------------------------------------------------------------- */
+
+static void report_takeover(const watched_t *watched, const pulse_place_t *place,
+                            const titles_t *titles)
+{
+    METRIC_ADD(runtime, cells_taken_over, 1);
+    LOG(runtime, cell_taken_over, log_string("cell", watched->cell->name),
+        log_string("state", cell_state_name(watched->progress.state)),
+        log_string("actor", titles->actor),
+        log_string("handler", handler_name(pulse_handler(place->at))),
+        log_string("message", titles->message), log_int("for_us", watched->progress.age_us));
+}
+
+/* Once for each handler. */
+static void report_kept(watched_t *watched, const char *why)
+{
+    if (!watched->kept_told) {
+        watched->kept_told = true;
+        LOG(runtime, cell_kept, log_string("cell", watched->cell->name),
+            log_string("state", cell_state_name(watched->progress.state)), log_string("why", why));
+    }
+}
+
+/* False as long as the thread may touch the cell. */
+static bool is_without_thread(watchdog_t *self, watched_t *watched, uint32_t number, int64_t now_us)
+{
+    cell_thread_state_t state = cell_thread_state(watched->runner);
+    if (state == CELL_THREAD_DIED || state == CELL_THREAD_LOST) {
+        return true;
+    }
+    if (state == CELL_THREAD_BROKE) {
+        report_kept(watched, "its thread ended in the runtime's own code");
+        return false;
+    }
+    if (!self->interrupts) {
+        report_kept(watched, "there is no signal to ask its thread by");
+        return false;
+    }
+    if (now_us < watched->ask_us) {
+        return false;
+    }
+    takeover_t answer = takeover_ask(watched->runner, watched->thread, watched->id, number);
+    if (answer == TAKEOVER_SILENCE) {
+        watched->ask_us = now_us + ASK_US;
+        report_kept(watched, "its thread does not answer");
+    }
+    METRIC_ADD(runtime, threads_lost, answer == TAKEOVER_LOST);
+    return answer == TAKEOVER_LOST;
+}
+
+/* True when another thread has the cell, and will be watched. */
+static bool take_over(watchdog_t *self, watched_t *watched, const pulse_place_t *place,
+                      int64_t now_us)
+{
+    if (!watched->runner) {
+        report_kept(watched, "the host's thread runs it");
+        return false;
+    }
+    titles_t titles = find_titles(self, place);
+    if (!is_without_thread(self, watched, pulse_number(place->at), now_us)) {
+        return false;
+    }
+    if (self->node->platform->cell_start(watched->cell) != CAPSTAN_OK) {
+        report_kept(watched, "there is no thread to be had yet");
+        return false;
+    }
+    report_takeover(watched, place, &titles);
+    return true;
+}
+
 /* --- looking --------------------------------------------------------------------------------- */
 
-static void look_at(watchdog_t *self, watched_t *watched, int64_t now_us, int64_t passed_us)
+static bool has_ended(const watched_t *watched)
+{
+    return watched->runner && atomic_load_explicit(&watched->runner->ended, memory_order_acquire);
+}
+
+/* True when this thread is not to be watched any more. */
+static bool look_at(watchdog_t *self, watched_t *watched, int64_t now_us, int64_t passed_us)
 {
     pulse_place_t place;
     bool still = pulse_read(watched->pulse, &place);
     int64_t turn_us = atomic_load_explicit(&watched->pulse->turn_us, memory_order_acquire);
     bool runs = still && pulse_phase(place.at) == PULSE_HANDLER;
     progress_look_t look = {
+        .ended = has_ended(watched),
         .handler = runs ? pulse_number(place.at) + 1 : 0, /* never 0 */
         .turn_us = turn_us > 0 ? now_us - turn_us : 0,
     };
-    look.passed_us = own_time(watched, look.handler, passed_us);
+    look.passed_us = look.ended ? passed_us : own_time(watched, look.handler, passed_us);
+    if (!look.ended && look.handler != watched->progress.handler) {
+        watched->kept_told = false;
+    }
     cell_state_t before = watched->progress.state;
     uint64_t stalls = watched->progress.stalls;
     progress_news_t news = progress_look(&watched->progress, &self->limits, &look);
@@ -208,9 +295,20 @@ static void look_at(watchdog_t *self, watched_t *watched, int64_t now_us, int64_
     }
     if (news.event == PROGRESS_STALLED) {
         report_stall(self, watched, &place, &news);
-    } else if (news.event == PROGRESS_WENT_ON) {
+    } else if (news.event == PROGRESS_WENT_ON && !look.ended) {
         report_end(watched, &news);
     }
+    bool hung = watched->progress.state == CELL_STATE_hung && runs && !self->hung_stays;
+    return (hung || look.ended) && take_over(self, watched, &place, now_us);
+}
+
+static void forget(watched_t **link)
+{
+    watched_t *watched = *link;
+    *link = watched->next;
+    METRIC_ADD(runtime, cells, -1);
+    count_state(watched->progress.state, -1);
+    free(watched);
 }
 
 static bool all_asleep(const watchdog_t *self)
@@ -255,8 +353,12 @@ static void *watch(void *argument)
         int64_t now_us = clock_us(CLOCK_MONOTONIC);
         int64_t most_us = self->interval_us * PASSED_FACTOR_MAX;
         int64_t passed_us = now_us - last_us < most_us ? now_us - last_us : most_us;
-        for (watched_t *watched = self->list; watched; watched = watched->next) {
-            look_at(self, watched, now_us, passed_us);
+        for (watched_t **link = &self->list; *link;) {
+            if (look_at(self, *link, now_us, passed_us)) {
+                forget(link);
+            } else {
+                link = &(*link)->next;
+            }
         }
         last_us = now_us;
     }
@@ -268,8 +370,8 @@ static void *watch(void *argument)
 
 static void destroy(watchdog_t *self)
 {
-    if (self->backtraces) {
-        backtrace_close();
+    if (self->interrupts) {
+        interrupt_close();
     }
     pthread_cond_destroy(&self->changed);
     pthread_mutex_destroy(&self->mutex);
@@ -284,6 +386,7 @@ capstan_err_t watchdog_start(capstan_node_t *node, watchdog_t **ret_watchdog)
         return CAPSTAN_E_NO_MEMORY;
     }
     self->node = node;
+    self->hung_stays = options->hung_stays;
     self->limits = (progress_limits_t){.stall_us = (int64_t)options->turn_ms_max * 1000,
                                        .hung_us = (int64_t)options->hung_ms * 1000,
                                        .report_us = REPORT_US};
@@ -299,7 +402,8 @@ capstan_err_t watchdog_start(capstan_node_t *node, watchdog_t **ret_watchdog)
     pthread_cond_init(&self->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&self->mutex, NULL);
-    self->backtraces = options->stall_signal >= 0 && backtrace_open(options->stall_signal);
+    self->interrupts = options->stall_signal >= 0 && interrupt_open(options->stall_signal);
+    backtrace_prepare();
     thread_options_t thread = {
         .name = "watchdog", .stack_bytes = STACK_BYTES, .run = watch, .argument = self};
     if (!thread_start(&thread, &self->thread)) {
@@ -325,7 +429,7 @@ void watchdog_stop(watchdog_t **self_p)
     *self_p = NULL;
 }
 
-void watchdog_add(watchdog_t *self, cell_t *cell)
+void watchdog_add(watchdog_t *self, cell_t *cell, cell_thread_t *runner)
 {
     if (!self) {
         return;
@@ -333,6 +437,7 @@ void watchdog_add(watchdog_t *self, cell_t *cell)
     watched_t *watched = calloc(1, sizeof *watched);
     ENSURE(watched);
     watched->cell = cell;
+    watched->runner = runner;
     watched->pulse = cell->pulse;
     watched->thread = pthread_self();
     watched->id = (pid_t)syscall(SYS_gettid);
@@ -348,18 +453,14 @@ void watchdog_remove(watchdog_t *self, const cell_t *cell)
     if (!self) {
         return;
     }
-    METRIC_ADD(runtime, cells, -1);
     pthread_mutex_lock(&self->mutex);
     watched_t **link = &self->list;
     while (*link && (*link)->cell != cell) {
         link = &(*link)->next;
     }
-    watched_t *watched = *link;
-    ENSURE(watched);
-    *link = watched->next;
-    count_state(watched->progress.state, -1);
+    ENSURE(*link);
+    forget(link);
     pthread_mutex_unlock(&self->mutex);
-    free(watched);
 }
 
 void watchdog_awake(watchdog_t *self, pulse_t *pulse, int64_t now_us)

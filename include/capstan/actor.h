@@ -2,8 +2,9 @@
  *
  * An actor lives in a cell (a thread). Its handlers run one after another, never at once, and must
  * not block: a handler that waits holds up every actor of its cell (actors that have to block get
- * a cell of their own). Everything in this header is called from inside a handler of `self`,
- * except where it says otherwise. */
+ * a cell of their own). One that does not return costs its actor its life, and its thread the cell:
+ * node.h says how. Everything in this header is called from inside a handler of `self`, except
+ * where it says otherwise. */
 #ifndef CAPSTAN_ACTOR_H
 #define CAPSTAN_ACTOR_H
 
@@ -65,7 +66,8 @@ typedef struct capstan_behaviour {
      * and calls capstan_actor_exit, now or later. Without this handler it exits at once. */
     void (*stop)(capstan_actor_t *self);
 
-    /* Frees the state. Runs last, on the actor's cell, also after a failed init. */
+    /* Frees the state. Runs last, on the actor's cell, also after a failed init; not after a
+     * handler that did not return (CELL_HUNG), which may still use the state. */
     void (*destroy)(capstan_actor_t *self);
 
     /* When an actor that it is linked with ends, it hears a `down` instead of ending with it. */
@@ -190,7 +192,8 @@ CAPSTAN_API void capstan_reply_error(capstan_actor_t *self, const capstan_messag
 CAPSTAN_API bool capstan_message_is_error(const capstan_message_t *message, capstan_err_t *ret_err,
                                           capstan_slice_t *ret_text);
 
-/* A timer that fires once, `after_us` microseconds from now. Returns its number, never 0. */
+/* A timer that fires once, `after_us` microseconds from now. Returns its number, never 0 (but for a
+ * handler that has lost its cell). */
 CAPSTAN_API uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie);
 CAPSTAN_API void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer);
 
@@ -247,7 +250,7 @@ CAPSTAN_API bool capstan_message_is_dead_letter(const capstan_message_t *message
 /* Stops another actor. It hears `stop` before the messages in its mailbox, and ends when it is
  * done; after `timeout_us` microseconds it is ended between two of its handlers, with reason
  * KILLED. 0 ends it without `stop`; INT64_MAX waits for ever. Never blocks: a monitor tells of the
- * end. A handler that does not return cannot be ended. Errors: GONE. */
+ * end. A handler that does not return is not ended by it. Errors: GONE. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_stop(capstan_actor_t *self,
                                                           capstan_ref_t target, int64_t timeout_us);
 

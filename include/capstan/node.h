@@ -22,14 +22,34 @@ typedef struct capstan_node_options {
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
     uint32_t turn_ms_max;      /* a handler that takes longer is reported in the log; 0: 10 */
     uint32_t hung_ms;          /* one that takes longer counts as hung; 0: 5000 */
+    bool hung_stays;           /* it keeps its cell, and is only reported; see below */
     /* The real-time signal that the node keeps for itself, with a signal handler, to find out where
      * a thread of its own stands that is reported; system calls that the handler of an actor waits
-     * in may return EINTR then. 0: the highest that is free; below 0: none, and no backtraces. */
+     * in may return EINTR then. 0: the highest that is free; below 0: none, no backtraces, and hung
+     * handlers keep their cells. */
     int stall_signal;
     const char *host_cell; /* name of the cell that the calling thread runs; NULL: none; copied */
     int log_fd;            /* where the process's log goes; 0: standard error; -1: nowhere */
     capstan_stop_times_t stop; /* of the phases of capstan_node_stop */
 } capstan_node_options_t;
+
+/* --- handlers that do not return ----------------------------------------------------------------
+ *
+ * A cell whose handler has taken hung_ms is taken over by a new thread, which goes on with all its
+ * actors, their messages and timers, except with the actor whose handler it is (and the one in
+ * whose handler that was spawned on the cell): that one ends with the reason CELL_HUNG, without
+ * `stop` or `destroy`. Who watches it hears so, its supervisor starts it again, whoever waits for
+ * its answer hears GONE, and what was queued for it is dropped(cell_hung).
+ *
+ * The old thread is left where it is. What its handler uses of the actor stays until it returns,
+ * which ends the thread; until then what it calls of capstan/actor.h fails with CELL_HUNG, does
+ * nothing, or says what it said before (actor_ref, actor_node, actor_state, the clocks). A stop of
+ * the node waits for such a thread, and names its cell when it is late. The same happens when a
+ * handler ends its thread (pthread_exit).
+ *
+ * A cell is not taken over while its handler is inside a function of Capstan; when its thread
+ * cannot be interrupted (it blocks the node's signal, or is in a system call that the kernel does
+ * not interrupt); when the host's thread runs it; or when its actor may block. */
 
 /* Makes a node without actors. NULL options are the defaults; strings in them are copied. One node
  * per process. A process that forks does so before. Errors: SYSTEM (ZeroMQ, threads), LIMIT

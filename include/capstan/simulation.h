@@ -204,6 +204,10 @@ CAPSTAN_API void capstan_simulation_pause(capstan_simulation_t *self, uint32_t n
                                           int64_t time_us);
 CAPSTAN_API void capstan_simulation_step_utc(capstan_simulation_t *self, uint32_t node,
                                              int64_t by_us);
+/* In a handler, which never returns: its cell is taken over as node.h says, at once. Whatever the
+ * handler holds is lost, as the thread that still holds it would be. Returns, and does nothing,
+ * when no turn runs: in the `destroy` of actors whose node crashes. */
+CAPSTAN_API void capstan_simulation_hang(capstan_actor_t *self);
 /* No fault: the node stops in order (capstan_node_stop) within `time_us` of its own clock and stays
  * down until capstan_simulation_heal. What it leaves behind is a failure of M4. */
 CAPSTAN_API void capstan_simulation_stop(capstan_simulation_t *self, uint32_t node,

@@ -3,6 +3,8 @@
 #include "runtime/simulation/world.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/grip.h"
+#include "runtime/takeover.h"
 
 #include <stdlib.h>
 
@@ -110,6 +112,32 @@ static void set_budgets(seat_t *self)
     self->cell->inbox_budget = few > 0 ? 1 : CELL_INBOX_BUDGET;
 }
 
+/* The old thread is gone with its stack: what it could still use is freed at once. */
+static void take_over(cell_t *cell)
+{
+    cell_thread_t old = {.cell = cell};
+    grip_set_user(false);
+    takeover_repair(cell, &old);
+    cell_thread_fini(&old);
+}
+
+/* Again after each handler that hangs. */
+static bool take_turn(seat_t *self)
+{
+    if (setjmp(self->escape) != 0) {
+        take_over(self->cell);
+    }
+    return cell_turn(self->cell);
+}
+
+void capstan_simulation_hang(capstan_actor_t *self)
+{
+    seat_t *seat = self->cell->seat;
+    if (seat->machine->world->turning == seat) {
+        longjmp(seat->escape, 1);
+    }
+}
+
 uint64_t seat_turn(seat_t *self)
 {
     capstan_simulation_t *world = self->machine->world;
@@ -124,7 +152,7 @@ uint64_t seat_turn(seat_t *self)
         cell_begin(cell);
     }
     uint64_t before = cell->handled + cell->delivered;
-    bool more = cell_turn(cell);
+    bool more = take_turn(self);
     uint64_t handled = cell->handled + cell->delivered - before;
     atomic_store(&cell->sleeping, true);
     world->turning = NULL;

@@ -19,6 +19,8 @@
 #include "runtime/simulation/agenda.h"
 #include "runtime/simulation/decisions.h"
 
+#include <setjmp.h>
+
 enum {
     MACHINES_MAX = CAPSTAN_SIMULATION_NODES_MAX,
     MACHINE_NAME_SIZE = 32,
@@ -55,6 +57,7 @@ typedef struct seat {
     int64_t free_us;  /* its last turn takes so long */
     int64_t delay_us; /* what its running turn has to wait for */
     int64_t last_us[CELLS_MAX + 1]; /* when the last parcel of each cell arrives */
+    jmp_buf escape;                 /* out of the handler that hangs */
 } seat_t;
 
 typedef struct disk {

@@ -236,9 +236,10 @@ int main(int count, char **arguments)
     totals_t totals = run(&options);
     const figures_t *figures = &totals.figures;
     printf("%" PRIu64 " steps, %" PRIu64 " boots, %" PRIu64 " members, %" PRIu64
-           " of them killed; %" PRIu64 " messages read, %" PRIu64 " ends of watched actors told\n",
-           figures->steps, figures->boots, figures->members, figures->kills, figures->messages,
-           figures->downs);
+           " of them killed, %" PRIu64 " hung; %" PRIu64 " messages read, %" PRIu64
+           " ends of watched actors told\n",
+           figures->steps, figures->boots, figures->members, figures->kills, figures->hangs,
+           figures->messages, figures->downs);
     printf("%" PRIu64 " asks: %" PRIu64 " answered, %" PRIu64 " timed out, %" PRIu64 " gone\n",
            figures->asks, figures->answered, figures->timed_out, figures->gone);
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", totals.passed, totals.failed);

@@ -84,6 +84,26 @@ static member_t *pick(member_t *self)
     return NULL;
 }
 
+/* Seldom, and then nothing behind it happens. Whoever spawned it on the same cell, and has not got
+ * back yet, ends with it. */
+static void maybe_hang(member_t *self)
+{
+    world_t *world = self->world;
+    if (world->quiet || choose(self, 200) != 199) {
+        return;
+    }
+    capstan_actor_t *actor = self->self;
+    for (uint32_t i = 0; i < world->member_count; i++) {
+        member_t *other = &world->members[i];
+        if (other == self || other->spawning) {
+            other->alive = false;
+            other->spawning = false;
+        }
+    }
+    world->figures.hangs++;
+    capstan_simulation_hang(actor);
+}
+
 /* --- deeds ----------------------------------------------------------------------------------- */
 
 static capstan_slice_t stamp(member_t *self, const member_t *other, uint8_t *body)
@@ -203,8 +223,11 @@ static void spawn(member_t *self)
     };
     capstan_ref_t ref;
     self->watches[child->id] = options.monitor;
-    if (capstan_spawn(self->self, child->traps ? &trapping : &plain, &options, &ref) !=
-        CAPSTAN_OK) {
+    self->spawning = true;
+    capstan_err_t err =
+        capstan_spawn(self->self, child->traps ? &trapping : &plain, &options, &ref);
+    self->spawning = false;
+    if (err != CAPSTAN_OK) {
         self->watches[child->id] = false;
         return;
     }
@@ -279,6 +302,7 @@ static capstan_err_t member_init(capstan_actor_t *actor, void *argument)
     self->alive = true;
     self->world->figures.members++;
     plan(self);
+    maybe_hang(self);
     return choose(self, 16) == 15 ? CAPSTAN_E_LIMIT : CAPSTAN_OK;
 }
 
@@ -320,11 +344,13 @@ static capstan_err_t member_receive(capstan_actor_t *actor, const capstan_messag
         figures->timed_out += err == CAPSTAN_E_TIMEOUT;
         figures->gone += err == CAPSTAN_E_GONE;
         judge_ended(self, message->correlation);
+        maybe_hang(self);
         return CAPSTAN_OK;
     }
     memcpy(&stamp, message->body.data, sizeof stamp);
     figures->messages++;
     judge_read(self, stamp.from, stamp.ordinal);
+    maybe_hang(self);
     if (message->message == MESSAGE_question) {
         take_question(self, message);
     }
@@ -334,6 +360,7 @@ static capstan_err_t member_receive(capstan_actor_t *actor, const capstan_messag
 static void member_cancelled(capstan_actor_t *actor, capstan_ref_t sender, uint64_t correlation)
 {
     member_t *self = capstan_actor_state(actor);
+    maybe_hang(self);
     for (size_t i = 0; i < self->kept_count; i++) {
         if (self->kept[i].correlation == correlation &&
             capstan_ref_equal(self->kept[i].sender, sender)) {
@@ -350,6 +377,7 @@ static void member_timer(capstan_actor_t *actor, uint64_t timer, void *cookie)
     (void)cookie;
     if (!self->world->quiet) {
         act(self);
+        maybe_hang(self);
         plan(self);
     }
 }
@@ -358,6 +386,7 @@ static void member_timer(capstan_actor_t *actor, uint64_t timer, void *cookie)
 static void member_stop(capstan_actor_t *actor)
 {
     member_t *self = capstan_actor_state(actor);
+    maybe_hang(self);
     if (self->world->quiet || choose(self, 4) != 3) {
         capstan_actor_exit(actor, CAPSTAN_OK);
     }
@@ -367,6 +396,7 @@ static void member_destroy(capstan_actor_t *actor)
 {
     member_t *self = capstan_actor_state(actor);
     self->alive = false;
+    maybe_hang(self);
     self->self = NULL;
 }
 
@@ -475,6 +505,7 @@ static void add(figures_t *to, const world_t *world)
     to->timed_out += from->timed_out;
     to->gone += from->gone;
     to->downs += from->downs;
+    to->hangs += from->hangs;
 }
 
 static void run(world_t *self)

@@ -1,6 +1,6 @@
 /* A world of members: actors on three nodes that tell, ask, answer, spawn, watch, link, stop each
- * other, fail and end, as the scenario's choices say, while nodes crash and the network fails. It
- * remembers what each member saw. */
+ * other, fail, hang and end, as the scenario's choices say, while nodes crash and the network
+ * fails. It remembers what each member saw. */
 #ifndef SIMULATION_RUNTIME_WORLD_H
 #define SIMULATION_RUNTIME_WORLD_H
 
@@ -31,6 +31,7 @@ typedef struct member {
     capstan_ref_t ref; /* as other nodes know it */
     bool traps;
     bool alive;
+    bool spawning; /* inside capstan_spawn, so that what hangs there is its end too */
     pending_ask_t asks[ASKS_MAX];
     capstan_message_t kept[KEPT_MAX];
     size_t kept_count;
@@ -49,6 +50,7 @@ typedef struct figures {
     uint64_t timed_out;
     uint64_t gone;
     uint64_t downs;
+    uint64_t hangs;
     uint64_t steps;
 } figures_t;
 

@@ -244,7 +244,7 @@ static void await_state(const stage_t *stage, const char *state, const char *act
 Test(stall, makes_the_cell_busy_then_hung_then_live_again)
 {
     stage_t stage;
-    open_stage(&stage, (capstan_node_options_t){.hung_ms = 30});
+    open_stage(&stage, (capstan_node_options_t){.hung_ms = 30, .hung_stays = true});
     await_state(&stage, "live", "");
     tell(&stage, stage.worker, MESSAGE_wait, &stage.gate);
     await_state(&stage, "hung", "bob");
