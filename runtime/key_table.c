@@ -1,11 +1,8 @@
 #include "runtime/key_table.h"
 
 #include "runtime/base/ensure.h"
-#include "runtime/base/map.h"
 
 #include <stdlib.h>
-
-enum { CAPACITY_FIRST = 64 };
 
 void key_table_init(key_table_t *self, const uint8_t seed[16])
 {
@@ -23,64 +20,33 @@ void key_entry_free(key_entry_t *self)
 
 void key_table_fini(key_table_t *self)
 {
-    for (size_t i = 0; i < self->capacity; i++) {
-        for (key_entry_t *entry; (entry = self->buckets[i]);) {
-            self->buckets[i] = entry->next;
-            key_entry_free(entry);
-        }
+    size_t at = 0;
+    for (void *entry; (entry = map_next(&self->keys, &at));) {
+        key_entry_free(entry);
     }
-    free(self->buckets);
+    map_fini(&self->keys);
     *self = (key_table_t){0};
 }
 
-static key_entry_t **bucket_of(const key_table_t *self, uint64_t hash)
+static bool has_key(const void *value, const void *wanted)
 {
-    return &self->buckets[hash & (self->capacity - 1)];
-}
-
-static void grow(key_table_t *self)
-{
-    key_table_t larger = *self;
-    larger.capacity = self->capacity > 0 ? self->capacity * 2 : CAPACITY_FIRST;
-    larger.buckets = calloc(larger.capacity, sizeof *larger.buckets);
-    ENSURE(larger.buckets);
-    for (size_t i = 0; i < self->capacity; i++) {
-        for (key_entry_t *entry; (entry = self->buckets[i]);) {
-            self->buckets[i] = entry->next;
-            entry->next = *bucket_of(&larger, entry->hash);
-            *bucket_of(&larger, entry->hash) = entry;
-        }
-    }
-    free(self->buckets);
-    *self = larger;
+    const key_entry_t *entry = value;
+    const slice_t *key = wanted;
+    return entry->key_size == key->size && memcmp(entry->key, key->data, key->size) == 0;
 }
 
 key_entry_t *key_table_find(const key_table_t *self, slice_t key)
 {
-    if (self->count == 0) {
-        return NULL;
-    }
-    uint64_t hash = siphash13(self->seed, 0, key);
-    key_entry_t *entry = *bucket_of(self, hash);
-    while (entry && (entry->hash != hash || entry->key_size != key.size ||
-                     memcmp(entry->key, key.data, key.size) != 0)) {
-        entry = entry->next;
-    }
-    return entry;
+    return map_find(&self->keys, siphash13(self->seed, 0, key), has_key, &key);
 }
 
 key_entry_t *key_table_add(key_table_t *self, slice_t key)
 {
-    if (self->count == self->capacity) {
-        grow(self);
-    }
     key_entry_t *entry = malloc(sizeof *entry + key.size);
     ENSURE(entry);
     *entry = (key_entry_t){.hash = siphash13(self->seed, 0, key), .key_size = (uint32_t)key.size};
     memcpy(entry->key, key.data, key.size);
-    entry->next = *bucket_of(self, entry->hash);
-    *bucket_of(self, entry->hash) = entry;
-    self->count++;
+    map_add(&self->keys, entry->hash, entry);
     return entry;
 }
 
@@ -124,13 +90,7 @@ void key_entry_save(key_entry_t *entry, void *saved, size_t size)
 void key_table_take(key_table_t *self, const key_entry_t *entry)
 {
     ENSURE(capstan_ref_is_null(entry->actor));
-    key_entry_t **link = bucket_of(self, entry->hash);
-    while (*link && *link != entry) {
-        link = &(*link)->next;
-    }
-    ENSURE(*link);
-    *link = entry->next;
-    self->count--;
+    map_remove(&self->keys, entry->hash, entry);
 }
 
 void key_table_remove(key_table_t *self, key_entry_t *entry)

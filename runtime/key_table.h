@@ -1,20 +1,17 @@
 /* The keys of one keeper: which are awake, in the order of their last message, and what was saved
  * of those that rest. Pure; time is an argument. Internal to runtime/.
  *
- *   buckets: | * | * | ...      chained, at most one entry a bucket on average
- *   awake:   oldest <-> ... <-> newest
+ *   awake: oldest <-> ... <-> newest
  *
  * The hash is keyed: keys come from strangers. */
 #ifndef RUNTIME_KEY_TABLE_H
 #define RUNTIME_KEY_TABLE_H
 
-#include "runtime/base/slice.h"
+#include "runtime/base/map.h"
 
 #include <capstan/ref.h>
-#include <stdint.h>
 
 typedef struct key_entry {
-    struct key_entry *next; /* in its bucket */
     struct key_entry *older;
     struct key_entry *newer;
     uint64_t hash;
@@ -28,9 +25,7 @@ typedef struct key_entry {
 } key_entry_t;
 
 typedef struct key_table {
-    key_entry_t **buckets;
-    size_t capacity; /* a power of two, or 0 */
-    size_t count;
+    map_t keys;
     size_t awake;
     key_entry_t *oldest;
     key_entry_t *newest;

@@ -198,7 +198,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         return CAPSTAN_OK;
     }
     key_entry_t *entry = key_table_find(&self->table, deliver.key);
-    if (!entry && self->table.count >= keys_max(self)) {
+    if (!entry && self->table.keys.count >= keys_max(self)) {
         refuse(self, message, CAPSTAN_E_LIMIT);
         return CAPSTAN_OK;
     }

@@ -1,31 +1,24 @@
 /* The names of actors: which slot a name stands for. Pure; its user holds a lock around it.
  *
- *   buckets: | * | * | ...        chained, at most one entry a bucket on average
- *              |
- *              entry --> entry    each malloc'ed with its name, freed when it is removed
- *
- * The hash is keyed: names may come from strangers. */
+ * Each entry is malloc'ed with its name, and freed when it is removed. The hash is keyed: names may
+ * come from strangers. */
 #ifndef RUNTIME_NAMES_H
 #define RUNTIME_NAMES_H
 
+#include "runtime/base/map.h"
+
 #include <capstan/error.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 enum { NAME_BYTES_MAX = 63 };
 
 typedef struct name_entry {
-    struct name_entry *next;
     uint64_t hash;
     uint32_t slot;
     char text[];
 } name_entry_t;
 
 typedef struct names {
-    name_entry_t **buckets;
-    size_t capacity; /* a power of two, or 0 */
-    size_t count;
+    map_t entries;
     uint8_t seed[16];
 } names_t;
 

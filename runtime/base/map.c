@@ -38,6 +38,27 @@ void map_add(map_t *self, uint64_t hash, void *value)
     self->count++;
 }
 
+void map_remove(map_t *self, uint64_t hash, const void *value)
+{
+    ENSURE(self->count > 0);
+    size_t mask = self->capacity - 1;
+    size_t hole = (size_t)hash & mask;
+    for (; self->slots[hole].value != value; hole = (hole + 1) & mask) {
+        ENSURE(self->slots[hole].value);
+    }
+    /* What stands behind the hole moves up into it, unless its search would then begin behind it.
+     */
+    for (size_t i = (hole + 1) & mask; self->slots[i].value; i = (i + 1) & mask) {
+        size_t first = (size_t)self->slots[i].hash & mask;
+        if (((i - first) & mask) >= ((i - hole) & mask)) {
+            self->slots[hole] = self->slots[i];
+            hole = i;
+        }
+    }
+    self->slots[hole].value = NULL;
+    self->count--;
+}
+
 void *map_next(const map_t *self, size_t *position)
 {
     while (*position < self->capacity) {

@@ -4,8 +4,8 @@
  *   slots: | hash, value | empty | hash, value | hash, value | ...   at most 3/4 full
  *
  * The hash stands in the slot, so that growing touches no entry and a probe rarely touches the
- * wrong one. The values are the caller's; a zeroed map is empty and ready for use. There is no
- * removal: what we keep in it is kept for ever. */
+ * wrong one. The values are the caller's; a zeroed map is empty and ready for use. It never
+ * shrinks. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 
@@ -45,8 +45,11 @@ static inline void *map_find(const map_t *self, uint64_t hash, map_equal_fn *equ
 /* Adds a value that is not in the map. Growth that fails aborts, as in buffer.h. */
 void map_add(map_t *self, uint64_t hash, void *value);
 
+/* Takes out a value that is in the map, which is not freed. */
+void map_remove(map_t *self, uint64_t hash, const void *value);
+
 /* Walks all values in no particular order: begin with `*position` 0; NULL at the end. The map must
- * not grow meanwhile. */
+ * not change meanwhile. */
 void *map_next(const map_t *self, size_t *position);
 
 /* Frees the slots, not the values. */

@@ -28,6 +28,36 @@ Test(map, finds_what_was_added_and_nothing_else)
     map_fini(&map);
 }
 
+/* Few hashes, at the end of the slots: runs of values that go round the end, with holes. */
+Test(map, forgets_what_is_removed_and_keeps_the_others)
+{
+    enum { COUNT = 200, CHANGES = 20000 };
+    static uint64_t numbers[COUNT];
+    bool there[COUNT] = {false};
+    map_t map = {0};
+    uint64_t random = 1;
+    size_t count = 0;
+    for (int change = 0; change < CHANGES; change++) {
+        random = random * UINT64_C(6364136223846793005) + 1;
+        uint64_t i = (random >> 33) % COUNT;
+        uint64_t hash = UINT64_MAX - i % 10;
+        numbers[i] = i;
+        if (there[i]) {
+            map_remove(&map, hash, &numbers[i]);
+        } else {
+            map_add(&map, hash, &numbers[i]);
+        }
+        there[i] = !there[i];
+        count += there[i] ? 1 : SIZE_MAX;
+        for (uint64_t k = i % 10; k < COUNT; k += 10) {
+            const uint64_t *found = map_find(&map, hash, number_is, &k);
+            cr_assert_eq(found, there[k] ? &numbers[k] : NULL);
+        }
+    }
+    cr_assert_eq(map.count, count);
+    map_fini(&map);
+}
+
 Test(map, walks_every_value_once)
 {
     uint64_t numbers[100];

@@ -32,7 +32,7 @@ Test(key_table, finds_each_key_until_it_is_removed)
         cr_assert_eq(entry != NULL, i % 3 != 0);
         cr_assert(!entry || entry->saved_size == 20);
     }
-    cr_assert_eq(table.count, COUNT - (COUNT + 2) / 3);
+    cr_assert_eq(table.keys.count, COUNT - (COUNT + 2) / 3);
     key_table_fini(&table);
 }
 
