@@ -12,7 +12,7 @@ enum {
     OFTEN = 250000, /* of a million */
     RARELY = 100000,
     FEW_MESSAGES_MAX = 8,
-    IDLE_US = 1000, /* passes when somebody waits and nothing is planned */
+    IDLE_US = 1000, /* passes when somebody waits and nothing is planned so soon */
 };
 
 /* --- clocks and chance ----------------------------------------------------------------------- */
@@ -315,19 +315,24 @@ static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_f
 
 /* --- whoever waits --------------------------------------------------------------------------- */
 
-static void pass(capstan_simulation_t *world)
+/* Makes the next step, or lets time pass when it comes later than `until_us`: whoever waits looks
+ * at the clock itself, and must not find it far behind its deadline. */
+static void pass(capstan_simulation_t *world, int64_t until_us)
 {
     ENSURE(!world->turning && !world->watching); /* a handler, or a predicate, must not wait */
-    if (!world_step(world)) {
+    if (agenda_next_us(&world->agenda) > until_us) {
+        world->now_us = until_us;
+    } else if (!world_step(world)) {
         world->now_us += IDLE_US;
     }
 }
 
 static void wait_for(capstan_node_t *node, waiter_t *waiter)
 {
-    capstan_simulation_t *world = machine_of(node)->world;
+    const machine_t *machine = machine_of(node);
+    int64_t until_us = machine_when_us(machine, waiter->until_us);
     pthread_mutex_unlock(&waiter->mutex);
-    pass(world);
+    pass(machine->world, until_us);
     pthread_mutex_lock(&waiter->mutex);
 }
 
@@ -335,7 +340,7 @@ static void wait_a_little(capstan_node_t *node)
 {
     capstan_simulation_t *world = machine_of(node)->world;
     pthread_mutex_unlock(&node->mutex);
-    pass(world);
+    pass(world, world->now_us + IDLE_US);
     pthread_mutex_lock(&node->mutex);
 }
 

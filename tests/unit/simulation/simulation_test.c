@@ -240,6 +240,52 @@ Test(simulation, stops_a_node_in_order_and_starts_it_again_when_it_heals)
     capstan_simulation_destroy(&record.world);
 }
 
+static capstan_err_t start_far_timer(capstan_actor_t *self, void *argument)
+{
+    (void)argument;
+    capstan_timer_start(self, INT64_C(3600000000), NULL);
+    return CAPSTAN_OK;
+}
+
+static void do_nothing(capstan_actor_t *self, uint64_t timer, void *cookie)
+{
+    (void)self;
+    (void)timer;
+    (void)cookie;
+}
+
+static void stop_never(capstan_actor_t *self)
+{
+    (void)self;
+}
+
+static capstan_err_t start_stubborn(capstan_simulation_t *world, uint32_t node, void *context)
+{
+    static const capstan_behaviour_t stubborn = {.name = "stubborn",
+                                                 .init = start_far_timer,
+                                                 .receive = silent_receive,
+                                                 .timer = do_nothing,
+                                                 .stop = stop_never};
+    return capstan_node_spawn(capstan_simulation_node(world, node), &stubborn, NULL, context);
+}
+
+/* The only step that is planned is an hour away: the stop must not wait for it. */
+Test(simulation, ends_a_stop_at_its_deadline_when_nothing_happens_before)
+{
+    capstan_simulation_t *world;
+    capstan_ref_t ref;
+    cr_assert_eq(capstan_simulation_new(NULL, &world), CAPSTAN_OK);
+    capstan_simulation_add_node(
+        world,
+        &(capstan_simulation_node_t){.name = "server", .start = start_stubborn, .context = &ref});
+    int64_t began_us = capstan_simulation_now_us(world);
+    capstan_simulation_stop(world, 0, 1000000);
+    cr_assert_not_null(strstr(capstan_simulation_failure(world), "M4: stubborn"));
+    int64_t took_us = capstan_simulation_now_us(world) - began_us;
+    cr_assert(took_us <= 1001000, "%" PRId64, took_us);
+    capstan_simulation_destroy(&world);
+}
+
 /* --- many seeds ------------------------------------------------------------------------------ */
 
 static void expects_no_timeout(capstan_simulation_t *world, void *context)
