@@ -5,12 +5,15 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum {
     MESSAGE_add = 0x8000, /* body: a uint64_t that must be the last one plus 1 */
     MESSAGE_total,        /* request: answered with the state */
     MESSAGE_fail,
     MESSAGE_leave,
+    MESSAGE_watch, /* body: a descriptor, watched until it is ready for the first time */
     MESSAGE_relay, /* to the asker: asks key 0 on its own */
     STOP_US = 60000000,
     WORKERS = 3,
@@ -48,6 +51,10 @@ static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *mes
         account->total++;
     } else if (message->message == MESSAGE_total) {
         capstan_reply(self, message, MESSAGE_total, (capstan_slice_t){account, sizeof *account});
+    } else if (message->message == MESSAGE_watch) {
+        int fd;
+        memcpy(&fd, message->body.data, sizeof fd);
+        return capstan_watch_fd(self, fd, account);
     } else if (message->message == MESSAGE_leave) {
         capstan_actor_exit(self, CAPSTAN_OK);
     } else {
@@ -64,13 +71,18 @@ static capstan_err_t save(capstan_actor_t *self, void **ret_data, size_t *ret_si
     return CAPSTAN_OK;
 }
 
+static void ready(capstan_actor_t *self, void *cookie)
+{
+    capstan_unwatch(self, cookie);
+}
+
 static void destroy(capstan_actor_t *self)
 {
     free(capstan_actor_state(self));
 }
 
 static const capstan_behaviour_t behaviour = {
-    .name = "account", .init = init, .receive = receive, .destroy = destroy};
+    .name = "account", .init = init, .receive = receive, .ready = ready, .destroy = destroy};
 
 static capstan_node_t *start(bool strict)
 {
@@ -195,6 +207,35 @@ Test(keyed, puts_idle_actors_to_rest_and_wakes_them_with_what_they_saved)
         cr_assert_geq(capstan_keyed_figures(keyed).rests, 3 * KEYS);
         stop(node);
     }
+}
+
+/* The others rest from the longest idle on, so that each round looks at the watcher first. */
+Test(keyed, leaves_an_actor_awake_that_watches_a_descriptor)
+{
+    enum { WATCHER = 1, OTHER = 2, ROUNDS = 3 };
+    const uint64_t one = 1;
+    uint64_t watcher = WATCHER;
+    int fd = eventfd(0, EFD_NONBLOCK);
+    capstan_node_t *node;
+    account_t account;
+    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.workers = 1}, &node), CAPSTAN_OK);
+    capstan_keyed_t *keyed = make(node, &(capstan_keyed_options_t){.save = save, .rest_us = 1000});
+    cr_assert_eq(capstan_node_keyed_tell(node, keyed, key_of(&watcher), MESSAGE_watch,
+                                         (capstan_slice_t){&fd, sizeof fd}),
+                 CAPSTAN_OK);
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        cr_assert_eq(ask(node, keyed, OTHER, &account), CAPSTAN_OK);
+        while (capstan_keyed_figures(keyed).rests < round) {
+            sched_yield();
+        }
+    }
+    cr_assert_eq(capstan_keyed_figures(keyed).awake, 1);
+    cr_assert_eq(ask(node, keyed, WATCHER, &account), CAPSTAN_OK);
+    cr_assert_eq(account.starts, 1);
+    cr_assert_eq(write(fd, &one, sizeof one), (ssize_t)sizeof one);
+    wait_for_rest(node, keyed, WATCHER, 1);
+    stop(node);
+    close(fd);
 }
 
 /* A question that lies in the mailbox of an actor that ends is answered GONE. */
