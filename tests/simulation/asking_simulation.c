@@ -1,6 +1,6 @@
 /* Asks, deadlines and cancellation in virtual time: the real cells of a node, on one thread.
  *
- * usage: asking_simulation [--seeds N] [--seed S]
+ *   usage: asking_simulation, as seeds.h says
  *
  * A world has seven actors on three cells whose times differ by up to 5 ms. They ask each other
  * with deadlines of at most 20 ms, on behalf of requests and of nobody, answer at once, later, too
@@ -21,14 +21,12 @@
  * Exit status 1 when a seed breaks one, when a seed gives two histories, or when some way in which
  * an ask ends was taken by none. */
 #include "tests/simulation/asking_world.h"
+#include "tests/simulation/seeds.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
-enum { SEEDS_SHORT = 400, SEEDS_FULL = 20000, SEEDS_PER_BASE = 1000000 };
+enum { SEEDS_MANY = 20 }; /* so many take every way */
 
 typedef struct totals {
     uint64_t asks;
@@ -37,9 +35,12 @@ typedef struct totals {
     uint64_t dropped[DROP_COUNT];
 } totals_t;
 
-static bool run_seed(uint64_t seed, totals_t *totals, uint64_t *ret_hash)
+static bool run_seed(const seeds_options_t *options, uint64_t seed, void *context,
+                     uint64_t *ret_hash)
 {
+    totals_t *totals = context;
     world_t *world = world_new(seed);
+    (void)options;
     world_run(world);
     totals->asks += world->ask_count;
     totals->told += world->told;
@@ -61,18 +62,6 @@ static bool run_seed(uint64_t seed, totals_t *totals, uint64_t *ret_hash)
     return good;
 }
 
-static bool is_reproducible(uint64_t seed)
-{
-    totals_t totals = {0};
-    uint64_t first;
-    uint64_t second;
-    bool good = run_seed(seed, &totals, &first) && run_seed(seed, &totals, &second);
-    if (good && first != second) {
-        printf("seed %" PRIu64 " gives two histories\n", seed);
-    }
-    return good && first == second;
-}
-
 static bool all_ways_taken(const totals_t *totals)
 {
     static const char *const names[ASK_END_COUNT] = {
@@ -89,38 +78,19 @@ static bool all_ways_taken(const totals_t *totals)
     return all;
 }
 
-static uint64_t number_of(const char *text)
+static bool judge(const seeds_options_t *options, const void *context)
 {
-    char *end;
-    uint64_t number = strtoull(text, &end, 10);
-    if (*text == 0 || *end != 0) {
-        fprintf(stderr, "usage: asking_simulation [--seeds N] [--seed S]\n");
-        exit(2);
-    }
-    return number;
+    const totals_t *totals = context;
+    printf("%8" PRIu64 " asks\n", totals->asks);
+    return all_ways_taken(totals) || options->seeds < SEEDS_MANY;
 }
 
 int main(int count, char **arguments)
 {
-    static const struct option names[] = {{"seeds", required_argument, NULL, 'n'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {NULL, 0, NULL, 0}};
-    const char *wanted = getenv("CAPSTAN_SEED");
-    uint64_t base = (wanted ? number_of(wanted) : (uint64_t)time(NULL)) * SEEDS_PER_BASE;
-    uint64_t seeds = getenv("CAPSTAN_FULL") ? SEEDS_FULL : SEEDS_SHORT;
-    for (int option; (option = getopt_long(count, arguments, "", names, NULL)) != -1;) {
-        *(option == 'n' ? &seeds : &base) = number_of(option == '?' ? "" : optarg);
-    }
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    printf("%" PRIu64 " seeds from %" PRIu64 "\n", seeds, base);
-    totals_t totals = {0};
-    uint64_t failed = 0;
-    uint64_t hash;
-    for (uint64_t i = 0; i < seeds && failed == 0; i++) {
-        failed += !run_seed(base + i, &totals, &hash);
-    }
-    printf("%8" PRIu64 " asks\n", totals.asks);
-    bool good = failed == 0 && is_reproducible(base) && (all_ways_taken(&totals) || seeds < 20);
-    printf("%" PRIu64 " passed, %d failed\n", seeds - (good ? 0 : 1), good ? 0 : 1);
-    return good ? 0 : 1;
+    return seeds_main(&(seeds_program_t){.seeds_short = 400,
+                                         .seeds_full = 20000,
+                                         .totals_size = sizeof(totals_t),
+                                         .run = run_seed,
+                                         .judge = judge},
+                      count, arguments);
 }
