@@ -11,6 +11,7 @@
 #include "node/descriptors.h"
 #include "node/node_events.h"
 #include "runtime/base/json_writer.h"
+#include "runtime/base/scarcity.h"
 #include "runtime/runtime.h"
 
 #include <errno.h>
@@ -168,7 +169,10 @@ static int run_node(const assembly_settings_t *settings)
     sigset_t signals;
     int descriptor = take_signals(&signals);
     if (descriptor < 0) {
-        cli_failed("node", CAPSTAN_E_SYSTEM, strerror(errno));
+        err = descriptor_error(errno);
+        snprintf(text, sizeof text, "cannot wait for signals: %s. %s", capstan_err_text(err),
+                 capstan_err_remedy(err));
+        cli_failed("node", err, text);
         stop_node(assembly);
         return EXIT_FAILED;
     }

@@ -153,6 +153,9 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
         .describe_context = &self->schema,
     };
     err = spawn(self, &gateway_behaviour, "gateway", &self->gateway_arguments, &self->gateway);
+    if (self->gateway_arguments.error_text[0] == 0) {
+        return explain(err, "gateway", ret_text, text_size);
+    }
     if (err != CAPSTAN_OK && ret_text) {
         snprintf(ret_text, text_size, "%s", self->gateway_arguments.error_text);
     }

@@ -428,7 +428,7 @@ void cell_finish(cell_t *self)
     cell_stop_actor(self->port, INT64_MAX);
     transport_flush(self);
     cell_bury(self);
-    transport_close(self);
+    transport_fini(self);
 }
 
 capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, bool own,
@@ -473,7 +473,7 @@ void cell_abandon(cell_t *self)
         cell_stop_actor(actor, 0);
     }
     cell_bury(self);
-    transport_close(self);
+    transport_fini(self);
 }
 
 static void drop_commands(command_t *list)

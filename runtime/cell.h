@@ -1,11 +1,11 @@
 /* A cell: one thread, and the actors it hosts. Internal to runtime/.
  *
- *   other cells --PUSH--> inbox (PULL, inproc)  \
+ *   other cells ---------> inbox (DEALER)       \
  *   foreign threads ----> ring + eventfd         >  mailboxes --> ready list --> handlers
  *   node (spawn, stop) -> control list + eventfd /                                 |
  *   descriptors, sockets, timers ------------------------------------------------->|
  *                                                                                  v
- *   other cells <--PUSH-- outbox per cell: one batch, flushed at the end of the turn
+ *   other cells <-- outlet (ROUTER) <-- outbox per cell: one batch, flushed at the end of the turn
  *
  * A turn: control, ring, inbox up to a budget; due timers; watched descriptors; ready actors up to
  * a budget; turn_end of every actor that did something; flush. An idle cell looks for work for
@@ -68,6 +68,7 @@ struct cell {
     pulse_t *pulse;
 
     void *inbox;
+    void *outlet;                               /* to the inboxes of the others */
     _Alignas(64) _Atomic uint64_t batches_sent; /* to the inbox; the senders count */
     _Alignas(64) uint64_t batches_received;
     outbox_t outboxes[CELLS_MAX];
@@ -174,7 +175,7 @@ void cell_read_clocks(cell_t *self);
 bool cell_run_commands(cell_t *self);
 
 /* The cell that an actor is to live in; started when there is none yet. `from` is the calling cell,
- * or NULL. Errors: LIMIT, NO_MEMORY, SYSTEM. */
+ * or NULL. Errors: LIMIT, STOPPING, NO_DESCRIPTOR, NO_THREAD, NO_MEMORY, SYSTEM. */
 capstan_err_t node_place(capstan_node_t *node, const capstan_spawn_options_t *options, cell_t *from,
                          cell_t **ret_cell);
 /* A cell whose only actor has ended is for the next one that wants a cell of its own. */

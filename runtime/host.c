@@ -1,6 +1,7 @@
 #include "runtime/host.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/base/scarcity.h"
 #include "runtime/telemetry/metrics.h"
 #include "runtime/watchdog.h"
 
@@ -117,7 +118,7 @@ capstan_err_t host_open(cell_t *cell)
     self->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     cell->host = self;
     if (self->epoll_fd < 0 || self->timer_fd < 0 || !add_fd(self, self->timer_fd)) {
-        capstan_err_t err = errno == EMFILE || errno == ENFILE ? CAPSTAN_E_LIMIT : CAPSTAN_E_SYSTEM;
+        capstan_err_t err = descriptor_error(errno);
         host_close(cell);
         return err;
     }

@@ -93,8 +93,7 @@ cell_t *node_cell_at(capstan_node_t *node, uint32_t index)
 
 /* --- cells ----------------------------------------------------------------------------------- */
 
-/* The mutex is held. */
-static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own, cell_t **ret_cell)
+static capstan_err_t open_cell(capstan_node_t *self, const char *name, bool own, cell_t **ret_cell)
 {
     if (self->cell_count == CELLS_MAX) {
         return CAPSTAN_E_LIMIT;
@@ -108,6 +107,16 @@ static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own
             cell_destroy(ret_cell);
         }
     }
+    return err;
+}
+
+/* The mutex is held, as by the stop while it counts the cells: it asks each of them. */
+static capstan_err_t start_cell(capstan_node_t *self, const char *name, bool own, cell_t **ret_cell)
+{
+    if (node_stopping(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = open_cell(self, name, own, ret_cell);
     if (err == CAPSTAN_OK) {
         atomic_store_explicit(&self->cells[self->cell_count], *ret_cell, memory_order_release);
         self->cell_count++;
@@ -353,7 +362,7 @@ capstan_err_t node_new(const capstan_node_options_t *options, const platform_t *
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&self->mutex, NULL);
     registry_init(&self->registry);
-    self->chunk_count = (self->options.actors_max + SLOT_CHUNK - 1) / SLOT_CHUNK;
+    self->chunk_count = (self->options.actors_max + SLOT_CHUNK - 1) / SLOT_CHUNK + CELLS_MAX;
     self->chunks = calloc(self->chunk_count, sizeof *self->chunks);
     capstan_err_t err = self->chunks ? spans_init(&self->spans) : CAPSTAN_E_NO_MEMORY;
     if (err == CAPSTAN_OK) {

@@ -41,7 +41,8 @@ struct capstan_node {
     pthread_cond_t changed;
     names_t names;
     _Atomic(slot_t *) *chunks;
-    uint32_t chunk_count;
+    uint32_t chunk_count; /* places for chunks: what actors_max takes, and one per cell */
+    uint32_t port_chunks; /* of the latter, those that are taken */
     _Atomic uint32_t slot_count;
     uint64_t started; /* order of start of the actors that the host started */
     _Atomic(cell_t *) cells[CELLS_MAX];

@@ -4,7 +4,9 @@
 
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
+#include "runtime/base/scarcity.h"
 #include "runtime/base/thread.h"
+#include "runtime/context.h"
 #include "runtime/grip.h"
 #include "runtime/interrupt.h"
 #include "runtime/runtime_metrics.h"
@@ -20,9 +22,9 @@
 
 enum {
     STACK_BYTES = 1 << 20,
-    LOOKS_PER_YIELD = 8,                             /* a yield costs as much as several looks */
-    PATIENCE_FACTOR_MAX = 8,                         /* times spin_us */
-    SOCKETS_MAX = CELLS_MAX * (CELLS_MAX + 1) + 256, /* a full mesh of cells, and the gateways' */
+    LOOKS_PER_YIELD = 8,               /* a yield costs as much as several looks */
+    PATIENCE_FACTOR_MAX = 8,           /* times spin_us */
+    SOCKETS_MAX = CELLS_MAX * 2 + 256, /* each cell's inbox and outlet, and the gateways' */
 };
 
 static int64_t now_ns(const capstan_node_t *node)
@@ -168,7 +170,7 @@ static capstan_err_t start_thread(cell_t *self)
     if (!started) {
         free(thread);
     }
-    return started ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+    return started ? CAPSTAN_OK : CAPSTAN_E_NO_THREAD;
 }
 
 static void wake(cell_t *self)
@@ -227,31 +229,22 @@ static bool join_cell(cell_t *self, int64_t deadline_us)
     return all;
 }
 
-/* --- its inbox ------------------------------------------------------------------------------- */
+/* --- its descriptors ------------------------------------------------------------------------- */
 
-static capstan_err_t open_inbox(cell_t *self)
+static capstan_err_t open_wake_fd(cell_t *self)
 {
-    char endpoint[32];
-    int none = 0;
-    self->inbox = zmq_socket(node_zmq(self->node), ZMQ_PULL);
-    if (!self->inbox) {
-        return zmq_errno() == EMFILE ? CAPSTAN_E_LIMIT : CAPSTAN_E_SYSTEM;
-    }
-    zmq_setsockopt(self->inbox, ZMQ_RCVHWM, &none, sizeof none);
-    zmq_setsockopt(self->inbox, ZMQ_LINGER, &none, sizeof none);
-    snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", self->index);
-    return zmq_bind(self->inbox, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return self->wake_fd < 0 ? descriptor_error(errno) : CAPSTAN_OK;
 }
 
-/* The first cell brings the watchdog. The node's mutex is held. */
+/* The first cell brings the watchdog. The node's mutex is held. All that a cell will ever want of
+ * the system is taken here, so that whoever asked for the cell hears when there is nothing left. */
 static capstan_err_t open_cell(cell_t *self)
 {
     capstan_node_t *node = self->node;
     capstan_err_t err = node->watchdog ? CAPSTAN_OK : watchdog_start(node, &node->watchdog);
-    self->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (err == CAPSTAN_OK) {
-        err = self->wake_fd < 0 ? CAPSTAN_E_SYSTEM : open_inbox(self);
-    }
+    err = err ? err : open_wake_fd(self);
+    err = err ? err : transport_open(self);
     self->items[0] = (zmq_pollitem_t){.socket = self->inbox, .events = ZMQ_POLLIN};
     self->items[1] = (zmq_pollitem_t){.fd = self->wake_fd, .events = ZMQ_POLLIN};
     return err;
@@ -259,9 +252,7 @@ static capstan_err_t open_cell(cell_t *self)
 
 static void close_cell(cell_t *self)
 {
-    if (self->inbox) {
-        zmq_close(self->inbox);
-    }
+    transport_close(self);
     if (self->wake_fd >= 0) {
         close(self->wake_fd);
     }
@@ -271,33 +262,32 @@ static void close_cell(cell_t *self)
 
 static capstan_err_t open_node(capstan_node_t *node)
 {
-    node->zmq = zmq_ctx_new();
-    if (!node->zmq) {
-        return CAPSTAN_E_NO_MEMORY;
+    capstan_err_t err = context_new(SOCKETS_MAX, 0, &node->zmq);
+    if (err == CAPSTAN_OK) {
+        err = log_writer_start();
+        node->logging = err == CAPSTAN_OK;
     }
-    zmq_ctx_set(node->zmq, ZMQ_MAX_SOCKETS, SOCKETS_MAX);
-    capstan_err_t err = log_writer_start();
     if (err != CAPSTAN_OK) {
-        zmq_ctx_term(node->zmq);
+        context_destroy(&node->zmq);
     }
-    node->logging = err == CAPSTAN_OK;
     return err;
 }
 
 static void *terminate(void *zmq)
 {
-    zmq_ctx_term(zmq);
+    context_destroy(&zmq);
     return NULL;
 }
 
-/* zmq_ctx_term waits for every socket and does not say which: it gets a thread of its own, so that
- * the deadline holds. Where there is none to be had it is called here: the actors have ended, and
+/* The context waits for every socket and does not say which: its end gets a thread, so that the
+ * deadline holds. Where there is none to be had it is called here: the actors have ended, and
  * they have closed what they opened. */
 static bool close_node(capstan_node_t *node, int64_t deadline_us, capstan_late_fn *late,
                        void *context)
 {
+    const thread_options_t options = {.name = "end", .run = terminate, .argument = node->zmq};
     watchdog_stop(&node->watchdog);
-    if (!node->terminating && pthread_create(&node->terminator, NULL, terminate, node->zmq) != 0) {
+    if (!node->terminating && !thread_start(&options, &node->terminator)) {
         terminate(node->zmq);
         return true;
     }

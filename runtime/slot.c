@@ -17,11 +17,13 @@ slot_t *node_slot(capstan_node_t *node, uint32_t index)
     return chunk ? &chunk[index % SLOT_CHUNK] : NULL;
 }
 
-/* The node's mutex is held. */
+/* The node's mutex is held. A cell's first slots are beyond the limit of actors: one of them is its
+ * port's, which nobody asked for who could be told that there is no room. */
 static bool add_chunk(capstan_node_t *node, cell_t *cell, bool spare, slot_t **list)
 {
     uint32_t first = atomic_load_explicit(&node->slot_count, memory_order_relaxed);
-    if (first / SLOT_CHUNK == node->chunk_count) {
+    bool port = !spare && !cell->port;
+    if (!port && first / SLOT_CHUNK == node->chunk_count - CELLS_MAX + node->port_chunks) {
         return false;
     }
     slot_t *slots = aligned_alloc(_Alignof(slot_t), SLOT_CHUNK * sizeof *slots);
@@ -40,6 +42,7 @@ static bool add_chunk(capstan_node_t *node, cell_t *cell, bool spare, slot_t **l
     }
     atomic_store_explicit(&node->chunks[first / SLOT_CHUNK], slots, memory_order_release);
     atomic_store_explicit(&node->slot_count, first + SLOT_CHUNK, memory_order_release);
+    node->port_chunks += port;
     return true;
 }
 

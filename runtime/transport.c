@@ -2,6 +2,7 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/context.h"
 #include "runtime/dead_letters.h"
 #include "runtime/park.h"
 #include "runtime/runtime_metrics.h"
@@ -232,21 +233,68 @@ void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *m
     }
 }
 
-static void *outbox_socket(cell_t *self, const cell_t *to)
+/* --- sockets to other cells ------------------------------------------------------------------ */
+
+typedef struct endpoint {
+    char text[32];
+} endpoint_t;
+
+static endpoint_t endpoint_of(const cell_t *cell)
 {
-    outbox_t *outbox = &self->outboxes[to->index];
-    if (!outbox->socket) {
-        char endpoint[32];
-        int none = 0;
-        outbox->socket = zmq_socket(node_zmq(self->node), ZMQ_PUSH);
-        ENSURE(outbox->socket);
-        /* No high-water mark: what is under way is bounded by the receivers' mailboxes. */
-        zmq_setsockopt(outbox->socket, ZMQ_SNDHWM, &none, sizeof none);
-        zmq_setsockopt(outbox->socket, ZMQ_LINGER, &none, sizeof none);
-        snprintf(endpoint, sizeof endpoint, "inproc://cell-%u", to->index);
-        ENSURE(zmq_connect(outbox->socket, endpoint) == 0);
+    endpoint_t endpoint;
+    snprintf(endpoint.text, sizeof endpoint.text, "inproc://cell-%u", cell->index);
+    return endpoint;
+}
+
+/* What a cell is called by the outlets of the others. */
+static uint8_t routing_id_of(const cell_t *cell)
+{
+    return (uint8_t)(cell->index + 1);
+}
+
+/* No high-water marks: what is under way is bounded by the receivers' mailboxes. */
+static capstan_err_t open_socket(cell_t *self, int type, void **ret_socket)
+{
+    int none = 0;
+    capstan_err_t err = context_socket(node_zmq(self->node), type, ret_socket);
+    if (err == CAPSTAN_OK) {
+        zmq_setsockopt(*ret_socket, ZMQ_SNDHWM, &none, sizeof none);
+        zmq_setsockopt(*ret_socket, ZMQ_RCVHWM, &none, sizeof none);
+        zmq_setsockopt(*ret_socket, ZMQ_LINGER, &none, sizeof none);
     }
-    return outbox->socket;
+    return err;
+}
+
+capstan_err_t transport_open(cell_t *self)
+{
+    int yes = 1;
+    capstan_err_t err = open_socket(self, ZMQ_DEALER, &self->inbox);
+    err = err ? err : open_socket(self, ZMQ_ROUTER, &self->outlet);
+    if (err == CAPSTAN_OK) {
+        zmq_setsockopt(self->outlet, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
+        err = zmq_bind(self->inbox, endpoint_of(self).text) == 0 ? CAPSTAN_OK : CAPSTAN_E_SYSTEM;
+    }
+    return err;
+}
+
+/* libzmq closes a socket some time later; the endpoint of a cell that could not start is wanted by
+ * the next one before that. */
+void transport_close(cell_t *self)
+{
+    if (self->inbox) {
+        (void)zmq_unbind(self->inbox, endpoint_of(self).text);
+        zmq_close(self->inbox);
+    }
+    if (self->outlet) {
+        zmq_close(self->outlet);
+    }
+}
+
+static void connect_outlet(cell_t *self, const cell_t *to)
+{
+    uint8_t id = routing_id_of(to);
+    ENSURE(zmq_setsockopt(self->outlet, ZMQ_CONNECT_ROUTING_ID, &id, sizeof id) == 0);
+    ENSURE(zmq_connect(self->outlet, endpoint_of(to).text) == 0);
 }
 
 /* --- batches to other cells ------------------------------------------------------------------ */
@@ -320,9 +368,12 @@ void transport_send_batch(cell_t *self, cell_t *to, outbox_t *outbox)
                                  usual ? return_batch : free_batch,
                                  node_batch_returns(self->node, self->index)) == 0);
     }
+    if (!outbox->connected) {
+        connect_outlet(self, to);
+        outbox->connected = true;
+    }
     atomic_fetch_add_explicit(&to->batches_sent, 1, memory_order_relaxed);
-    int rc = socket_send(outbox_socket(self, to), &batch, to);
-    ENSURE(rc >= 0);
+    socket_send(self->outlet, routing_id_of(to), &batch, to);
 }
 
 static void flush_to(cell_t *self, cell_t *to)
@@ -500,15 +551,10 @@ bool transport_receive(cell_t *self)
     return true;
 }
 
-void transport_close(cell_t *self)
+void transport_fini(cell_t *self)
 {
     for (size_t i = 0; i < CELLS_MAX; i++) {
-        outbox_t *outbox = &self->outboxes[i];
-        if (outbox->socket) {
-            zmq_close(outbox->socket);
-            outbox->socket = NULL;
-        }
-        buffer_fini(&outbox->buffer);
+        buffer_fini(&self->outboxes[i].buffer);
     }
     for (void *data = self->buffers; data;) {
         void *next = next_buffer(data);

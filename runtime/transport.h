@@ -47,7 +47,7 @@ typedef struct plain_envelope {
 } plain_envelope_t;
 
 typedef struct outbox {
-    void *socket; /* PUSH to the other cell's inbox; made on first use */
+    bool connected; /* the outlet with the other cell's inbox; on first use */
     buffer_t buffer;
     batch_writer_t writer;
     plain_envelope_t last;
@@ -71,10 +71,16 @@ void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *
 void transport_flush(cell_t *self);
 /* Takes one batch from the inbox and queues its messages; false when there is none. */
 bool transport_receive(cell_t *self);
-/* The way through inproc sockets: see platform.h. */
+/* Frees what the cell kept for later messages. */
+void transport_fini(cell_t *self);
+
+/* The way through inproc sockets: see platform.h. Each cell has two, opened before its first turn:
+ * its inbox (DEALER), and its outlet (ROUTER) to the inboxes of all others. A socket per pair would
+ * save a frame per batch, and cost a descriptor per pair, refused in the middle of some turn. */
+CAPSTAN_MUST_CHECK capstan_err_t transport_open(cell_t *self);
+void transport_close(cell_t *self);
 void transport_send_batch(cell_t *self, cell_t *to, outbox_t *outbox);
 block_t *transport_receive_batch(cell_t *self, slice_t *ret_batch);
-void transport_close(cell_t *self);
 
 /* Queues a message on this cell, or drops it when its receiver has ended. Takes a reference of the
  * block. */

@@ -408,7 +408,7 @@ capstan_err_t watchdog_start(capstan_node_t *node, watchdog_t **ret_watchdog)
         .name = "watchdog", .stack_bytes = STACK_BYTES, .run = watch, .argument = self};
     if (!thread_start(&thread, &self->thread)) {
         destroy(self);
-        return CAPSTAN_E_SYSTEM;
+        return CAPSTAN_E_NO_THREAD;
     }
     *ret_watchdog = self;
     return CAPSTAN_OK;

@@ -68,6 +68,10 @@ static capstan_err_t refuse_system(const opening_t *opening, int number, const c
                       "%s cannot be written (%s); give user %u write permission to the file and "
                       "its folder, or set store.path elsewhere",
                       path, why, (unsigned)geteuid());
+    case EMFILE:
+    case ENFILE:
+        return refuse(opening, CAPSTAN_E_NO_DESCRIPTOR, "%s cannot be opened (%s); %s", path, why,
+                      capstan_err_remedy(CAPSTAN_E_NO_DESCRIPTOR));
     case ENOSPC:
     case EDQUOT:
         return refuse(opening, CAPSTAN_E_STORE_FULL,

@@ -2,6 +2,8 @@
 #include "brokers/gateway/endpoint.h"
 #include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
+#include "runtime/base/scarcity.h"
+#include "runtime/context.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -64,13 +66,13 @@ static capstan_err_t open_monitor(gateway_t *self)
     snprintf(name, sizeof name, "inproc://gateway-monitor-%u",
              atomic_fetch_add_explicit(&number, 1, memory_order_relaxed));
     if (zmq_socket_monitor(self->router, name, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) {
-        return CAPSTAN_E_SYSTEM;
+        return descriptor_error(zmq_errno());
     }
-    self->monitor = zmq_socket(node_zmq(capstan_actor_node(self->actor)), ZMQ_PAIR);
-    if (!self->monitor) {
-        return CAPSTAN_E_LIMIT;
+    capstan_err_t err =
+        context_socket(node_zmq(capstan_actor_node(self->actor)), ZMQ_PAIR, &self->monitor);
+    if (err == CAPSTAN_OK) {
+        err = set(self->monitor, ZMQ_LINGER, 0);
     }
-    capstan_err_t err = set(self->monitor, ZMQ_LINGER, 0);
     /* Unbounded: a full monitor would block libzmq's I/O thread; it holds a few bytes per
      * connection that came or went since the last turn. */
     if (err == CAPSTAN_OK) {
@@ -82,15 +84,27 @@ static capstan_err_t open_monitor(gateway_t *self)
     return err;
 }
 
+/* libzmq 4.3.4 lists the network interfaces to find an address among them, and aborts when it gets
+ * no descriptor for that (ip_resolver.cpp); the other one is the listener's. */
+static capstan_err_t bind_with_room(gateway_t *self, const char *bind_to)
+{
+    capstan_err_t err = descriptors_check(2);
+    if (err == CAPSTAN_OK && zmq_bind(self->router, bind_to) != 0) {
+        err = zmq_errno() == EADDRINUSE ? CAPSTAN_E_ADDRESS_IN_USE : descriptor_error(zmq_errno());
+    }
+    return err;
+}
+
 static capstan_err_t bind_endpoint(gateway_t *self, const char *endpoint, const char *bind_to,
                                    char *ret_text, size_t text_size)
 {
-    if (zmq_bind(self->router, bind_to) != 0) {
-        bool in_use = errno == EADDRINUSE;
-        snprintf(ret_text, text_size, "cannot bind %.200s: %s%s", endpoint, zmq_strerror(errno),
-                 in_use ? "; stop the other program, or use another port (0 picks a free one)"
-                        : "");
-        return in_use ? CAPSTAN_E_ADDRESS_IN_USE : CAPSTAN_E_SYSTEM;
+    capstan_err_t err = bind_with_room(self, bind_to);
+    if (err != CAPSTAN_OK) {
+        const char *why =
+            err == CAPSTAN_E_SYSTEM ? zmq_strerror(zmq_errno()) : capstan_err_text(err);
+        snprintf(ret_text, text_size, "cannot bind %.200s: %s. %s", endpoint, why,
+                 capstan_err_remedy(err));
+        return err;
     }
     size_t size = sizeof self->endpoint;
     ENSURE(zmq_getsockopt(self->router, ZMQ_LAST_ENDPOINT, self->endpoint, &size) == 0);
@@ -106,12 +120,10 @@ capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint, char *r
     if (err != CAPSTAN_OK) {
         return err;
     }
-    self->router = zmq_socket(node_zmq(capstan_actor_node(self->actor)), ZMQ_ROUTER);
-    if (!self->router) {
-        snprintf(ret_text, text_size, "cannot open a socket: %s", zmq_strerror(errno));
-        return CAPSTAN_E_LIMIT;
+    err = context_socket(node_zmq(capstan_actor_node(self->actor)), ZMQ_ROUTER, &self->router);
+    if (err == CAPSTAN_OK) {
+        err = configure(self, ipv6);
     }
-    err = configure(self, ipv6);
     if (err == CAPSTAN_OK) {
         err = open_monitor(self);
     }
@@ -122,7 +134,8 @@ capstan_err_t gateway_socket_open(gateway_t *self, const char *endpoint, char *r
         err = actor_watch_socket(self->actor, self->monitor, self->monitor);
     }
     if (err != CAPSTAN_OK) {
-        snprintf(ret_text, text_size, "cannot set up the socket: %s", zmq_strerror(errno));
+        snprintf(ret_text, text_size, "cannot set up the socket: %s. %s", capstan_err_text(err),
+                 capstan_err_remedy(err));
         return err;
     }
     return bind_endpoint(self, endpoint, bind_to, ret_text, text_size);

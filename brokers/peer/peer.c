@@ -119,13 +119,15 @@ capstan_err_t peer_connect(const peer_options_t *options, const peer_handlers_t 
     }
     peer_t *self = new_peer(options, handlers);
     capstan_err_t err = peer_socket_open(&self->socket, self->endpoint);
-    if (err != CAPSTAN_OK) {
-        snprintf(ret_text, text_size,
-                 "cannot connect to %s: an endpoint is of the form tcp://HOST:PORT, for example "
-                 "tcp://127.0.0.1:7700",
-                 self->endpoint);
-    } else {
+    if (err == CAPSTAN_OK) {
         err = open_session(self, ret_text, text_size);
+    } else {
+        bool wrong = err == CAPSTAN_E_INVALID;
+        snprintf(ret_text, text_size, "cannot connect to %s: %s. %s", self->endpoint,
+                 capstan_err_text(err),
+                 wrong ? "An endpoint is of the form tcp://HOST:PORT, for example "
+                         "tcp://127.0.0.1:7700."
+                       : capstan_err_remedy(err));
     }
     if (err != CAPSTAN_OK) {
         destroy(&self, 0);

@@ -38,7 +38,8 @@ typedef struct peer_handlers {
 } peer_handlers_t;
 
 /* Connects and greets. `ret_text` gets what, where and what to do when it fails.
- * Errors: TIMEOUT, WRONG_VERSION, STALE_SESSION, INVALID (endpoint). */
+ * Errors: TIMEOUT, WRONG_VERSION, STALE_SESSION, INVALID (endpoint), NO_DESCRIPTOR (it takes ten),
+ * NO_THREAD, NO_MEMORY, SYSTEM. */
 CAPSTAN_MUST_CHECK capstan_err_t peer_connect(const peer_options_t *options,
                                               const peer_handlers_t *handlers, peer_t **ret_peer,
                                               char *ret_text, size_t text_size);

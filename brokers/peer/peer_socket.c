@@ -1,10 +1,12 @@
 #include "brokers/peer/peer_socket.h"
 
+#include "runtime/base/scarcity.h"
+#include "runtime/context.h"
 #include "runtime/wire/batch.h"
 
-#include <errno.h>
-
 enum {
+    SOCKETS_MAX = 16,
+    DESCRIPTORS = 4, /* the two sockets, the monitor's other end, and the connection */
     RECONNECT_MS = 100,
     RECONNECT_MS_MAX = 1000,
     /* Batches, each way; the node's credit bounds the bytes. */
@@ -40,22 +42,20 @@ static void configure(void *dealer)
 capstan_err_t peer_socket_open(peer_socket_t *self, const char *endpoint)
 {
     static const char monitor_name[] = "inproc://peer-monitor";
+    capstan_err_t err = CAPSTAN_OK;
     if (!self->context) {
-        self->context = zmq_ctx_new();
+        err = context_new(SOCKETS_MAX, DESCRIPTORS, &self->context);
     }
-    if (!self->context) {
-        return CAPSTAN_E_LIMIT;
-    }
-    self->dealer = zmq_socket(self->context, ZMQ_DEALER);
-    self->monitor = zmq_socket(self->context, ZMQ_PAIR);
-    if (!self->dealer || !self->monitor) {
-        return CAPSTAN_E_LIMIT;
+    err = err ? err : context_socket(self->context, ZMQ_DEALER, &self->dealer);
+    err = err ? err : context_socket(self->context, ZMQ_PAIR, &self->monitor);
+    if (err != CAPSTAN_OK) {
+        return err;
     }
     configure(self->dealer);
     set(self->monitor, ZMQ_LINGER, 0);
     if (zmq_socket_monitor(self->dealer, monitor_name, ZMQ_EVENT_DISCONNECTED) != 0 ||
         zmq_connect(self->monitor, monitor_name) != 0) {
-        return CAPSTAN_E_SYSTEM;
+        return descriptor_error(zmq_errno());
     }
     return zmq_connect(self->dealer, endpoint) == 0 ? CAPSTAN_OK : CAPSTAN_E_INVALID;
 }
@@ -77,11 +77,7 @@ static void close_sockets(peer_socket_t *self, int linger_ms)
 void peer_socket_close(peer_socket_t *self, int linger_ms)
 {
     close_sockets(self, linger_ms);
-    if (self->context) {
-        while (zmq_ctx_term(self->context) != 0 && errno == EINTR) {
-        }
-    }
-    self->context = NULL;
+    context_destroy(&self->context);
 }
 
 bool peer_socket_lost(peer_socket_t *self)

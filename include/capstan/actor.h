@@ -113,7 +113,8 @@ typedef struct capstan_spawn_options {
 /* Starts an actor. On the caller's own cell `init` has run when this returns, and its error is
  * returned; elsewhere it runs later, and a failed init is told by a `down` to those who watch.
  * After an error nothing is left of the actor, and no `down` comes.
- * Errors: LIMIT (actors, cells), EXISTS and INVALID (the name), NO_MEMORY, SYSTEM, STOPPING. */
+ * Errors: LIMIT (actors, 64 cells), EXISTS and INVALID (the name), STOPPING; when there is no cell
+ * for it yet NO_DESCRIPTOR (a cell takes three), NO_THREAD, NO_MEMORY, SYSTEM. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_spawn(capstan_actor_t *self,
                                                            const capstan_behaviour_t *behaviour,
                                                            const capstan_spawn_options_t *options,

@@ -15,7 +15,7 @@ typedef struct capstan_node_options {
     uint32_t boot;             /* boot counter; 0: 1 */
     uint32_t mailbox_messages; /* default bound of a mailbox; 0: 1,048,576 */
     uint64_t mailbox_bytes;    /* default bound of a mailbox; 0: 256 MiB */
-    uint32_t actors_max;       /* 0: 1,048,576 */
+    uint32_t actors_max;       /* 256 more per cell; 0: 1,048,576 */
     uint32_t workers;          /* cells that actors are spread over, 1 to 32; 0: one per core */
     uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10 */
     uint32_t trace_sample;     /* traces that begin here and are recorded, per million: trace.h */
@@ -52,8 +52,8 @@ typedef struct capstan_node_options {
  * not interrupt); when the host's thread runs it; or when its actor may block. */
 
 /* Makes a node without actors. NULL options are the defaults; strings in them are copied. One node
- * per process. A process that forks does so before. Errors: SYSTEM (ZeroMQ, threads), LIMIT
- * (descriptors), NO_MEMORY. */
+ * per process. A process that forks does so before. Errors: NO_DESCRIPTOR (it takes six, and five
+ * more for a host_cell), NO_THREAD, NO_MEMORY, SYSTEM. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_new(const capstan_node_options_t *options,
                                                               capstan_node_t **ret_node);
 

@@ -14,7 +14,9 @@ bool thread_start(const thread_options_t *options, pthread_t *ret_thread)
         sigdelset(&blocked, options->open_signal);
     }
     pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, options->stack_bytes);
+    if (options->stack_bytes > 0) {
+        pthread_attr_setstacksize(&attributes, options->stack_bytes);
+    }
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int rc = pthread_create(ret_thread, &attributes, options->run, options->argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

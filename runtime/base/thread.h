@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 typedef struct thread_options {
-    const char *name; /* its first 15 bytes are what debuggers and `top -H` show */
-    size_t stack_bytes;
+    const char *name;   /* its first 15 bytes are what debuggers and `top -H` show */
+    size_t stack_bytes; /* 0: the usual size */
     void *(*run)(void *argument);
     void *argument;
     int open_signal; /* the one that it does not block; 0: none */

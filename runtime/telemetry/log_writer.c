@@ -2,13 +2,12 @@
 
 #include "runtime/base/ensure.h"
 #include "runtime/base/ring.h"
+#include "runtime/base/thread.h"
 #include "runtime/runtime_metrics.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -89,25 +88,6 @@ static void *write_lines(void *unused)
     }
 }
 
-/* Library threads block all signals; the thread inherits the mask of the one that makes it. */
-static int start_thread(void)
-{
-    sigset_t all;
-    sigset_t before;
-    pthread_attr_t attributes;
-    sigfillset(&all);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&writer.thread, &attributes, write_lines, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (rc == 0) {
-        pthread_setname_np(writer.thread, "log");
-    }
-    return rc;
-}
-
 /* The ring and the semaphore are made once and kept: a thread that was late for the end of its node
  * may still log. */
 static capstan_err_t start(void)
@@ -119,8 +99,10 @@ static capstan_err_t start(void)
         ENSURE(sem_init(&writer.lines, 0, 0) == 0);
     }
     atomic_store_explicit(&writer.ending, false, memory_order_relaxed);
-    if (start_thread() != 0) {
-        return CAPSTAN_E_SYSTEM;
+    const thread_options_t options = {
+        .name = "log", .stack_bytes = STACK_BYTES, .run = write_lines};
+    if (!thread_start(&options, &writer.thread)) {
+        return CAPSTAN_E_NO_THREAD;
     }
     atomic_store_explicit(&writer.running, true, memory_order_release);
     return CAPSTAN_OK;
