@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <capstan/node.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +109,26 @@ Test(runtime, gives_an_own_cell_to_one_actor_after_the_other)
         while (ask(node, ref, MESSAGE_where, NULL, answer) != CAPSTAN_E_GONE) {
         }
     }
+    stop(node);
+}
+
+/* The cells' own actors are beside the limit: who asks for a cell must not bring the node down. */
+Test(runtime, refuses_actors_beyond_its_limit_on_every_cell)
+{
+    enum { CELLS = 5, EACH = 300 }; /* slots are taken 256 at a time */
+    capstan_node_t *node;
+    capstan_ref_t ref;
+    int limited = 0;
+    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.actors_max = 1}, &node), CAPSTAN_OK);
+    for (int i = 0; i < CELLS * EACH; i++) {
+        char cell[16];
+        snprintf(cell, sizeof cell, "cell-%d", i / EACH);
+        capstan_err_t err =
+            capstan_node_spawn(node, &behaviour, &(capstan_spawn_options_t){.cell = cell}, &ref);
+        cr_assert(err == CAPSTAN_OK || err == CAPSTAN_E_LIMIT, "%s", capstan_err_text(err));
+        limited += err == CAPSTAN_E_LIMIT;
+    }
+    cr_assert_eq(limited, CELLS * EACH - 256);
     stop(node);
 }
 
