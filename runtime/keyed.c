@@ -69,6 +69,41 @@ static capstan_err_t enter(capstan_node_t *node, capstan_keyed_t *keyed)
     return err;
 }
 
+typedef struct cell_name {
+    char text[CELL_NAME_SIZE];
+} cell_name_t;
+
+static cell_name_t worker_name(uint32_t index)
+{
+    cell_name_t name;
+    snprintf(name.text, sizeof name.text, "worker-%u", index);
+    return name;
+}
+
+/* Before the name is taken: where there is nothing left for a cell, the kind can be made later. */
+static capstan_err_t start_cells(capstan_node_t *node, uint32_t workers)
+{
+    capstan_err_t err = CAPSTAN_OK;
+    for (uint32_t i = 0; err == CAPSTAN_OK && i < workers; i++) {
+        cell_t *cell;
+        cell_name_t name = worker_name(i);
+        err = node_place(node, &(capstan_spawn_options_t){.cell = name.text}, NULL, &cell);
+    }
+    return err;
+}
+
+static capstan_err_t start_keepers(capstan_node_t *node, capstan_keyed_t *self, uint32_t workers)
+{
+    capstan_err_t err = CAPSTAN_OK;
+    for (; err == CAPSTAN_OK && self->keeper_count < workers; self->keeper_count++) {
+        cell_name_t name = worker_name(self->keeper_count);
+        err = capstan_node_spawn(node, &keeper_behaviour,
+                                 &(capstan_spawn_options_t){.cell = name.text, .argument = self},
+                                 &self->keepers[self->keeper_count]);
+    }
+    return err;
+}
+
 capstan_err_t capstan_keyed_new(capstan_node_t *node, const capstan_keyed_options_t *options,
                                 capstan_keyed_t **ret_keyed)
 {
@@ -82,18 +117,13 @@ capstan_err_t capstan_keyed_new(capstan_node_t *node, const capstan_keyed_option
         return CAPSTAN_E_NO_MEMORY;
     }
     fill(self, options, workers);
-    capstan_err_t err = enter(node, self);
+    capstan_err_t err = start_cells(node, workers);
+    err = err ? err : enter(node, self);
     if (err != CAPSTAN_OK) {
         free(self);
         return err;
     }
-    for (; err == CAPSTAN_OK && self->keeper_count < workers; self->keeper_count++) {
-        char cell[CELL_NAME_SIZE];
-        snprintf(cell, sizeof cell, "worker-%u", self->keeper_count);
-        err = capstan_node_spawn(node, &keeper_behaviour,
-                                 &(capstan_spawn_options_t){.cell = cell, .argument = self},
-                                 &self->keepers[self->keeper_count]);
-    }
+    err = start_keepers(node, self, workers);
     /* After an error the name stays taken: keepers that run already use the kind until the end. */
     if (err == CAPSTAN_OK) {
         pthread_mutex_lock(&node->mutex);

@@ -10,7 +10,7 @@
 #include "brokers/peer/peer.h"
 #include "runtime/base/ensure.h"
 
-#include <capstan/node.h>
+#include <capstan/keyed.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -233,6 +233,27 @@ static capstan_err_t host(void)
     return err;
 }
 
+/* What could not be made can be made later, under the same name. */
+static capstan_err_t keyed(void)
+{
+    const capstan_keyed_options_t options = {.name = "relays", .behaviour = &relay};
+    capstan_node_t *node;
+    capstan_keyed_t *relays;
+    capstan_err_t err = capstan_node_new(&(capstan_node_options_t){.workers = 3}, &node);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    err = capstan_keyed_new(node, &options, &relays);
+    if (err != CAPSTAN_OK) {
+        lift();
+        ENSURE(capstan_keyed_new(node, &options, &relays) == CAPSTAN_OK);
+    }
+    ENSURE(capstan_node_keyed_ask(node, relays, capstan_slice_text("a"), MESSAGE_echo,
+                                  (capstan_slice_t){0}, ASK_US, NULL, NULL) == CAPSTAN_OK);
+    stop(&node);
+    return err;
+}
+
 /* Nobody listens there: with enough of everything it is told so. */
 static capstan_err_t peer(void)
 {
@@ -249,7 +270,8 @@ static capstan_err_t peer(void)
 static const struct scenario {
     const char *name;
     capstan_err_t (*run)(void);
-} scenarios[] = {{"cells", cells}, {"room again", room_again}, {"host", host}, {"peer", peer}};
+} scenarios[] = {
+    {"cells", cells}, {"room again", room_again}, {"host", host}, {"keyed", keyed}, {"peer", peer}};
 
 static const struct lack {
     const char *name;
