@@ -457,18 +457,23 @@ static bool is_parked(const capstan_actor_t *self)
     return __builtin_expect(self->park != NULL, 0) && self->park->head;
 }
 
+static bool is_urgent_only(const capstan_actor_t *self)
+{
+    return self->held || is_parked(self);
+}
+
 bool actor_has_work(const capstan_actor_t *self)
 {
     const mailbox_t *mailbox = &self->slot->mailbox;
-    return is_parked(self) ? mailbox->heads[LANE_PRIORITY] != NULL : mailbox->queued > 0;
+    return is_urgent_only(self) ? mailbox->heads[LANE_PRIORITY] != NULL : mailbox->queued > 0;
 }
 
 bool actor_run_one(capstan_actor_t *self)
 {
     mailbox_t *mailbox = &self->slot->mailbox;
-    mail_t *mail = self->dead        ? NULL
-                   : is_parked(self) ? mailbox_take_lane(mailbox, LANE_PRIORITY)
-                                     : mailbox_take(mailbox);
+    mail_t *mail = self->dead             ? NULL
+                   : is_urgent_only(self) ? mailbox_take_lane(mailbox, LANE_PRIORITY)
+                                          : mailbox_take(mailbox);
     if (!mail) {
         return false;
     }
@@ -582,5 +587,6 @@ capstan_err_t actor_route(capstan_actor_t *self, const capstan_message_t *messag
         return park_message(self, message, always);
     }
     capstan_err_t err = route_send(self->cell, message, always);
-    return err == CAPSTAN_E_MAILBOX_FULL ? park_message(self, message, always) : err;
+    bool wait = err == CAPSTAN_E_MAILBOX_FULL && !self->outside;
+    return wait ? park_message(self, message, always) : err;
 }

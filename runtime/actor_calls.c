@@ -79,6 +79,7 @@ capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target, const send
                                                .target = target,
                                                .correlation = options->correlation,
                                                .owner_epoch = options->owner_epoch,
+                                               .deadline_us = options->deadline_us,
                                                .body = body},
                           options->always);
     }

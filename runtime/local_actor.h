@@ -41,6 +41,8 @@ struct capstan_actor {
     bool turned;             /* in the turned list */
     bool running;            /* one of its handlers is on the stack */
     bool traced;             /* so, and it has a trace context of its own */
+    bool outside;            /* it stands for a peer: see outside.h */
+    bool held;               /* so, and it handles no user message */
     bool intake_stopped;     /* it was to hear `stop_intake` */
     bool stopping;           /* it has heard `stop` */
     bool exiting;

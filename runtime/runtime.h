@@ -28,7 +28,8 @@ typedef struct send_options {
     uint32_t flags;
     uint64_t correlation;
     uint64_t owner_epoch;
-    bool always; /* a reply, an acknowledgement, a grant: never refused for want of space */
+    int64_t deadline_us; /* when it is dropped unread; 0: never */
+    bool always;         /* a reply, an acknowledgement, a grant: never refused for want of space */
 } send_options_t;
 CAPSTAN_MUST_CHECK capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target,
                                             const send_options_t *options, slice_t body);

@@ -35,7 +35,7 @@ static bool add_chunk(capstan_node_t *node, cell_t *cell, bool spare, slot_t **l
         slot_t *slot = &slots[i - 1];
         slot->index = first + i - 1;
         slot->cell = cell;
-        slot->spare = spare;
+        atomic_init(&slot->marks, spare ? SLOT_SPARE : 0);
         atomic_init(&slot->label, "");
         slot->next = *list;
         *list = slot;
@@ -70,6 +70,9 @@ static void set_up(const capstan_node_t *node, slot_t *slot, const capstan_spawn
     const capstan_node_options_t *defaults = &node->options;
     uint64_t messages = options->mailbox_messages;
     uint64_t bytes = options->mailbox_bytes;
+    uint8_t marks = atomic_load_explicit(&slot->marks, memory_order_relaxed) & SLOT_SPARE;
+    marks |= options->external ? SLOT_EXTERNAL : 0;
+    atomic_store_explicit(&slot->marks, marks, memory_order_relaxed);
     atomic_store_explicit(&slot->overflow, (uint8_t)options->overflow, memory_order_relaxed);
     mailbox_set_limits(
         &slot->mailbox,
@@ -154,7 +157,7 @@ void node_slot_end(slot_t *slot)
 void node_slot_free(slot_t *slot)
 {
     cell_t *cell = slot->cell;
-    if (!slot->spare) {
+    if (!(atomic_load_explicit(&slot->marks, memory_order_relaxed) & SLOT_SPARE)) {
         slot->next = cell->free_slots;
         cell->free_slots = slot;
         return;

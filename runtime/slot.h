@@ -15,6 +15,11 @@ typedef struct cell cell_t;
 
 enum { SLOT_CHUNK = 256 }; /* 64 KiB */
 
+enum {
+    SLOT_SPARE = 1,    /* belongs to the list that other threads take from; for ever */
+    SLOT_EXTERNAL = 2, /* peers may send to the incarnation: see outside.h */
+};
+
 /* A place in the node's actor table. */
 typedef struct slot {
     /* The live incarnation, 0 when there is none. Stored with release after everything below is
@@ -23,7 +28,7 @@ typedef struct slot {
     uint32_t index;
     uint32_t last_generation;
     _Atomic uint8_t overflow;  /* capstan_overflow_t */
-    bool spare;                /* belongs to the list that other threads take from */
+    _Atomic uint8_t marks;     /* SLOT_... */
     _Atomic uint16_t restarts; /* how often its supervisor put another one here; saturates */
     cell_t *cell;
     capstan_actor_t *actor;      /* the cell's thread only */

@@ -43,6 +43,7 @@ static void encode_child(const capstan_child_t *child, buffer_t *out)
                      .mailbox_messages = spawn->mailbox_messages,
                      .mailbox_bytes = spawn->mailbox_bytes,
                      .overflow = spawn->overflow,
+                     .external = spawn->external,
                      .restart = child->restart,
                      .restarts_max = child->restarts_max,
                      .window_us = child->window_us,

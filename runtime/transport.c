@@ -4,6 +4,7 @@
 #include "runtime/base/ensure.h"
 #include "runtime/context.h"
 #include "runtime/dead_letters.h"
+#include "runtime/outside.h"
 #include "runtime/park.h"
 #include "runtime/runtime_metrics.h"
 #include "runtime/socket.h"
@@ -161,6 +162,16 @@ static bool overflows(cell_t *self, slot_t *slot, const capstan_message_t *messa
     return false;
 }
 
+/* What an actor that stands for a peer is told by the node does not wait behind what its peer is
+ * sent. */
+static mail_lane_t lane_of(const capstan_actor_t *actor, const capstan_message_t *message)
+{
+    if (__builtin_expect(actor->outside, 0)) {
+        return message_is_users(message) ? LANE_NORMAL : LANE_PRIORITY;
+    }
+    return message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL;
+}
+
 void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block)
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
@@ -180,8 +191,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     }
     block->references++;
     mailbox_note_arrival(&slot->mailbox, self->now_us);
-    mailbox_push(&slot->mailbox, &mail->mail,
-                 message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL);
+    mailbox_push(&slot->mailbox, &mail->mail, lane_of(slot->actor, message));
     cell_make_ready(self, slot->actor);
 }
 

@@ -20,6 +20,10 @@ typedef struct gateway_arguments {
     capstan_ref_t status;     /* answers `status`; null: it is refused UNSUPPORTED */
     gateway_describe_fn *describe;
     void *describe_context;
+    void (*release)(void *context); /* called last, when nothing of it is used; NULL: nothing to do
+                                     */
+    void *release_context;
+    bool begun;           /* out: init has run, so that `release` is or will be called */
     char endpoint[288];   /* out: what is bound, with the real port */
     char error_text[512]; /* out, when init fails: what, where and what to do */
 } gateway_arguments_t;

@@ -5,8 +5,9 @@
  * Starts   one session actor per greeted peer, on its own cell (session_actor.c)
  *
  * What peers send is read here and acted on in the name of their session's actor: a publish goes
- * straight to its partition, with the session as sender. Per turn a budget of batches is taken,
- * then each peer that has something coming is sent one batch.
+ * straight to its partition, a message of a user's table to its target, with the session as sender.
+ * Per turn a budget of batches is taken, then each peer that has something coming is sent one
+ * batch.
  *
  * Nothing is durable. A crash or stop loses the sessions and what they have not been answered;
  * peers greet again and send that once more. */
@@ -17,7 +18,8 @@
 
 enum {
     BATCHES_PER_TURN = 256,
-    RETRY_US = 2000, /* how soon a full pipe is tried again */
+    BYTES_PER_TURN = 1 << 20, /* what is passed on before more is read stays in the caches */
+    RETRY_US = 2000,          /* how soon a full pipe is tried again */
 };
 
 static void collect_rows(gateway_t *self, const wire_table_t *table)
@@ -46,8 +48,14 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->status = arguments->status;
     self->describe = arguments->describe;
     self->describe_context = arguments->describe_context;
+    self->release = arguments->release;
+    self->release_context = arguments->release_context;
+    arguments->begun = true;
     self->node = node_id(node);
     self->boot = node_boot(node);
+    uint32_t random;
+    node_random(node, &random, sizeof random);
+    self->users.asked = random / 2; /* a million a second have 36 minutes until it takes 9 bytes */
     byte_index_init(&self->names);
     self->routes = routes_new(self);
     collect_rows(self, &gateway_table);
@@ -140,9 +148,7 @@ static link_t *session_of(gateway_t *self, const origin_t *origin)
     return session;
 }
 
-/* Everything that needs the credit that was granted; false when the session has ended over it. */
-static bool take_credited(link_t *session, const envelope_t *envelope, slice_t body,
-                          uint64_t *ret_sequence)
+bool link_take(link_t *session, const envelope_t *envelope, slice_t body, uint64_t *ret_sequence)
 {
     capstan_err_t err = session_take(session->core, body.size, ret_sequence);
     if (err != CAPSTAN_OK) {
@@ -150,6 +156,14 @@ static bool take_credited(link_t *session, const envelope_t *envelope, slice_t b
         return false;
     }
     return true;
+}
+
+/* An answer of kind ERROR has Capstan's own number. */
+static bool is_users(const envelope_t *envelope)
+{
+    return (envelope->message >= CAPSTAN_USER_ID_MIN && envelope->message <= UINT16_MAX &&
+            envelope->kind != CAPSTAN_KIND_ERROR) ||
+           (envelope->message == MESSAGE_failure && envelope->kind == CAPSTAN_KIND_ERROR);
 }
 
 static void on_other(gateway_t *self, link_t *session, const envelope_t *envelope, slice_t body)
@@ -187,7 +201,7 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
         link_on_cancel(session, envelope->correlation);
         break;
     default:
-        if (take_credited(session, envelope, body, &sequence)) {
+        if (link_take(session, envelope, body, &sequence)) {
             link_on_request(session, envelope, body, sequence);
         }
         break;
@@ -196,9 +210,13 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
 
 static void on_message(gateway_t *self, link_t *session, const envelope_t *envelope, slice_t body)
 {
+    if (is_users(envelope)) {
+        users_on_message(session, envelope, body);
+        return;
+    }
     if (envelope->message == MESSAGE_publish && envelope->kind == CAPSTAN_KIND_EVENT) {
         uint64_t sequence;
-        if (take_credited(session, envelope, body, &sequence)) {
+        if (link_take(session, envelope, body, &sequence)) {
             METRIC_ADD(gateway, publishes, 1);
             routes_publish(self->routes, session, sequence, body);
         }
@@ -226,10 +244,16 @@ static bool begin_batch(gateway_t *self, link_t *session, const link_header_t *h
     if (err != CAPSTAN_OK) {
         link_break(session, FAULT_malformed, 0, err,
                    "the batch's link sequence is not the next one");
-    } else if (session->deliveries_head) {
+    } else if (session->deliveries_head || session->holding) {
         gateway_mark_dirty(self, session); /* the header may have brought their credit */
     }
     return err == CAPSTAN_OK;
+}
+
+/* Neighbours often differ in their bodies only. */
+static bool next_message(batch_reader_t *reader, envelope_t *envelope, slice_t *ret_body)
+{
+    return batch_next_same(reader, ret_body) || batch_next(reader, envelope, ret_body);
 }
 
 static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_t *reader)
@@ -238,7 +262,7 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
     bool begun = false;
     envelope_t envelope;
     slice_t body;
-    while (batch_next(reader, &envelope, &body)) {
+    while (next_message(reader, &envelope, &body)) {
         METRIC_ADD(gateway, messages_in, 1);
         if (envelope.message == MESSAGE_hello) {
             gateway_on_hello(self, origin, &envelope, body);
@@ -261,6 +285,9 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
         if (!session->gateway) {
             return;
         }
+    }
+    if (session) {
+        users_end_batch(session);
     }
     if (reader->fault.err != CAPSTAN_OK) {
         char text[160];
@@ -291,6 +318,7 @@ static void take_batch(gateway_t *self, const origin_t *origin, slice_t bytes, b
         return;
     }
     METRIC_RECORD(gateway, batch_messages, reader.header.count);
+    users_learn(self);
     read_messages(self, origin, &reader);
 }
 
@@ -298,13 +326,15 @@ static void ready(capstan_actor_t *actor, void *cookie)
 {
     gateway_t *self = capstan_actor_state(actor);
     if (cookie == self->router) {
-        for (int i = 0; i < BATCHES_PER_TURN; i++) {
+        size_t bytes = 0;
+        for (int i = 0; i < BATCHES_PER_TURN && bytes < BYTES_PER_TURN; i++) {
             origin_t origin;
             zmq_msg_t batch;
             bool frames;
             if (!gateway_socket_receive(self, &origin, &batch, &frames)) {
                 break;
             }
+            bytes += zmq_msg_size(&batch);
             take_batch(self, &origin, slice_of(zmq_msg_data(&batch), zmq_msg_size(&batch)), frames);
             zmq_msg_close(&batch);
         }
@@ -418,6 +448,9 @@ void gateway_release(gateway_t *self)
         byte_index_fini(&self->names);
         buffer_fini(&self->scratch);
         free(self->connections);
+        if (self->release) {
+            self->release(self->release_context);
+        }
         free(self);
     }
 }

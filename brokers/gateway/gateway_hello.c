@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+enum { MESSAGE_BYTES = 64 }; /* what a mailbox counts for a message beside its body */
+
 static void refuse(gateway_t *self, const origin_t *origin, const envelope_t *envelope,
                    capstan_err_t err, const char *text)
 {
@@ -73,6 +75,8 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
                                   link_t **ret_session)
 {
     connection_t *connection = gateway_connection(self, origin->fd);
+    /* Half of it is as much as one peer sends ahead: see session_users.c. */
+    uint64_t messages = 2 * self->settings->credit_messages;
     link_t *session = calloc(1, sizeof *session);
     ENSURE(session && connection);
     memcpy(session->name, hello->name.data, hello->name.size);
@@ -93,7 +97,13 @@ static capstan_err_t open_session(gateway_t *self, const origin_t *origin, const
     link_into(self, session, connection);
     capstan_err_t err =
         capstan_spawn(self->actor, &session_behaviour,
-                      &(capstan_spawn_options_t){.argument = session}, &session->ref);
+                      &(capstan_spawn_options_t){
+                          .argument = session,
+                          .mailbox_messages = (uint32_t)messages,
+                          .mailbox_bytes = self->settings->outbox_bytes + messages * MESSAGE_BYTES,
+                          .external = true,
+                      },
+                      &session->ref);
     if (err != CAPSTAN_OK && !session->actor) {
         session_abandon(session);
     }

@@ -72,6 +72,15 @@ typedef struct gateway_figures {
     uint64_t faults[FAULT_COUNT];
 } gateway_figures_t;
 
+/* Which messages of users may come from a peer, and to whom the last one went. */
+typedef struct users_rules {
+    size_t tables; /* that were registered when the kinds were learnt */
+    uint8_t kinds[0x10000 - CAPSTAN_USER_ID_MIN]; /* 0: of no registered table, any will do */
+    capstan_ref_t last;                           /* may be sent to */
+    uint64_t asked; /* number of the last request to a peer. It begins anywhere, so that an answer
+                       to another session's, or to an earlier node's, finds nothing */
+} users_rules_t;
+
 struct gateway {
     unsigned holders;       /* actors that have it */
     capstan_actor_t *actor; /* NULL once it has ended */
@@ -81,6 +90,8 @@ struct gateway {
     capstan_ref_t status;
     gateway_describe_fn *describe;
     void *describe_context;
+    void (*release)(void *context);
+    void *release_context;
     uint64_t node;
     uint32_t boot;
     char endpoint[288];
@@ -108,6 +119,7 @@ struct gateway {
     buffer_t scratch; /* one body under construction at a time */
     gateway_figures_t figures;
     const wire_record_t *rows[PEER_MESSAGES]; /* by message number; NULL: no such row */
+    users_rules_t users;
 };
 
 /* gateway_socket.c */
@@ -156,6 +168,9 @@ void gateway_status_json(const gateway_t *self, buffer_t *out);
 /* gateway_hello.c */
 void gateway_on_hello(gateway_t *self, const origin_t *origin, const envelope_t *envelope,
                       slice_t body);
+
+/* session_users.c: looks at the tables that are registered; before a batch is read. */
+void users_learn(gateway_t *self);
 
 /* gateway_routes.c: topic -> partition actors. */
 routes_t *routes_new(gateway_t *gateway);

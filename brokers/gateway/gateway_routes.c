@@ -116,6 +116,12 @@ static route_t *resolve(routes_t *self, slice_t topic)
     return route;
 }
 
+static void reject(link_t *session, uint64_t sequence, capstan_err_t err)
+{
+    METRIC_ADD(gateway, publishes_rejected, 1);
+    link_reject(session, sequence, err);
+}
+
 /* What the body says about its way. */
 static capstan_err_t read_way(const routes_t *self, slice_t body, slice_t *ret_topic,
                               slice_t *ret_key)
@@ -146,7 +152,7 @@ static bool pass_on(const route_t *route, link_t *session, uint64_t sequence, sl
                                                      .correlation = sequence},
                                    body);
     if (err != CAPSTAN_OK) {
-        link_reject(session, sequence, err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err);
+        reject(session, sequence, err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err);
     }
     return err != CAPSTAN_E_GONE;
 }
@@ -155,9 +161,11 @@ void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t 
 {
     slice_t topic;
     slice_t key;
-    capstan_err_t err = read_way(self, body, &topic, &key);
+    capstan_err_t err = capstan_ref_is_null(self->gateway->topics)
+                            ? CAPSTAN_E_UNSUPPORTED
+                            : read_way(self, body, &topic, &key);
     if (err != CAPSTAN_OK) {
-        link_reject(session, sequence, err);
+        reject(session, sequence, err);
         return;
     }
     route_t *route = self->last;
@@ -167,7 +175,7 @@ void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t 
             route = resolve(self, topic);
         }
         if (!route) {
-            link_reject(session, sequence, CAPSTAN_E_UNAVAILABLE);
+            reject(session, sequence, CAPSTAN_E_UNAVAILABLE);
             return;
         }
         self->last = route;
@@ -216,7 +224,7 @@ static capstan_err_t release(route_t *route, capstan_err_t err)
             capstan_trace_continue(parked->session->gateway->actor, &parked->trace);
         }
         if (parked->session && err != CAPSTAN_OK) {
-            link_reject(parked->session, parked->sequence, err);
+            reject(parked->session, parked->sequence, err);
         } else if (parked->session && codec_peek_slice(body, 2, &key) &&
                    !pass_on(route, parked->session, parked->sequence, key, body)) {
             err = CAPSTAN_E_UNAVAILABLE;

@@ -169,6 +169,15 @@ void session_settle(session_t *self, uint64_t sequence)
     advance(self);
 }
 
+void session_settle_range(session_t *self, uint64_t first, uint64_t last)
+{
+    for (uint64_t sequence = first; sequence <= last; sequence++) {
+        ENSURE(is_open(self, sequence));
+        slot_at(self, sequence)->state = SLOT_SETTLED;
+    }
+    advance(self);
+}
+
 void session_answer(session_t *self, const outcome_t *outcome)
 {
     uint64_t first = outcome->first > self->floor ? outcome->first : self->floor + 1;

@@ -49,6 +49,8 @@ CAPSTAN_MUST_CHECK capstan_err_t session_take(session_t *self, size_t body_bytes
                                               uint64_t *ret_sequence);
 /* A request got its reply, which goes to the peer by itself. */
 void session_settle(session_t *self, uint64_t sequence);
+/* A row of messages is settled that want neither outcome nor reply. */
+void session_settle_range(session_t *self, uint64_t first, uint64_t last);
 /* Publishes got their outcome. Numbers that are not open are left alone and counted as stray. */
 void session_answer(session_t *self, const outcome_t *outcome);
 

@@ -1,14 +1,18 @@
 /* A session's actor: the address of one greeted peer inside the node.
  *
  * Accepts  outcomes (partitions), deliver and subscription_ended (subscriptions), answers to what
- *          it asked for its peer, down (subscriptions), session_end (the gateway)
- * Sends    publish and acknowledge for its peer, subscription_grant to its subscriptions
- * Asks     the topics actor (requests 0x40 to 0x5f) and the status actor, bodies unchanged
+ *          it asked for its peer, down (subscriptions), session_end (the gateway), and messages of
+ *          users' tables, which go to the peer
+ * Sends    publish and acknowledge for its peer, subscription_grant to its subscriptions, messages
+ *          of users' tables
+ * Asks     the topics actor (requests 0x40 to 0x5f) and the status actor, bodies unchanged; actors
+ *          that are open to peers, and other sessions
  *
  * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;
  * subscriptions watch it and end by themselves. Nothing is durable. */
 #include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
+#include "runtime/outside.h"
 #include "runtime/runtime_messages.h"
 
 enum { DESCRIPTION_BYTES_MAX = 1 << 20 }; /* what a batch holds beside its envelope */
@@ -30,6 +34,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     link_t *self = argument;
     self->actor = actor;
     self->ref = capstan_actor_ref(actor);
+    actor_stand_outside(actor);
     capstan_actor_set_state(actor, self);
     return CAPSTAN_OK;
 }
@@ -87,6 +92,7 @@ static void free_link(link_t *self)
     session_destroy(&self->core);
     link_output_fini(self);
     free(self->pending);
+    free(self->asked);
     free(self);
     gateway_release(shared);
 }
@@ -133,7 +139,6 @@ void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capst
 
 void link_reject(link_t *self, uint64_t sequence, capstan_err_t err)
 {
-    METRIC_ADD(gateway, publishes_rejected, 1);
     session_answer(self->core, &(outcome_t){.first = sequence,
                                             .last = sequence,
                                             .result = SESSION_REJECTED,
@@ -141,8 +146,8 @@ void link_reject(link_t *self, uint64_t sequence, capstan_err_t err)
     gateway_mark_dirty(self->gateway, self);
 }
 
-static void refuse_request(link_t *self, const envelope_t *envelope, uint64_t sequence,
-                           capstan_err_t err, const char *text)
+void link_refuse_request(link_t *self, const envelope_t *envelope, uint64_t sequence,
+                         capstan_err_t err, const char *text)
 {
     link_emit_failure(self, envelope->correlation, err, text);
     session_settle(self->core, sequence);
@@ -161,9 +166,9 @@ static void describe(link_t *self, const envelope_t *envelope, slice_t body, uin
                                                   : CAPSTAN_OK;
     }
     if (err) {
-        refuse_request(self, envelope, sequence, err,
-                       err == CAPSTAN_E_INVALID ? "the formats are json, markdown, cddl and lock"
-                                                : NULL);
+        link_refuse_request(
+            self, envelope, sequence, err,
+            err == CAPSTAN_E_INVALID ? "the formats are json, markdown, cddl and lock" : NULL);
         return;
     }
     buffer_clear(&gateway->scratch);
@@ -186,26 +191,15 @@ static void add_pending(link_t *self, const pending_t *pending)
     self->pending[self->pending_count++] = *pending;
 }
 
-void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
+void link_ask(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence,
+              capstan_ref_t target)
 {
-    if (envelope->message == MESSAGE_describe) {
-        describe(self, envelope, body, sequence);
-        return;
-    }
-    capstan_ref_t target =
-        envelope->message == MESSAGE_status || envelope->message == MESSAGE_actors
-            ? self->gateway->status
-            : self->gateway->topics;
-    if (capstan_ref_is_null(target)) {
-        refuse_request(self, envelope, sequence, CAPSTAN_E_UNSUPPORTED, NULL);
-        return;
-    }
     bool subscribe = envelope->message == MESSAGE_subscribe;
     if (self->pending_count == REQUESTS_MAX ||
         (subscribe && self->subscription_count == SUBSCRIPTIONS_MAX)) {
-        refuse_request(self, envelope, sequence, CAPSTAN_E_LIMIT,
-                       subscribe ? "a session has at most 64 subscriptions"
-                                 : "at most 1024 requests of a session wait for an answer");
+        link_refuse_request(self, envelope, sequence, CAPSTAN_E_LIMIT,
+                            subscribe ? "a session has at most 64 subscriptions"
+                                      : "at most 1024 requests of a session wait for an answer");
         return;
     }
     uint64_t ttl_us = envelope->ttl_us > 0 ? envelope->ttl_us : REQUEST_TTL_US;
@@ -216,14 +210,36 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
     capstan_err_t err =
         capstan_ask(self->actor, target, (uint32_t)envelope->message, body, (int64_t)ttl_us, &ask);
     if (err != CAPSTAN_OK) {
-        refuse_request(self, envelope, sequence,
-                       err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
+        bool own = envelope->message < PEER_MESSAGES; /* of the node, which starts it again */
+        link_refuse_request(self, envelope, sequence,
+                            err == CAPSTAN_E_GONE && own ? CAPSTAN_E_UNAVAILABLE : err, NULL);
         return;
     }
     add_pending(self, &(pending_t){.ask = ask,
                                    .correlation = envelope->correlation,
                                    .sequence = sequence,
                                    .message = (uint32_t)envelope->message});
+}
+
+void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
+{
+    if (envelope->message == MESSAGE_describe) {
+        describe(self, envelope, body, sequence);
+        return;
+    }
+    if (envelope->message == MESSAGE_resolve) {
+        users_on_resolve(self, envelope, body, sequence);
+        return;
+    }
+    capstan_ref_t target =
+        envelope->message == MESSAGE_status || envelope->message == MESSAGE_actors
+            ? self->gateway->status
+            : self->gateway->topics;
+    if (capstan_ref_is_null(target)) {
+        link_refuse_request(self, envelope, sequence, CAPSTAN_E_UNSUPPORTED, NULL);
+        return;
+    }
+    link_ask(self, envelope, body, sequence, target);
 }
 
 static pending_t take_pending(link_t *self, size_t i)
@@ -312,6 +328,10 @@ static void on_answer(link_t *self, const capstan_message_t *message)
     }
     if (message->message == MESSAGE_subscribed) {
         add_subscription(self, message);
+    }
+    if (message->body.size > DESCRIPTION_BYTES_MAX) {
+        link_emit_failure(self, pending.correlation, CAPSTAN_E_TOO_LARGE, "of the reply");
+        return;
     }
     link_emit(self,
               &(envelope_t){.message = message->message,
@@ -416,10 +436,32 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
         break;
     default:
-        capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+        if (message_is_users(message)) {
+            users_deliver(self, message);
+        } else {
+            capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+        }
         break;
     }
     return CAPSTAN_OK;
+}
+
+static void cancelled(capstan_actor_t *actor, capstan_ref_t sender, uint64_t correlation)
+{
+    link_t *self = capstan_actor_state(actor);
+    if (self->gateway) {
+        users_cancelled(self, sender, correlation);
+    }
+}
+
+/* Grants are not read any more: what waits for one would wait for ever. */
+static void stop_intake(capstan_actor_t *actor)
+{
+    link_t *self = capstan_actor_state(actor);
+    self->intake_stopped = true;
+    if (self->gateway) {
+        users_pace(self);
+    }
 }
 
 static void turn_end(capstan_actor_t *actor)
@@ -434,7 +476,9 @@ const capstan_behaviour_t session_behaviour = {
     .name = "session",
     .init = init,
     .receive = receive,
+    .cancelled = cancelled,
     .turn_end = turn_end,
+    .stop_intake = stop_intake,
     .stop = stop,
     .destroy = destroy,
 };

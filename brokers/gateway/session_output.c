@@ -70,6 +70,7 @@ static void push(link_t *self)
     buffer_clear(&self->out);
     self->writer.count = 0;
     self->first_sequence = 0;
+    self->last_tell.message = 0;
 }
 
 static bool is_building(const link_t *self)
@@ -85,18 +86,23 @@ static void begin(link_t *self)
     }
 }
 
+/* Room for one more body in the batch under construction; false when the session has ended. */
+static bool make_room(link_t *self, size_t body_bytes)
+{
+    if (self->gateway && is_building(self) &&
+        self->out.size + body_bytes + ENVELOPE_ROOM > BATCH_BYTES) {
+        push(self);
+    }
+    return self->gateway != NULL;
+}
+
 void link_emit(link_t *self, const envelope_t *envelope, slice_t body)
 {
-    if (!self->gateway) {
+    if (!make_room(self, body.size)) {
         return;
     }
-    if (is_building(self) && self->out.size + body.size + ENVELOPE_ROOM > BATCH_BYTES) {
-        push(self);
-        if (!self->gateway) {
-            return;
-        }
-    }
     begin(self);
+    self->last_tell.message = 0;
     const capstan_trace_t *trace = self->actor ? capstan_trace_current(self->actor) : NULL;
     if (trace) {
         envelope_t traced = *envelope;
@@ -123,17 +129,23 @@ void link_emit_failure(link_t *self, uint64_t correlation, capstan_err_t err, co
     buffer_fini(&body);
 }
 
-static void emit_delivery(link_t *self, subscription_t *subscription, slice_t body)
+/* Counts a message that takes the peer's credit; false when the session has ended. */
+static bool begin_credited(link_t *self, size_t body_bytes)
 {
-    if (is_building(self) && self->out.size + body.size + ENVELOPE_ROOM > BATCH_BYTES) {
-        push(self);
-        if (!self->gateway) {
-            return;
-        }
+    if (!make_room(self, body_bytes)) {
+        return false;
     }
-    uint64_t sequence = session_deliver(self->core, body.size);
+    uint64_t sequence = session_deliver(self->core, body_bytes);
     if (self->first_sequence == 0) {
         self->first_sequence = sequence;
+    }
+    return true;
+}
+
+static void emit_delivery(link_t *self, subscription_t *subscription, slice_t body)
+{
+    if (!begin_credited(self, body.size)) {
+        return;
     }
     if (subscription) {
         subscription->passed += body.size;
@@ -141,37 +153,97 @@ static void emit_delivery(link_t *self, subscription_t *subscription, slice_t bo
     link_emit(self, &(envelope_t){.message = MESSAGE_deliver, .kind = CAPSTAN_KIND_EVENT}, body);
 }
 
-static bool may_deliver(const link_t *self)
+/* Most tells of a batch differ in nothing but their bodies: their envelope is copied. */
+static void emit_tell(link_t *self, const capstan_message_t *message)
+{
+    const same_tell_t same = {.message = message->message,
+                              .slot = message->sender.slot,
+                              .generation = message->sender.generation};
+    bool plain = message->deadline_us == 0 && !capstan_trace_current(self->actor);
+    if (plain && memcmp(&same, &self->last_tell, sizeof same) == 0) {
+        batch_add_same(&self->writer, message->body);
+        return;
+    }
+    int64_t left_us =
+        message->deadline_us > 0 ? message->deadline_us - capstan_now_us(self->actor) : 0;
+    link_emit(self,
+              &(envelope_t){.message = message->message,
+                            .kind = message->kind,
+                            .correlation = message->correlation,
+                            .sender = message->sender,
+                            .ttl_us = (uint64_t)left_us},
+              message->body);
+    self->last_tell.message = 0;
+    if (plain && message->kind == CAPSTAN_KIND_EVENT && message->correlation == 0) {
+        self->last_tell = same;
+    }
+}
+
+static void emit_user(link_t *self, const capstan_message_t *message)
+{
+    bool expired = message->deadline_us > 0 && message->deadline_us <= capstan_now_us(self->actor);
+    bool withdrawn =
+        message->kind == CAPSTAN_KIND_REQUEST && !users_is_asked(self, message->correlation);
+    if (expired || withdrawn) {
+        METRIC_ADD(gateway, users_lost, 1);
+    } else if (begin_credited(self, message->body.size)) {
+        METRIC_ADD(gateway, users_out, 1);
+        emit_tell(self, message);
+    }
+}
+
+bool link_may_deliver(const link_t *self)
 {
     return !self->waiting_head && session_may_deliver(self->core);
 }
 
-void link_deliver(link_t *self, subscription_t *subscription, slice_t body)
+static void keep_delivery(link_t *self, uint64_t subscription, const capstan_message_t *message)
 {
-    if (!self->deliveries_head && may_deliver(self)) {
-        emit_delivery(self, subscription, body);
-        return;
-    }
-    delivery_t *delivery = malloc(sizeof *delivery + body.size);
+    delivery_t *delivery = malloc(sizeof *delivery + message->body.size);
     ENSURE(delivery);
     delivery->next = NULL;
-    delivery->subscription = subscription->number;
-    delivery->size = body.size;
-    memcpy(delivery->body, body.data, body.size);
+    delivery->subscription = subscription;
+    delivery->message = *message;
+    if (message->body.size > 0) {
+        memcpy(delivery->body, message->body.data, message->body.size);
+    }
+    delivery->message.body.data = delivery->body;
     *(self->deliveries_head ? &self->deliveries_tail->next : &self->deliveries_head) = delivery;
     self->deliveries_tail = delivery;
-    self->deliveries_bytes += body.size;
+    self->deliveries_bytes += message->body.size;
+}
+
+void link_deliver(link_t *self, subscription_t *subscription, slice_t body)
+{
+    if (!self->deliveries_head && link_may_deliver(self)) {
+        emit_delivery(self, subscription, body);
+    } else {
+        keep_delivery(self, subscription->number, &(capstan_message_t){.body = body});
+    }
+}
+
+void link_deliver_user(link_t *self, const capstan_message_t *message)
+{
+    if (!self->deliveries_head && link_may_deliver(self)) {
+        emit_user(self, message);
+    } else {
+        keep_delivery(self, 0, message);
+    }
 }
 
 static void pump_deliveries(link_t *self)
 {
-    while (self->gateway && self->deliveries_head && may_deliver(self)) {
+    while (self->gateway && self->deliveries_head && link_may_deliver(self)) {
         delivery_t *delivery = self->deliveries_head;
+        const capstan_message_t *message = &delivery->message;
         self->deliveries_head = delivery->next;
-        self->deliveries_bytes -= delivery->size;
-        /* What a subscription sent before it ended is still delivered. */
-        emit_delivery(self, link_subscription(self, delivery->subscription),
-                      slice_of(delivery->body, delivery->size));
+        self->deliveries_bytes -= message->body.size;
+        if (delivery->subscription == 0) {
+            emit_user(self, message);
+        } else {
+            /* What a subscription sent before it ended is still delivered. */
+            emit_delivery(self, link_subscription(self, delivery->subscription), message->body);
+        }
         free(delivery);
     }
 }
@@ -216,6 +288,7 @@ void link_flush(link_t *self)
     if (!self->gateway) {
         return;
     }
+    bool settled = users_settle(self);
     emit_outcomes(self);
     pump_deliveries(self);
     if (!self->gateway) {
@@ -231,10 +304,14 @@ void link_flush(link_t *self)
     if (!self->gateway) {
         return;
     }
+    users_pace(self);
     if (self->waiting_head || is_building(self)) {
         gateway_mark_dirty(self->gateway, self);
     } else {
         tell_subscriptions(self);
+    }
+    if (!settled) {
+        gateway_mark_dirty(self->gateway, self);
     }
 }
 

@@ -137,6 +137,19 @@ capstan_err_t peer_connect(const peer_options_t *options, const peer_handlers_t 
     return CAPSTAN_OK;
 }
 
+/* The node reads in order: when it answers this ping, it has what was sent before. */
+static void wait_until_read(peer_t *self, int64_t deadline_us)
+{
+    uint64_t ping = ++self->next_correlation;
+    peer_extra(
+        self,
+        &(envelope_t){.message = MESSAGE_ping, .kind = CAPSTAN_KIND_REQUEST, .correlation = ping},
+        slice_of("\x80", 1));
+    while (self->state == PEER_OPEN && self->ponged != ping && self->now_us < deadline_us) {
+        (void)peer_poll(self, deadline_us - self->now_us);
+    }
+}
+
 void peer_close(peer_t **self_p, int64_t linger_us)
 {
     peer_t *self = *self_p;
@@ -148,6 +161,9 @@ void peer_close(peer_t **self_p, int64_t linger_us)
     while (peer_link_unanswered(self->link) > 0 && self->state != PEER_STALE &&
            self->now_us < deadline_us) {
         (void)peer_poll(self, deadline_us - self->now_us);
+    }
+    if (self->told) {
+        wait_until_read(self, deadline_us);
     }
     if (self->state == PEER_OPEN) {
         peer_extra(self, &(envelope_t){.message = MESSAGE_goodbye, .kind = CAPSTAN_KIND_EVENT},
@@ -173,9 +189,12 @@ static capstan_err_t queue(peer_t *self, const envelope_t *envelope, slice_t bod
         self->link, &(peer_item_t){.encoded = buffer_slice(&self->item),
                                    .body_bytes = (uint32_t)body.size,
                                    .request = envelope->kind == CAPSTAN_KIND_REQUEST,
+                                   .tell = envelope->kind == CAPSTAN_KIND_EVENT &&
+                                           envelope->message >= CAPSTAN_USER_ID_MIN,
                                    .token = token});
-    if (err == CAPSTAN_OK && peer_link_unsent(self->link) >= self->options.batch_messages &&
-        !self->blocked) {
+    bool full = peer_link_unsent(self->link) >= self->options.batch_messages ||
+                peer_link_unsent_bytes(self->link) >= PEER_BATCH_BYTES;
+    if (err == CAPSTAN_OK && full && !self->blocked) {
         peer_flush(self);
     }
     return err;
@@ -213,16 +232,11 @@ void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static capstan_err_t read_reply(peer_t *self, peer_wait_t *wait, const wire_record_t *reply,
-                                slice_t *ret_body, char *ret_text, size_t text_size)
+static capstan_err_t read_reply(peer_t *self, peer_wait_t *wait, slice_t *ret_body, char *ret_text,
+                                size_t text_size)
 {
     if (wait->message == MESSAGE_failure) {
         return peer_read_failure(buffer_slice(&wait->body), ret_text, text_size);
-    }
-    if (wait->message != reply->id) {
-        snprintf(ret_text, text_size, "the node answered with message %u instead of %s",
-                 wait->message, reply->name);
-        return CAPSTAN_E_MALFORMED;
     }
     buffer_fini(&self->reply);
     self->reply = wait->body;
@@ -246,36 +260,133 @@ static void wait_for_reply(peer_t *self, peer_wait_t *wait, const envelope_t *en
     }
 }
 
-capstan_err_t peer_request(peer_t *self, const wire_record_t *message, const void *body,
-                           const wire_record_t *reply, int64_t timeout_us, slice_t *ret_body,
-                           char *ret_text, size_t text_size)
+/* `what` is asked, for the text of an error. */
+static capstan_err_t ask(peer_t *self, const envelope_t *request, slice_t body, const char *what,
+                         uint32_t *ret_message, slice_t *ret_body, char *ret_text, size_t text_size)
 {
-    envelope_t envelope = {.message = message->id,
-                           .kind = CAPSTAN_KIND_REQUEST,
-                           .correlation = ++self->next_correlation,
-                           .ttl_us = (uint64_t)timeout_us};
+    envelope_t envelope = *request;
+    envelope.kind = CAPSTAN_KIND_REQUEST;
+    envelope.correlation = ++self->next_correlation;
     peer_wait_t wait = {.outer = self->waits, .correlation = envelope.correlation};
-    buffer_t encoded = {0};
-    codec_encode(message, body, &encoded);
     self->waits = &wait;
-    wait_for_reply(self, &wait, &envelope, buffer_slice(&encoded), peer_now_us() + timeout_us);
+    wait_for_reply(self, &wait, &envelope, body, peer_now_us() + (int64_t)envelope.ttl_us);
     self->waits = wait.outer;
-    buffer_fini(&encoded);
     capstan_err_t err;
     if (wait.answered) {
-        err = read_reply(self, &wait, reply, ret_body, ret_text, text_size);
+        *ret_message = wait.message;
+        err = read_reply(self, &wait, ret_body, ret_text, text_size);
     } else if (self->state == PEER_STALE) {
         err = CAPSTAN_E_STALE_SESSION;
         snprintf(ret_text, text_size, "%s", capstan_err_text(err));
     } else {
         peer_link_abandon(self->link, envelope.correlation);
         err = CAPSTAN_E_TIMEOUT;
-        snprintf(ret_text, text_size, "%s got no answer from %s within %" PRId64 " ms",
-                 message->name, self->endpoint, timeout_us / 1000);
+        snprintf(ret_text, text_size, "%s got no answer from %s within %" PRIu64 " ms", what,
+                 self->endpoint, envelope.ttl_us / 1000);
     }
     buffer_fini(&wait.body);
     return err;
 }
+
+capstan_err_t peer_request(peer_t *self, const wire_record_t *message, const void *body,
+                           const wire_record_t *reply, int64_t timeout_us, slice_t *ret_body,
+                           char *ret_text, size_t text_size)
+{
+    buffer_t encoded = {0};
+    uint32_t number;
+    codec_encode(message, body, &encoded);
+    capstan_err_t err =
+        ask(self, &(envelope_t){.message = message->id, .ttl_us = (uint64_t)timeout_us},
+            buffer_slice(&encoded), message->name, &number, ret_body, ret_text, text_size);
+    buffer_fini(&encoded);
+    if (err == CAPSTAN_OK && number != reply->id) {
+        snprintf(ret_text, text_size, "the node answered with message %u instead of %s", number,
+                 reply->name);
+        return CAPSTAN_E_MALFORMED;
+    }
+    return err;
+}
+
+/* --- messages of users' tables --------------------------------------------------------------- */
+
+capstan_err_t peer_resolve(peer_t *self, slice_t address, int64_t timeout_us,
+                           capstan_ref_t *ret_ref, char *ret_text, size_t text_size)
+{
+    slice_t body;
+    resolved_t resolved;
+    capstan_err_t err = peer_request(self, resolve_wire(), &(resolve_t){.address = address},
+                                     resolved_wire(), timeout_us, &body, ret_text, text_size);
+    if (err == CAPSTAN_OK) {
+        err = codec_decode(resolved_wire(), body, &resolved, NULL);
+    }
+    if (err == CAPSTAN_OK) {
+        *ret_ref = resolved.actor;
+    }
+    return err;
+}
+
+static capstan_err_t check(const peer_t *self, capstan_ref_t target, uint32_t message, slice_t body)
+{
+    if (self->state == PEER_STALE) {
+        return CAPSTAN_E_STALE_SESSION;
+    }
+    if (message < CAPSTAN_USER_ID_MIN || message > UINT16_MAX || capstan_ref_is_null(target)) {
+        return CAPSTAN_E_INVALID;
+    }
+    return body.size > self->welcome.event_bytes_max ? CAPSTAN_E_TOO_LARGE : CAPSTAN_OK;
+}
+
+capstan_err_t peer_tell(peer_t *self, capstan_ref_t target, uint32_t message, slice_t body)
+{
+    capstan_err_t err = check(self, target, message, body);
+    self->told = true;
+    return err != CAPSTAN_OK
+               ? err
+               : queue(self,
+                       &(envelope_t){
+                           .message = message, .kind = CAPSTAN_KIND_EVENT, .target = target},
+                       body, 0);
+}
+
+capstan_err_t peer_ask(peer_t *self, capstan_ref_t target, uint32_t message, slice_t body,
+                       int64_t timeout_us, uint32_t *ret_message, slice_t *ret_body, char *ret_text,
+                       size_t text_size)
+{
+    capstan_err_t err = check(self, target, message, body);
+    if (err != CAPSTAN_OK) {
+        snprintf(ret_text, text_size, "%s", capstan_err_text(err));
+        return err;
+    }
+    return ask(self,
+               &(envelope_t){.message = message, .target = target, .ttl_us = (uint64_t)timeout_us},
+               body, "the request", ret_message, ret_body, ret_text, text_size);
+}
+
+capstan_err_t peer_answer(peer_t *self, uint64_t correlation, uint32_t message, slice_t body)
+{
+    if (body.size > self->welcome.event_bytes_max) {
+        return CAPSTAN_E_TOO_LARGE;
+    }
+    while (self->state == PEER_OPEN && self->extra_count > 0 &&
+           self->extra.size + body.size > PEER_BATCH_BYTES) {
+        peer_flush(self);
+        if (self->extra_count > 0) {
+            peer_socket_wait(&self->socket, true, WAIT_US_MAX);
+            peer_heed_loss(self);
+        }
+    }
+    if (self->state == PEER_OPEN) {
+        bool failure = message == MESSAGE_failure;
+        peer_extra(self,
+                   &(envelope_t){.message = message,
+                                 .kind = failure ? CAPSTAN_KIND_ERROR : CAPSTAN_KIND_REPLY,
+                                 .correlation = correlation},
+                   body);
+    }
+    return CAPSTAN_OK;
+}
+
+/* --- serving --------------------------------------------------------------------------------- */
 
 size_t peer_poll(peer_t *self, int64_t timeout_us)
 {

@@ -33,6 +33,12 @@ typedef struct peer_handlers {
      * session answers GROUP_BUSY for a while. It is called before anything is sent in the new
      * session; it may not call the peer. */
     void (*reconnected)(void *context);
+    /* A message of a user's table: an event, or a request that peer_answer answers. */
+    void (*user)(void *context, const envelope_t *envelope, slice_t body);
+    /* The asker of such a request wants no answer any more. */
+    void (*cancelled)(void *context, uint64_t correlation);
+    /* So many messages told by peer_tell were not passed on. */
+    void (*refused)(void *context, capstan_err_t err, uint64_t count);
     /* The node ended a subscription. */
     void (*subscription_ended)(void *context, uint64_t subscription, capstan_err_t err);
 } peer_handlers_t;
@@ -43,8 +49,8 @@ typedef struct peer_handlers {
 CAPSTAN_MUST_CHECK capstan_err_t peer_connect(const peer_options_t *options,
                                               const peer_handlers_t *handlers, peer_t **ret_peer,
                                               char *ret_text, size_t text_size);
-/* Sends what is batched, says goodbye, closes; waits at most `linger_us` for unanswered publishes.
- */
+/* Sends what is batched, says goodbye, closes; waits at most `linger_us` for unanswered publishes,
+ * and until the node has read what it was told. */
 void peer_close(peer_t **self_p, int64_t linger_us);
 
 const welcome_t *peer_welcome(const peer_t *self);
@@ -64,6 +70,24 @@ CAPSTAN_MUST_CHECK capstan_err_t peer_request(peer_t *self, const wire_record_t 
                                               const void *body, const wire_record_t *reply,
                                               int64_t timeout_us, slice_t *ret_body, char *ret_text,
                                               size_t text_size);
+
+/* Finds an actor that is open to peers, or another peer: NOT_FOUND when there is none. Other errors
+ * as in peer_request. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_resolve(peer_t *self, slice_t address, int64_t timeout_us,
+                                              capstan_ref_t *ret_ref, char *ret_text,
+                                              size_t text_size);
+/* Queues an event of a user's table. It is sent once or, when the session is lost first, perhaps
+ * not. Errors as in peer_publish; INVALID: the id is not a user's, or there is no target. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_tell(peer_t *self, capstan_ref_t target, uint32_t message,
+                                           slice_t body);
+/* As peer_request, of a user's table; `ret_message` is the number of the reply. TOO_LARGE. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_ask(peer_t *self, capstan_ref_t target, uint32_t message,
+                                          slice_t body, int64_t timeout_us, uint32_t *ret_message,
+                                          slice_t *ret_body, char *ret_text, size_t text_size);
+/* Answers a request, by a reply or by the message `failure`; waits while the socket takes no more.
+ * TOO_LARGE. When the session was lost there is nobody to be answered. */
+CAPSTAN_MUST_CHECK capstan_err_t peer_answer(peer_t *self, uint64_t correlation, uint32_t message,
+                                             slice_t body);
 
 /* Sends what is batched, receives, calls handlers; waits at most `timeout_us` for input (0: not at
  * all). Returns the number of messages handled. It reconnects by itself, for ever. */

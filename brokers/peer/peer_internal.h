@@ -10,7 +10,7 @@
 
 enum {
     PEER_NAME_MAX = 128,
-    PEER_BATCH_BYTES = 256 * 1024,
+    PEER_BATCH_BYTES = 64 * 1024,
     PEER_QUEUE_BYTES = 32 * 1024 * 1024, /* kept for resending */
     PEER_DELIVER_MESSAGES = 65536,       /* deliveries granted ahead; bytes are what counts */
     PEER_GREETING_US = 3000000,          /* a hello without answer: connect anew */
@@ -52,6 +52,8 @@ struct peer {
     bool greeted_once;
     bool blocked;     /* the socket took no more */
     bool reconnected; /* the handler is to be told */
+    bool told;        /* messages that nobody answers */
+    uint64_t ponged;  /* the last ping that was answered */
     uint64_t session; /* number of the last hello */
     uint64_t hello_correlation;
     uint64_t next_correlation;
@@ -83,6 +85,8 @@ int64_t peer_now_us(void);
 void peer_extra(peer_t *self, const envelope_t *envelope, slice_t body);
 /* The error of an encoded `failure`, and its text. */
 capstan_err_t peer_read_failure(slice_t body, char *ret_text, size_t text_size);
+/* Notices that the connection was lost. */
+void peer_heed_loss(peer_t *self);
 /* Sends what there is and may be sent. */
 void peer_flush(peer_t *self);
 /* One round: what arrived, heartbeat, what is to be sent. Returns the messages handled. */

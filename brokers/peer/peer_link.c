@@ -5,6 +5,7 @@
 enum {
     ENTRIES_MIN = 64,
     BYTES_MIN = 16384,
+    OUTCOME_REJECTED = 4, /* see record `outcome` */
 };
 
 typedef struct entry {
@@ -13,6 +14,7 @@ typedef struct entry {
     uint32_t size;
     uint32_t body_bytes;
     bool request;
+    bool tell;
     bool answered;
     bool abandoned;
 } entry_t;
@@ -35,6 +37,7 @@ struct peer_link {
     uint64_t capacity;
     uint64_t bytes_tail;
     uint64_t bytes_kept;
+    uint64_t bytes_unsent; /* of them */
 
     uint64_t granted_messages;
     uint64_t granted_bytes;
@@ -139,11 +142,13 @@ capstan_err_t peer_link_queue(peer_link_t *self, const peer_item_t *item)
     memcpy(bytes_at(self, at), item->encoded.data, size);
     self->bytes_tail = at + size;
     self->bytes_kept += size;
+    self->bytes_unsent += size;
     *entry_at(self, self->tail++) = (entry_t){.token = item->token,
                                               .at = at,
                                               .size = (uint32_t)size,
                                               .body_bytes = item->body_bytes,
-                                              .request = item->request};
+                                              .request = item->request,
+                                              .tell = item->tell};
     return CAPSTAN_OK;
 }
 
@@ -159,6 +164,7 @@ void peer_link_restart(peer_link_t *self)
         }
     }
     self->tail = kept;
+    self->bytes_unsent = self->bytes_kept;
     self->sent = self->head;
     self->base = self->head;
     self->answered = 0;
@@ -203,24 +209,6 @@ uint32_t peer_link_fill(peer_link_t *self, batch_writer_t *writer, uint64_t *ret
     return count;
 }
 
-void peer_link_sent(peer_link_t *self, uint32_t count)
-{
-    ENSURE(count <= self->tail - self->sent);
-    for (uint32_t i = 0; i < count; i++) {
-        self->sent_bytes += entry_at(self, self->sent++)->body_bytes;
-    }
-}
-
-uint64_t peer_link_unsent(const peer_link_t *self)
-{
-    return self->tail - self->sent;
-}
-
-uint64_t peer_link_unanswered(const peer_link_t *self)
-{
-    return self->tail - self->head - self->answered - self->abandoned;
-}
-
 static void mark_answered(peer_link_t *self, uint64_t index)
 {
     entry_t *entry = entry_at(self, index);
@@ -234,28 +222,62 @@ static void mark_answered(peer_link_t *self, uint64_t index)
     }
 }
 
-void peer_link_answer(peer_link_t *self, const outcome_t *outcome, peer_link_outcome_fn *each,
-                      void *context)
+void peer_link_sent(peer_link_t *self, uint32_t count)
 {
+    ENSURE(count <= self->tail - self->sent);
+    for (uint32_t i = 0; i < count; i++) {
+        const entry_t *entry = entry_at(self, self->sent++);
+        self->sent_bytes += entry->body_bytes;
+        self->bytes_unsent -= entry->size;
+        if (entry->tell) {
+            mark_answered(self, self->sent - 1);
+        }
+    }
+}
+
+uint64_t peer_link_unsent(const peer_link_t *self)
+{
+    return self->tail - self->sent;
+}
+
+uint64_t peer_link_unsent_bytes(const peer_link_t *self)
+{
+    return self->bytes_unsent;
+}
+
+uint64_t peer_link_unanswered(const peer_link_t *self)
+{
+    return self->tail - self->head - self->answered - self->abandoned;
+}
+
+uint64_t peer_link_answer(peer_link_t *self, const outcome_t *outcome, peer_link_outcome_fn *each,
+                          void *context)
+{
+    uint64_t refused = 0;
     if (outcome->first == 0 || outcome->last < outcome->first) {
-        return;
+        return 0;
     }
     /* Indexes are looked up afresh: `each` may queue, and so move the rings. */
     for (uint64_t sequence = outcome->first; sequence <= outcome->last; sequence++) {
         uint64_t index = self->base + sequence - 1;
-        if (index < self->head) {
-            continue;
-        }
         if (index >= self->sent) {
-            return;
+            break;
         }
-        const entry_t entry = *entry_at(self, index);
-        if (entry.answered || entry.request) {
+        /* What was done with has its outcome, or is a tell, which only an error has an outcome of.
+         */
+        const entry_t *entry = index < self->head ? NULL : entry_at(self, index);
+        if (!entry || entry->tell) {
+            refused += outcome->result == OUTCOME_REJECTED;
             continue;
         }
+        if (entry->answered || entry->request) {
+            continue;
+        }
+        uint64_t token = entry->token;
         mark_answered(self, index);
-        each(context, entry.token, outcome->result, (capstan_err_t)outcome->error);
+        each(context, token, outcome->result, (capstan_err_t)outcome->error);
     }
+    return refused;
 }
 
 static bool find_request(const peer_link_t *self, uint64_t correlation, uint64_t *ret_index)

@@ -27,6 +27,7 @@ typedef struct peer_item {
     slice_t encoded;
     uint32_t body_bytes;
     bool request;   /* answered by its reply, else by an outcome */
+    bool tell;      /* it wants no answer: done with when it is sent */
     uint64_t token; /* the caller's; a request's correlation */
 } peer_item_t;
 
@@ -52,11 +53,13 @@ uint64_t peer_link_unsent(const peer_link_t *self);
 /* Publishes and requests without an answer that someone waits for. */
 uint64_t peer_link_unanswered(const peer_link_t *self);
 
-/* Publishes got their outcome; `each` hears the token of each. It may queue. */
+uint64_t peer_link_unsent_bytes(const peer_link_t *self);
+/* Publishes got their outcome; `each` hears the token of each. It may queue. Returns how many tells
+ * were refused: of them nothing is kept that could be named. */
 typedef void peer_link_outcome_fn(void *context, uint64_t token, uint64_t result,
                                   capstan_err_t err);
-void peer_link_answer(peer_link_t *self, const outcome_t *outcome, peer_link_outcome_fn *each,
-                      void *context);
+uint64_t peer_link_answer(peer_link_t *self, const outcome_t *outcome, peer_link_outcome_fn *each,
+                          void *context);
 /* A request got its reply; false when there is no such request. */
 bool peer_link_settle(peer_link_t *self, uint64_t correlation);
 /* Nobody waits for the request's reply any more: a new session does not send it again. */

@@ -220,7 +220,26 @@ static void on_outcomes(peer_t *self, slice_t body)
     }
     outcome_t outcome;
     while (codec_list_next(&list, &outcome)) {
-        peer_link_answer(self->link, &outcome, tell_outcome, self);
+        uint64_t refused = peer_link_answer(self->link, &outcome, tell_outcome, self);
+        if (refused > 0 && self->handlers.refused) {
+            self->handlers.refused(self->handlers.context, (capstan_err_t)outcome.error, refused);
+        }
+    }
+}
+
+static void on_user(peer_t *self, const envelope_t *envelope, slice_t body)
+{
+    if (self->handlers.user) {
+        self->handlers.user(self->handlers.context, envelope, body);
+    }
+    self->delivered++;
+    self->delivered_bytes += body.size;
+}
+
+static void on_cancel(const peer_t *self, const envelope_t *envelope)
+{
+    if (self->handlers.cancelled) {
+        self->handlers.cancelled(self->handlers.context, envelope->correlation);
     }
 }
 
@@ -291,9 +310,17 @@ static void on_message(peer_t *self, const envelope_t *envelope, slice_t body)
     case MESSAGE_failure:
         on_failure(self, envelope, body);
         break;
+    case MESSAGE_pong:
+        self->ponged = envelope->correlation;
+        break;
+    case MESSAGE_cancel:
+        on_cancel(self, envelope);
+        break;
     default:
         if (envelope->kind == CAPSTAN_KIND_REPLY) {
             on_reply(self, envelope, body);
+        } else if (envelope->message >= CAPSTAN_USER_ID_MIN) {
+            on_user(self, envelope, body);
         }
         break;
     }
@@ -312,7 +339,7 @@ static size_t read_batch(peer_t *self, slice_t bytes)
     size_t count = 0;
     envelope_t envelope;
     slice_t body;
-    while (batch_next(&reader, &envelope, &body)) {
+    while (batch_next_same(&reader, &body) || batch_next(&reader, &envelope, &body)) {
         count++;
         if (self->state == PEER_OPEN) {
             on_message(self, &envelope, body);
@@ -371,12 +398,17 @@ static void keep_alive(peer_t *self)
     }
 }
 
-size_t peer_serve(peer_t *self)
+void peer_heed_loss(peer_t *self)
 {
-    self->now_us = peer_now_us();
     if (peer_socket_lost(&self->socket)) {
         lose(self);
     }
+}
+
+size_t peer_serve(peer_t *self)
+{
+    self->now_us = peer_now_us();
+    peer_heed_loss(self);
     size_t count = receive_all(self);
     keep_alive(self);
     peer_flush(self);

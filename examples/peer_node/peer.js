@@ -4,7 +4,9 @@ const { readFileSync } = require("node:fs");
 const { Encoder, decode, decodeMulti } = require("@msgpack/msgpack");
 const { Dealer } = require("zeromq");
 const ZERO = { UINT: 0, INT: 0, BOOL: false, STR: "", BIN: Buffer.alloc(0), REF: null };
-const encoder = new Encoder(), encode = (value) => Buffer.from(encoder.encode(value));
+/* The id of a node, in references, has 64 bits: more than a number of JavaScript holds. */
+const BIG = { useBigInt64: true }, plain = new Encoder(), ofReferences = new Encoder(BIG);
+const encode = (value) => Buffer.from((Array.isArray(value) ? ofReferences : plain).encode(value));
 const WINDOW_MESSAGES = 64, WINDOW_BYTES = 8 << 20, BATCH = 64;
 
 /* Of values that are msgpack already: a map whose keys are integers, and a list. */
@@ -34,26 +36,33 @@ class Peer {
       ? packList(values[name].map((item) => this.pack(record, item))) : encode(values[name])]));
   }
   unpack(row, map) {
-    const read = ({ key, type, record }) => (type !== "LIST" ? map[key] ?? ZERO[type]
+    const one = (value) => (typeof value === "bigint" ? Number(value) : value);
+    const read = ({ key, type, record }) => (type !== "LIST" ? one(map[key]) ?? ZERO[type]
       : (map[key] ?? []).map((item) => this.unpack(record, item)));
     return Object.fromEntries(this.rows[row].fields.map((field) => [field.name, read(field)]));
   }
 
   greet() {
     Object.assign(this, { session: this.session + 1, sentAt: Date.now(), greeted: false,
-      grant: [0, 0], control: [], sequence: 0, sentBytes: 0, delivered: 0, received: 0 });
-    this.unanswered = this.unanswered.filter((i) => !i.request).map((i) => ({ ...i, sequence: 0 }));
+      grant: [0, 0], control: [], sequence: 0, sentBytes: 0, delivered: 0, received: 0,
+      window: 0 });
+    this.unanswered = this.unanswered.filter((i) => !i.request && !(i.tell && i.sequence))
+      .map((i) => ({ ...i, sequence: 0 }));
     this.hello = this.post("hello", { version_min: this.version, version_max: this.version,
       name: this.name, session: this.session });
   }
-  /* Queues a message; `answered` is called once, with its outcome or its reply. */
-  post(name, values = {}, answered = () => {}) {
+  /* Queues a message; `answered` is called once, with its outcome or its reply (a user's event that
+   * was passed on: null). A user's message goes to a reference, `{ target }`, or answers the
+   * request of a correlation, `{ correlation }`. */
+  post(name, values = {}, answered = () => {}, more = {}) {
     const { id, kind, credited_by } = this.rows[name], correlation = ++this.correlation;
-    const head = this.pack("envelope", { message: id, kind: this.kinds[kind], correlation });
+    const head = this.pack("envelope",
+      { message: id, kind: this.kinds[kind], correlation, ...more });
     const body = this.pack(name, values);
     const item = { bytes: Buffer.concat([head, encode(body)]), size: body.length, sequence: 0,
-      correlation, request: kind === "request", answered };
-    (credited_by === "node" ? this.unanswered : this.control).push(item);
+      correlation, request: kind === "request", answered,
+      tell: kind === "event" && credited_by === "receiver" };
+    (["node", "receiver"].includes(credited_by) ? this.unanswered : this.control).push(item);
     return correlation;
   }
 
@@ -82,32 +91,39 @@ class Peer {
   async poll() {
     this.flush();
     for (const frame of await this.socket.receive().catch(() => [])) { // [] after 100 ms
-      const before = this.delivered, [head, ...rest] = decodeMulti(frame);
+      const before = this.delivered, [head, ...rest] = decodeMulti(frame, BIG);
       for (let i = 0; i < rest.length; i += 2) {
         this.receive(this.unpack("envelope", rest[i]), rest[i + 1]);
       }
       const header = this.unpack("link_header", head);
-      if (this.greeted) this.grant = [header.credit_messages, header.credit_bytes].map(
-        (granted, i) => Math.max(granted, this.grant[i]));
+      if (this.greeted) {
+        this.grant = [header.credit_messages, header.credit_bytes].map(
+          (granted, i) => Math.max(granted, this.grant[i]));
+        this.window ||= this.grant[0];
+        const passed = this.grant[0] - this.window; // as many are settled, in a row
+        this.settle(null, (i) => i.tell && i.sequence && i.sequence <= passed);
+      }
       this.flush(this.delivered > before);
     }
   }
 
-  receive({ message, kind, correlation }, data) {
+  receive(envelope, data) {
+    const { message, kind, correlation } = envelope;
     const name = this.names[message];
     if (!name) return; // of a newer version
-    const body = this.unpack(name, decode(data));
+    const body = this.unpack(name, decode(data, BIG));
     if (name === "failure") throw new Error(`peer.js: error ${body.number}: ${body.text}`);
     if (name === "not_greeted" && this.greeted) this.greet();
     if (name === "welcome" && correlation === this.hello) {
       Object.assign(this, { greeted: true, heartbeat: body.heartbeat_ms });
     }
-    if (name === "deliver") { this.delivered++; this.received += data.length; }
+    const user = this.rows[name].credited_by === "receiver";
+    if (user || name === "deliver") { this.delivered++; this.received += data.length; }
     for (const outcome of name === "outcomes" ? body.list : []) {
       this.settle(outcome, (i) => outcome.first <= i.sequence && i.sequence <= outcome.last);
     }
     if (kind === this.kinds.reply) this.settle(body, (i) => i.correlation === correlation);
-    if (this.greeted) this.on[name]?.(body);
+    if (this.greeted) this.on[name]?.(body, envelope);
   }
   settle(answer, matches) {
     const settled = [];
@@ -144,6 +160,10 @@ async function main({ schema, endpoint, topic, group, name, count, timeout }) {
   console.log(JSON.stringify({ answered, duplicates, rejected, delivered, in_order }));
   process.exitCode = in_order && !rejected && delivered >= count ? 0 : 1;
 }
+module.exports = { Peer };
 const given = process.argv.slice(2).join(" ").matchAll(/--(\w+)[ =](\S+)/g);
-main({ schema: "s.json", endpoint: "tcp://127.0.0.1:7700", topic: "demo", group: "", count: 1000,
-  name: "peer.js", timeout: 60, ...Object.fromEntries([...given].map((match) => match.slice(1))) });
+const defaults = { schema: "s.json", endpoint: "tcp://127.0.0.1:7700", topic: "demo", group: "",
+  count: 1000, name: "peer.js", timeout: 60 };
+if (require.main === module) {
+  main({ ...defaults, ...Object.fromEntries([...given].map((match) => match.slice(1))) });
+}

@@ -37,20 +37,26 @@ class Peer:
     def greet(self):
         self.session, self.sent_at = self.session + 1, time.monotonic()
         self.greeted, self.grant, self.control = False, (0, 0), []
-        self.sequence = self.sent_bytes = self.delivered = self.received = 0
-        self.unanswered = [dict(i, sequence=0) for i in self.unanswered if not i["request"]]
+        self.sequence = self.sent_bytes = self.delivered = self.received = self.window = 0
+        self.unanswered = [dict(i, sequence=0) for i in self.unanswered
+                           if not i["request"] and not (i["tell"] and i["sequence"])]
         self.hello = self.post("hello", version_min=self.version, version_max=self.version,
                                name=self.name, session=self.session)
 
-    def post(self, name, answered=lambda answer: None, /, **values):
-        """Queues a message; `answered` is called once, with its outcome or its reply."""
+    def post(self, name, answered=lambda answer: None, /, to=None, answers=None, **values):
+        """Queues a message; `answered` is called once, with its outcome or its reply (a user's
+        event that was passed on: None). A user's message goes `to` a reference, or `answers` the
+        request of that correlation."""
         row, self.correlation = self.rows[name], self.correlation + 1
         body, kind = self.pack(name, **values), self.kinds[row["kind"]]
-        head = self.pack("envelope", message=row["id"], kind=kind, correlation=self.correlation)
+        head = self.pack("envelope", message=row["id"], kind=kind,
+                         correlation=answers or self.correlation, **({"target": to} if to else {}))
         item = {"bytes": head + msgpack.packb(body), "size": len(body), "sequence": 0,
                 "correlation": self.correlation, "request": row["kind"] == "request",
+                "tell": (row["kind"], row["credited_by"]) == ("event", "receiver"),
                 "answered": answered}
-        (self.unanswered if row["credited_by"] == "node" else self.control).append(item)
+        credited = row["credited_by"] in ("node", "receiver")
+        (self.unanswered if credited else self.control).append(item)
         return self.correlation
 
     def flush(self, credit=False):
@@ -84,6 +90,9 @@ class Peer:
             if self.greeted:
                 self.grant = (max(self.grant[0], header["credit_messages"]),
                               max(self.grant[1], header["credit_bytes"]))
+                self.window = self.window or self.grant[0]
+                passed = self.grant[0] - self.window  # as many are settled, in a row
+                self.settle(None, lambda i: i["tell"] and 0 < i["sequence"] <= passed)
             self.flush(credit=self.delivered > delivered)
 
     def receive(self, envelope, data):
@@ -97,13 +106,13 @@ class Peer:
             self.greet()
         elif name == "welcome" and envelope["correlation"] == self.hello:
             self.greeted, self.heartbeat_s = True, body["heartbeat_ms"] / 1000
-        elif name == "deliver":
+        if name == "deliver" or self.rows[name]["credited_by"] == "receiver":
             self.delivered, self.received = self.delivered + 1, self.received + len(data)
         for outcome in body["list"] if name == "outcomes" else []:
             self.settle(outcome, lambda i: outcome["first"] <= i["sequence"] <= outcome["last"])
         if envelope["kind"] == self.kinds["reply"]:
             self.settle(body, lambda i: i["correlation"] == envelope["correlation"])
-        self.on.get(name if self.greeted else "", lambda body: None)(body)
+        self.on.get(name if self.greeted else "", lambda *_: None)(body, envelope)
 
     def settle(self, answer, matches):
         for item in [item for item in self.unanswered if matches(item)]:
@@ -118,7 +127,7 @@ def main():
     options = parser.parse_args()
     results, events, late = [], [], time.monotonic() + options.timeout
 
-    def ensure(_welcome):  # every session subscribes; the first one publishes
+    def ensure(*_):  # every session subscribes; the first one publishes
         peer.post("topic_ensure", subscribe, topic=options.topic, sequence=1)
     def subscribe(_topic_info):
         events.clear()
@@ -128,7 +137,7 @@ def main():
             peer.post("publish", lambda outcome: results.append(outcome["result"]),
                       topic=options.topic, key=b"key-%d" % (n % 10), producer=options.name,
                       sequence=n // 10 + 1, payload=b"event %d" % n)
-    def deliver(body):
+    def deliver(body, _envelope):
         events.extend((event["key"], event["sequence"]) for event in body["events"])
         if options.group:
             peer.post("acknowledge", subscription=body["subscription"], through=[

@@ -106,8 +106,10 @@ typedef struct capstan_spawn_options {
     uint32_t mailbox_messages; /* 0: the node's default */
     uint64_t mailbox_bytes;    /* 0: the node's default */
     capstan_overflow_t overflow;
-    bool monitor; /* capstan_monitor from its first moment: a `down` tells also why init failed */
-    bool link;    /* capstan_link from its first moment */
+    bool external; /* peers may find it by its name and send to it (gateway.h); else nobody from
+                      outside the process can */
+    bool monitor;  /* capstan_monitor from its first moment: a `down` tells also why init failed */
+    bool link;     /* capstan_link from its first moment */
 } capstan_spawn_options_t;
 
 /* Starts an actor. On the caller's own cell `init` has run when this returns, and its error is

@@ -40,10 +40,15 @@ static bool reaches(const wire_record_t *from, const wire_record_t *target, int 
     return false;
 }
 
+static bool is_users(const wire_record_t *record)
+{
+    return record->id >= CAPSTAN_USER_ID_MIN;
+}
+
 static bool is_peer_message(const wire_record_t *record)
 {
     bool internal =
-        record->id >= SCHEMA_INTERNAL_FIRST ||
+        (record->id >= SCHEMA_INTERNAL_FIRST && !is_users(record)) ||
         (record->id >= SCHEMA_GATEWAY_INTERNAL_FIRST && record->id <= SCHEMA_GATEWAY_INTERNAL_LAST);
     return record->kind != CAPSTAN_KIND_RECORD && !internal;
 }
@@ -71,7 +76,7 @@ static const struct {
 } exceptions[] = {
     {"hello", "peer", ""},       {"ping", "peer", ""},        {"goodbye", "peer", ""},
     {"publish", "peer", "node"}, {"acknowledge", "peer", ""}, {"deliver", "node", "peer"},
-    {"failure", "either", ""},   {"cancel", "peer", ""},
+    {"failure", "either", ""},   {"cancel", "either", ""},
 };
 
 static size_t find_exception(const wire_record_t *record)
@@ -93,6 +98,9 @@ const char *schema_sender(const wire_record_t *record)
     if (i < sizeof exceptions / sizeof exceptions[0]) {
         return exceptions[i].sender;
     }
+    if (is_users(record)) {
+        return record->permission[0] || record->kind == CAPSTAN_KIND_REPLY ? "either" : "node";
+    }
     return record->kind == CAPSTAN_KIND_REQUEST ? "peer" : "node";
 }
 
@@ -104,6 +112,9 @@ const char *schema_credited(const wire_record_t *record)
     size_t i = find_exception(record);
     if (i < sizeof exceptions / sizeof exceptions[0]) {
         return exceptions[i].credited;
+    }
+    if (is_users(record)) {
+        return record->kind == CAPSTAN_KIND_REPLY ? "" : "receiver";
     }
     return record->kind == CAPSTAN_KIND_REQUEST ? "node" : "";
 }

@@ -45,7 +45,6 @@ class Case:
     goal: Goal = None         # of our own figures, where it belongs to no peer
     metric: str = "ops_per_s"
     program: str = None       # file name on every side; `bench` when not given
-    not_there_yet: str = ""   # why there is no program of ours
 
     @property
     def full_name(self):

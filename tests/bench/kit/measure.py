@@ -46,7 +46,7 @@ def ratio_of(ours, theirs, metric):
 def sides_of(case):
     """[(key, side, program, arguments, options)]; ours has the key None."""
     program = case.program or case.bench
-    sides = [] if case.not_there_yet else [(None, "capstan", program, case.arguments, ())]
+    sides = [(None, "capstan", program, case.arguments, ())]
     for peer in case.peers:
         arguments = case.arguments if peer.arguments is None else peer.arguments
         sides.append((peer, peer.side, peer.program or program, arguments, peer.options))

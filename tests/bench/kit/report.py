@@ -69,9 +69,8 @@ def table_rows(outcome):
     """Ours, then each peer with the ratio and the goal that belongs to it."""
     case = outcome.case
     own_goal = outcome.comparisons[0] if not case.peers else None
-    yield [case.bench, case.name, "Capstan" + (" (not there yet)" if case.not_there_yet else ""),
-           *figure_cells(outcome.figures), "-", case.goal.text if case.goal else "",
-           VERDICTS[own_goal.met if own_goal else None]]
+    yield [case.bench, case.name, "Capstan", *figure_cells(outcome.figures), "-",
+           case.goal.text if case.goal else "", VERDICTS[own_goal.met if own_goal else None]]
     for comparison in outcome.comparisons:
         peer = comparison.peer
         if peer:
@@ -105,7 +104,5 @@ def print_table(outcomes):
         print(f"{case.full_name}: {case.what}; sizes {' '.join(map(str, case.arguments))}; "
               f"the ratio is that of {case.metric}")
         print("".join(f"{line}\n" for line in point_lines(outcome)), end="")
-        if case.not_there_yet:
-            print(f"{case.full_name}: not there yet: {case.not_there_yet}")
         for peer, why in outcome.failures.items():
             print(f"{case.full_name}: {peer_name(peer) if peer else 'Capstan'} FAILED: {why}")

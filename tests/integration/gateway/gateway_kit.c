@@ -105,7 +105,11 @@ static void subscription_deliver(capstan_actor_t *self, const fake_request_t *re
         codec_encode(deliver_wire(),
                      &(deliver_t){.subscription = request->number, .events = buffer_slice(&list)},
                      &body);
-        (void)!capstan_tell(self, request->session, MESSAGE_deliver, buffer_slice(&body));
+        (void)!actor_send(self, request->session,
+                          &(send_options_t){.message = MESSAGE_deliver,
+                                            .kind = CAPSTAN_KIND_EVENT,
+                                            .always = true},
+                          buffer_slice(&body));
         buffer_fini(&list);
         buffer_fini(&body);
     }
@@ -247,11 +251,10 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
         request = (fake_request_t){.session = message->sender,
                                    .correlation = message->correlation,
                                    .number = atomic_fetch_add(&kit.seen.subscriptions, 1) + 1};
-        cr_assert_eq(
-            capstan_spawn(self, &subscription_behaviour,
-                          &(capstan_spawn_options_t){.argument = &request},
-                          &state->subscription),
-            CAPSTAN_OK);
+        cr_assert_eq(capstan_spawn(self, &subscription_behaviour,
+                                   &(capstan_spawn_options_t){.argument = &request},
+                                   &state->subscription),
+                     CAPSTAN_OK);
         break;
     case MESSAGE_kit_release:
         topics_route(self, &state->slow, "slow");

@@ -418,7 +418,7 @@ Test(gateway, breaks_the_session_of_a_peer_that_sends_what_it_must_not)
                                   MESSAGE_gateway_status,
                                   MESSAGE_deliver,
                                   MESSAGE_topic_resolve,
-                                  0x8000,
+                                  0x7fff,
                                   UINT64_MAX};
     uint64_t session = 1;
     for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++) {
@@ -487,6 +487,17 @@ Test(gateway, answers_garbage_and_counts_it)
     kit_stop();
 }
 
+static capstan_ref_t open_actor; /* to peers; it answers nothing */
+static _Atomic uint64_t open_actor_received;
+
+static capstan_err_t receive_anything(capstan_actor_t *self, const capstan_message_t *message)
+{
+    (void)self;
+    (void)message;
+    atomic_fetch_add(&open_actor_received, 1);
+    return CAPSTAN_OK;
+}
+
 /* A valid batch of everything that a peer can send. */
 static void add_all_sorts(raw_peer_t *peer)
 {
@@ -502,6 +513,17 @@ static void add_all_sorts(raw_peer_t *peer)
                               .kind = CAPSTAN_KIND_REQUEST,
                               .correlation = i + 1,
                               .ttl_us = 1000000},
+                buffer_slice(&body));
+    }
+    for (uint64_t kind = CAPSTAN_KIND_REQUEST; kind <= CAPSTAN_KIND_EVENT; kind++) {
+        raw_add(peer,
+                &(envelope_t){.message = 0x9000,
+                              .kind = kind,
+                              .correlation = 20,
+                              .target = {.node = node_id(kit.node),
+                                         .boot = node_boot(kit.node),
+                                         .slot = open_actor.slot,
+                                         .generation = open_actor.generation}},
                 buffer_slice(&body));
     }
     buffer_clear(&body);
@@ -544,6 +566,11 @@ Test(gateway, outlives_damaged_batches_of_every_kind)
     raw_peer_t peer;
     honest_open(&honest);
     raw_open(&peer);
+    static const capstan_behaviour_t behaviour = {.name = "open", .receive = receive_anything};
+    cr_assert_eq(capstan_node_spawn(kit.node, &behaviour,
+                                    &(capstan_spawn_options_t){.name = "open", .external = true},
+                                    &open_actor),
+                 CAPSTAN_OK);
     uint64_t random = 11;
     for (uint64_t i = 0; i < BATCHES; i++) {
         raw_hello(&peer, "damaged", i + 1);
@@ -563,6 +590,7 @@ Test(gateway, outlives_damaged_batches_of_every_kind)
     kit_wait_figure("sessions_opened", BATCHES + 1);
     cr_assert_gt(kit_figure("protocol_errors/malformed"), 100u);
     cr_assert_gt(atomic_load(&kit.seen.published), 100u);
+    cr_assert_gt(atomic_load(&open_actor_received), 100u);
     raw_close(&peer);
     kit_wait_figure("session_count", 1);
     honest_still_works(&honest);

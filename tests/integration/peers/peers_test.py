@@ -17,7 +17,9 @@ SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__
 PROGRAM = os.environ.get("CAPSTAN_PROGRAM", str(SOURCE / "build" / "capstan"))
 PYTHON_PEER = SOURCE / "examples" / "peer_python" / "peer.py"
 NODE_PEER = SOURCE / "examples" / "peer_node" / "peer.js"
-PEER_LINES_MAX = 149
+OVER_TCP = pathlib.Path(os.environ.get("CAPSTAN_BUILD_DIR", SOURCE / "build" / "dev")) / \
+    "examples" / "over_tcp"
+PEER_LINES_MAX = 170
 
 
 class Peer:
@@ -87,6 +89,30 @@ class Peer:
         member = self.finish(self.start_peer("--count", "500", "--group", "readers"))
         self.assertEqual((member["duplicates"], member["delivered"]), (500, 500))
 
+    def start_order(self, endpoint, schema, *arguments):
+        path = pathlib.Path(self.command[-1])
+        return subprocess.Popen(
+            [*self.command[:-1], str(path.with_name("order" + path.suffix)), "--schema", schema,
+             "--endpoint", endpoint, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def test_orders_at_an_actor_and_at_another_peer(self):
+        shop = subprocess.Popen([OVER_TCP, "tcp://127.0.0.1:0"], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE)
+        endpoint = shop.stdout.readline().decode().strip()
+        schema = os.path.join(self.folder, "shop.json")
+        with open(schema, "wb") as file:
+            subprocess.run([PROGRAM, "schema", "--to", endpoint, "--format", "json"], stdout=file,
+                           check=True)
+        receipt = {"number": 1, "pieces": 300}
+        self.assertEqual(self.finish(self.start_order(endpoint, schema)), receipt)
+        till = self.start_order(endpoint, schema, "--name", "till")
+        self.assertEqual(till.stdout.readline(), b"open\n")
+        self.assertEqual(self.finish(self.start_order(endpoint, schema, "--at", "peer/till")),
+                         receipt)
+        self.assertEqual(self.finish(till), receipt)
+        shop.communicate(timeout=30)
+        self.assertEqual(shop.returncode, 0)
+
     def test_is_short_enough_to_be_read(self):
         lines = pathlib.Path(self.command[-1]).read_text(encoding="utf-8").splitlines()
         self.assertLessEqual(len(lines), PEER_LINES_MAX)
@@ -103,7 +129,7 @@ class PeerInPython(Peer, unittest.TestCase):
             text = file.read()
         answers = []
         peer = module.Peer(json.loads(text), self.endpoint, "describer", {
-            "welcome": lambda _: peer.post("describe", answers.append)})
+            "welcome": lambda *_: peer.post("describe", answers.append)})
         deadline = time.monotonic() + 20
         while not answers and time.monotonic() < deadline:
             peer.poll()

@@ -85,16 +85,6 @@ class Failures(unittest.TestCase):
             self.assertIs(outcome.comparisons[0].met, False)
             self.assertIn(f"b/c: Capstan FAILED: {why}", printed(report.print_table, [outcome]))
 
-    def test_what_is_not_there_yet_is_said_and_is_no_failure(self):
-        case = Case("tcp", "x", "", (), (Peer("caf", Goal("2x", ratio_least=2)),),
-                    not_there_yet="no such path")
-        outcome = outcome_of(case, caf=RATES)
-        self.assertEqual(outcome.failures, {})
-        self.assertIs(outcome.comparisons[0].met, False)
-        text = printed(report.print_table, [outcome])
-        self.assertIn("Capstan (not there yet)", text)
-        self.assertIn("tcp/x: not there yet: no such path", text)
-
 
 class Output(unittest.TestCase):
     FORM = ["bench", "case", "ops_per_s", "p50_us", "p99_us", "p999_us", "ceiling_ops_per_s",

@@ -264,3 +264,19 @@ Test(session, tells_many_ranges_in_several_messages)
     cr_assert_eq(session_figures(self).open, 0u);
     session_destroy(&self);
 }
+
+Test(session, gives_credit_back_for_a_settled_row_between_what_is_open)
+{
+    session_t *self = new_session(8, 1000);
+    take(self, 6, 10);
+    session_settle_range(self, 2, 4);
+    cr_assert_eq(session_figures(self).open, 6u, "the first one is open");
+    session_settle(self, 1);
+    cr_assert_eq(session_figures(self).open, 2u);
+    cr_assert_eq(session_header(self, 0).credit_messages, 12u);
+    outcome_t range;
+    cr_assert_eq(read_outcomes(self, &range, 1), 0u, "nobody is told");
+    session_settle_range(self, 5, 6);
+    cr_assert_eq(session_figures(self).open, 0u);
+    session_destroy(&self);
+}

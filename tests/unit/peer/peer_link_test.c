@@ -12,20 +12,25 @@ static peer_link_t *new_link(uint64_t messages, uint64_t bytes)
 }
 
 /* A message whose body is its token, padded to `size`. */
-static capstan_err_t queue(peer_link_t *self, uint64_t token, size_t size, bool request)
+static capstan_err_t queue_item(peer_link_t *self, const peer_item_t *what, size_t size)
 {
     buffer_t encoded = {0};
     batch_writer_t writer = {.out = &encoded};
     uint8_t *body = calloc(1, size);
-    memcpy(body, &token, sizeof token);
+    memcpy(body, &what->token, sizeof what->token);
     batch_add(&writer, &(envelope_t){.message = 0x44, .kind = 3}, slice_of(body, size));
-    capstan_err_t err = peer_link_queue(self, &(peer_item_t){.encoded = buffer_slice(&encoded),
-                                                             .body_bytes = (uint32_t)size,
-                                                             .request = request,
-                                                             .token = token});
+    peer_item_t item = *what;
+    item.encoded = buffer_slice(&encoded);
+    item.body_bytes = (uint32_t)size;
+    capstan_err_t err = peer_link_queue(self, &item);
     free(body);
     buffer_fini(&encoded);
     return err;
+}
+
+static capstan_err_t queue(peer_link_t *self, uint64_t token, size_t size, bool request)
+{
+    return queue_item(self, &(peer_item_t){.token = token, .request = request}, size);
 }
 
 /* Sends one batch: its tokens go to `ret_tokens`; returns their number. */
@@ -154,6 +159,39 @@ Test(peer_link, sends_again_what_has_no_answer_in_order_and_renumbered)
         cr_assert_eq(answers[i], i == 4 ? 0 : 1, "token %d", i);
     }
     cr_assert_eq(peer_link_unanswered(self), 0u);
+    peer_link_destroy(&self);
+}
+
+Test(peer_link, is_done_with_a_tell_when_it_is_sent)
+{
+    peer_link_t *self = new_link(100, 100000);
+    uint64_t tokens[64];
+    uint64_t sequence;
+    uint8_t answers[100] = {0};
+    for (uint64_t i = 0; i < 4; i++) {
+        cr_assert_eq(queue_item(self, &(peer_item_t){.token = i, .tell = i != 1}, 100), CAPSTAN_OK);
+    }
+    cr_assert_gt(peer_link_unsent_bytes(self), 400u);
+    peer_link_grant(self, 3, 100000);
+    cr_assert_eq(send_batch(self, tokens, &sequence), 3);
+    cr_assert_eq(peer_link_unanswered(self), 2u); /* the publish between them, and what is left */
+    cr_assert_eq(peer_link_answer(self, &(outcome_t){.first = 1, .last = 1, .result = 4},
+                                  count_outcome, answers),
+                 1u);
+    cr_assert_eq(peer_link_answer(self, &(outcome_t){.first = 3, .last = 3, .result = 4},
+                                  count_outcome, answers),
+                 1u);
+    cr_assert_eq(peer_link_answer(self, &(outcome_t){.first = 2, .last = 2, .result = 1},
+                                  count_outcome, answers),
+                 0u);
+    cr_assert_eq(answers[1], 1);
+    cr_assert_eq(peer_link_unanswered(self), 1u);
+    peer_link_restart(self);
+    peer_link_grant(self, 100, 100000);
+    cr_assert_eq(send_batch(self, tokens, &sequence), 1, "what was sent is not sent again");
+    cr_assert_eq(tokens[0], 3u);
+    cr_assert_eq(peer_link_unanswered(self), 0u);
+    cr_assert_eq(peer_link_unsent_bytes(self), 0u);
     peer_link_destroy(&self);
 }
 
