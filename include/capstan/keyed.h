@@ -49,7 +49,8 @@ typedef struct capstan_keyed_options {
 } capstan_keyed_options_t;
 
 /* Makes a kind. From a thread that is no cell; blocks until its keepers run. Errors: EXISTS,
- * INVALID (the name, the limits), and those of capstan_node_spawn. */
+ * INVALID (the name, the limits), and those of capstan_node_spawn; the name is still free when
+ * there was nothing left for a cell. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_keyed_new(
     capstan_node_t *node, const capstan_keyed_options_t *options, capstan_keyed_t **ret_keyed);
 

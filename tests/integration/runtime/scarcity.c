@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,8 @@ enum {
     STOP_US = 30000000,
     ASK_US = 30000000,
     CONNECT_US = 20000,
+    HUNG_MS = 20,
+    LONG_US = 3000000, /* much more than it takes to find a cell that hangs */
 };
 
 /* --- what runs out --------------------------------------------------------------------------- */
@@ -45,12 +49,20 @@ typedef struct start {
 static _Atomic unsigned threads; /* that run, but the first */
 static _Atomic unsigned threads_max = UINT_MAX;
 
+static void count_out(void *unused)
+{
+    (void)unused;
+    threads--;
+}
+
 static void *run_counted(void *argument)
 {
     start_t start = *(start_t *)argument;
+    void *result;
     free(argument);
-    void *result = start.run(start.argument);
-    threads--;
+    pthread_cleanup_push(count_out, NULL);
+    result = start.run(start.argument);
+    pthread_cleanup_pop(1);
     return result;
 }
 
@@ -112,7 +124,10 @@ enum {
     MESSAGE_pass = 0x8000, /* request: asks the actor whose reference it holds, then answers */
     MESSAGE_echo,          /* request */
     MESSAGE_start,         /* request: spawns an actor on a cell of its own, answers with it */
+    MESSAGE_hang,          /* until the gate opens */
 };
+
+static sem_t gate;
 
 static void start_relay(capstan_actor_t *self, const capstan_message_t *message);
 
@@ -133,8 +148,11 @@ static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *mes
                CAPSTAN_OK);
     } else if (message->message == MESSAGE_echo) {
         capstan_reply(self, message, MESSAGE_echo, (capstan_slice_t){0});
-    } else {
+    } else if (message->message == MESSAGE_start) {
         start_relay(self, message);
+    } else {
+        while (sem_wait(&gate) != 0) {
+        }
     }
     return CAPSTAN_OK;
 }
@@ -254,6 +272,37 @@ static capstan_err_t keyed(void)
     return err;
 }
 
+static capstan_err_t echo(capstan_node_t *node, capstan_ref_t ref, int64_t timeout_us)
+{
+    return capstan_node_ask(node, ref, MESSAGE_echo, (capstan_slice_t){0}, timeout_us, NULL, NULL);
+}
+
+/* A cell whose handler hangs waits for a thread to take it over, as long as there is none. */
+static capstan_err_t takeover(void)
+{
+    const capstan_spawn_options_t one = {.cell = "one"};
+    capstan_node_t *node;
+    capstan_ref_t refs[2];
+    capstan_err_t err =
+        capstan_node_new(&(capstan_node_options_t){.hung_ms = HUNG_MS, .log_fd = -1}, &node);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    for (int i = 0; err == CAPSTAN_OK && i < 2; i++) {
+        err = capstan_node_spawn(node, &relay, &one, &refs[i]);
+    }
+    if (err == CAPSTAN_OK) {
+        ENSURE(sem_init(&gate, 0, 0) == 0);
+        ENSURE(capstan_node_tell(node, refs[0], MESSAGE_hang, (capstan_slice_t){0}) == CAPSTAN_OK);
+        err = echo(node, refs[1], LONG_US);
+        lift();
+        ENSURE(echo(node, refs[1], ASK_US) == CAPSTAN_OK);
+        sem_post(&gate);
+    }
+    stop(&node);
+    return err == CAPSTAN_E_TIMEOUT ? CAPSTAN_E_NO_THREAD : err;
+}
+
 /* Nobody listens there: with enough of everything it is told so. */
 static capstan_err_t peer(void)
 {
@@ -270,8 +319,8 @@ static capstan_err_t peer(void)
 static const struct scenario {
     const char *name;
     capstan_err_t (*run)(void);
-} scenarios[] = {
-    {"cells", cells}, {"room again", room_again}, {"host", host}, {"keyed", keyed}, {"peer", peer}};
+} scenarios[] = {{"cells", cells}, {"room again", room_again}, {"host", host},
+                 {"keyed", keyed}, {"takeover", takeover},     {"peer", peer}};
 
 static const struct lack {
     const char *name;
