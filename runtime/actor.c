@@ -154,6 +154,9 @@ static void finish_end(capstan_actor_t *self)
     if (self->next) {
         self->next->previous = self->previous;
     }
+    if (cell->walk == self) {
+        cell->walk = self->next;
+    }
     self->next_dead = cell->dead;
     cell->dead = self;
     actor_tell_end(self); /* last: who hears of it may take its place at once */

@@ -52,29 +52,35 @@ void cell_command(cell_t *self, const command_t *command)
 
 /* --- commands and foreign messages ----------------------------------------------------------- */
 
-static void stop_all(cell_t *self)
+/* One pass over the actors that did not hear it yet, newest first: what was started last leans on
+ * what was started before. A handler may end others, which moves `walk` on, and may start others,
+ * so passes are made until one finds nobody. */
+static bool tell_stop(cell_t *self)
 {
-    /* Newest first: what was started last leans on what was started before. A handler may end
-     * others, so the walk begins anew after each. */
-    for (capstan_actor_t *actor = self->actors; actor;) {
-        if (actor == self->port || actor->stopping) {
-            actor = actor->next;
-            continue;
+    bool any = false;
+    self->walk = self->actors;
+    for (capstan_actor_t *actor; (actor = self->walk);) {
+        self->walk = actor->next;
+        if (actor != self->port && !actor->stopping) {
+            cell_stop_actor(actor, INT64_MAX);
+            any = true;
         }
-        cell_stop_actor(actor, INT64_MAX);
-        actor = self->actors;
     }
+    return any;
 }
 
-static void stop_intake(cell_t *self)
+static bool tell_stop_intake(cell_t *self)
 {
-    for (capstan_actor_t *actor = self->actors; actor;) {
-        bool told = actor->intake_stopped;
-        if (!told) {
+    bool any = false;
+    self->walk = self->actors;
+    for (capstan_actor_t *actor; (actor = self->walk);) {
+        self->walk = actor->next;
+        if (!actor->intake_stopped) {
             cell_stop_intake(actor);
+            any = true;
         }
-        actor = told ? actor->next : self->actors; /* as in stop_all */
     }
+    return any;
 }
 
 static void run_command(cell_t *self, command_t *command)
@@ -106,7 +112,8 @@ static void run_command(cell_t *self, command_t *command)
         break;
     }
     case COMMAND_STOP_INTAKE:
-        stop_intake(self);
+        while (tell_stop_intake(self)) {
+        }
         break;
     case COMMAND_FENCE:
         self->fence_wanted = command->generation;
@@ -115,7 +122,8 @@ static void run_command(cell_t *self, command_t *command)
         break;
     case COMMAND_STOP_ALL:
         self->stopping_all = true;
-        stop_all(self);
+        while (tell_stop(self)) {
+        }
         break;
     case COMMAND_END:
         self->ending = true;

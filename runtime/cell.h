@@ -111,6 +111,7 @@ struct cell {
     capstan_actor_t *ready_tail;
     capstan_actor_t *turned_head;
     capstan_actor_t *actors;
+    capstan_actor_t *walk; /* next in a walk over the actors whose handlers run meanwhile */
     slot_t *free_slots;  /* this thread only */
     slot_t *spare_slots; /* for other threads, under the node's mutex */
 

@@ -14,6 +14,7 @@ enum {
     MESSAGE_work = 0x8000,
     MESSAGE_release,
     WORK = 2000,
+    MANY = 200000, /* actors */
     STOP_US = 60000000,
 };
 
@@ -328,6 +329,31 @@ Test(node_stop, takes_messages_for_those_who_are_finishing)
     cr_assert_eq(capstan_node_ask(node, ref, MESSAGE_work, (slice_t){0}, STOP_US, NULL, NULL),
                  CAPSTAN_E_STOPPING);
     tell(node, ref, MESSAGE_release);
+    cr_assert_eq(capstan_node_stop(&node, STOP_US, NULL, NULL), CAPSTAN_OK);
+}
+
+static capstan_err_t start_many(capstan_actor_t *self, void *argument)
+{
+    static const capstan_behaviour_t one = {.name = "one", .receive = receive};
+    capstan_ref_t ref;
+    for (int i = 0; i < MANY; i++) {
+        cr_assert_eq(
+            capstan_spawn(self, &one, &(capstan_spawn_options_t){.argument = argument}, &ref),
+            CAPSTAN_OK);
+    }
+    return CAPSTAN_OK;
+}
+
+/* A walk over them that began anew after each would take minutes. */
+Test(node_stop, of_many_actors_takes_as_long_as_they_are_many, .timeout = 300)
+{
+    static const capstan_behaviour_t many = {
+        .name = "many", .init = start_many, .receive = receive};
+    capstan_node_t *node;
+    capstan_ref_t ref;
+    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.actors_max = MANY + 1024}, &node),
+                 CAPSTAN_OK);
+    cr_assert_eq(capstan_node_spawn(node, &many, &(capstan_spawn_options_t){0}, &ref), CAPSTAN_OK);
     cr_assert_eq(capstan_node_stop(&node, STOP_US, NULL, NULL), CAPSTAN_OK);
 }
 
