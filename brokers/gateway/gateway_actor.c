@@ -1,6 +1,7 @@
 /* The gateway's actor: it owns the ROUTER that external peers connect to.
  *
- * Accepts  gateway_status (answered gateway_report), answers to its own topic_resolve
+ * Accepts  gateway_status (answered gateway_report), answers to its own topic_resolve, down (the
+ *          partitions of the topics that it knows)
  * Sends    topic_resolve to the topics actor; session_end to session actors
  * Starts   one session actor per greeted peer, on its own cell (session_actor.c)
  *
@@ -13,6 +14,7 @@
  * peers greet again and send that once more. */
 #include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
+#include "runtime/runtime_messages.h"
 
 #include <stdio.h>
 
@@ -407,6 +409,26 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
         capstan_timer_start(actor, (int64_t)self->settings->heartbeat_ms * 1000, NULL);
 }
 
+/* What a partition had taken when it failed, nobody answers any more. Peers send again what is not
+ * answered once they have greeted again, so each that waits for answers is to do so. */
+static void on_partition_down(gateway_t *self, const capstan_message_t *message)
+{
+    down_t down;
+    capstan_err_t err = codec_decode(down_wire(), message->body, &down, NULL);
+    ENSURE(err == CAPSTAN_OK);
+    routes_forget_partition(self->routes, down.actor);
+    if (down.reason == CAPSTAN_OK || self->intake_stopped) {
+        return;
+    }
+    for (link_t *session = self->sessions, *next; session; session = next) {
+        next = session->next;
+        if (session_figures(session->core).open > 0) {
+            link_end(session, END_REASON_partition_failed);
+            gateway_answer_not_greeted(self, &session->origin);
+        }
+    }
+}
+
 static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
 {
     gateway_t *self = capstan_actor_state(actor);
@@ -418,6 +440,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
                      &self->scratch);
         capstan_reply(actor, message, MESSAGE_gateway_report, buffer_slice(&self->scratch));
         buffer_fini(&json);
+    } else if (message->message == MESSAGE_down) {
+        on_partition_down(self, message);
     } else if (!routes_on_answer(self->routes, message)) {
         capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }

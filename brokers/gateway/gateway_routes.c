@@ -211,6 +211,36 @@ static capstan_err_t learn(route_t *route, const capstan_message_t *message)
     return list.fault.err;
 }
 
+/* An end is heard from each of them: what it had taken stays unanswered. */
+static void watch_partitions(const routes_t *self, const route_t *route)
+{
+    for (size_t i = 0; i < route->partition_count; i++) {
+        (void)!capstan_monitor(self->gateway->actor, route->partitions[i]);
+    }
+}
+
+static bool leads_to(const route_t *route, capstan_ref_t partition)
+{
+    for (size_t i = 0; i < route->partition_count; i++) {
+        if (capstan_ref_equal(route->partitions[i], partition)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void routes_forget_partition(routes_t *self, capstan_ref_t partition)
+{
+    for (size_t i = 0; i <= self->topics.mask; i++) {
+        for (byte_entry_t *entry = self->topics.buckets[i]; entry; entry = entry->next) {
+            if (leads_to((route_t *)entry, partition)) {
+                drop(self, (route_t *)entry);
+                return;
+            }
+        }
+    }
+}
+
 /* Returns why the route is of no further use, or CAPSTAN_OK. */
 static capstan_err_t release(route_t *route, capstan_err_t err)
 {
@@ -253,6 +283,7 @@ bool routes_on_answer(routes_t *self, const capstan_message_t *message)
     if (err == CAPSTAN_E_TIMEOUT || err == CAPSTAN_E_GONE) {
         err = CAPSTAN_E_UNAVAILABLE;
     }
+    watch_partitions(self, route);
     if (release(route, err) != CAPSTAN_OK) {
         drop(self, route);
     }

@@ -53,6 +53,9 @@ static capstan_err_t partition_receive(capstan_actor_t *self, const capstan_mess
     if (message->message != MESSAGE_publish) {
         return CAPSTAN_OK;
     }
+    if (atomic_fetch_sub(&kit.publishes_left, 1) == 1) {
+        return CAPSTAN_E_INTERNAL; /* what it took in this turn is not answered either */
+    }
     if (!capstan_ref_equal(state->sender, message->sender)) {
         partition_answer(self);
         state->sender = message->sender;
@@ -170,18 +173,37 @@ typedef struct fake_topics {
     capstan_ref_t subscription;
 } fake_topics_t;
 
+static void topics_start_partition(capstan_actor_t *self, uintptr_t number)
+{
+    fake_topics_t *state = capstan_actor_state(self);
+    cr_assert_eq(
+        capstan_spawn(self, &partition_behaviour,
+                      &(capstan_spawn_options_t){.argument = (void *)number, .monitor = true},
+                      &state->partitions[number]),
+        CAPSTAN_OK);
+}
+
 static capstan_err_t topics_init(capstan_actor_t *self, void *argument)
 {
     (void)argument;
     fake_topics_t *state = calloc(1, sizeof *state);
     capstan_actor_set_state(self, state);
     for (uintptr_t i = 0; i < KIT_PARTITIONS; i++) {
-        cr_assert_eq(capstan_spawn(self, &partition_behaviour,
-                                   &(capstan_spawn_options_t){.argument = (void *)i},
-                                   &state->partitions[i]),
-                     CAPSTAN_OK);
+        topics_start_partition(self, i);
     }
     return CAPSTAN_OK;
+}
+
+static void topics_replace(capstan_actor_t *self, const capstan_message_t *message)
+{
+    const fake_topics_t *state = capstan_actor_state(self);
+    down_t down;
+    cr_assert_eq(codec_decode(down_wire(), message->body, &down, NULL), CAPSTAN_OK);
+    for (uintptr_t i = 0; down.reason != CAPSTAN_OK && i < KIT_PARTITIONS; i++) {
+        if (capstan_ref_equal(state->partitions[i], down.actor)) {
+            topics_start_partition(self, i);
+        }
+    }
 }
 
 static void topics_route(capstan_actor_t *self, const capstan_message_t *request, const char *topic)
@@ -255,6 +277,9 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
                                    &(capstan_spawn_options_t){.argument = &request},
                                    &state->subscription),
                      CAPSTAN_OK);
+        break;
+    case MESSAGE_down:
+        topics_replace(self, message);
         break;
     case MESSAGE_kit_release:
         topics_route(self, &state->slow, "slow");

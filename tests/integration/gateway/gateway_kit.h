@@ -45,8 +45,9 @@ typedef struct kit {
     capstan_ref_t gateway;
     kit_seen_t seen;
     bool strict_wire;
-    uint64_t deliveries;     /* what a subscription sends at once */
-    uint64_t delivery_bytes; /* payload of each */
+    uint64_t deliveries;             /* what a subscription sends at once */
+    uint64_t delivery_bytes;         /* payload of each */
+    _Atomic uint64_t publishes_left; /* until the partition that takes it fails; 0: none does */
 } kit_t;
 
 /* One node per process, so one kit; the actors find it here. */

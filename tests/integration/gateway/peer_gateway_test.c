@@ -403,6 +403,28 @@ Test(peer, survives_the_end_of_its_session_on_a_living_connection)
     kit_stop();
 }
 
+Test(peer, sends_again_what_a_partition_that_failed_had_taken)
+{
+    enum { EVENTS = 1000 };
+    kit.publishes_left = EVENTS / 2;
+    kit_start();
+    heard_t heard = {.tokens = calloc(EVENTS, 1)};
+    peer_t *peer = connect_peer(&heard, &(peer_options_t){.name = "feeder"});
+    for (uint64_t i = 0; i < EVENTS; i++) {
+        publish(peer, "loans", i);
+    }
+    drain(peer);
+    cr_assert_eq(heard.stored + heard.rejected, EVENTS);
+    cr_assert_eq(heard.reconnected, 1);
+    for (int i = 0; i < EVENTS; i++) {
+        cr_assert_eq(heard.tokens[i], 1, "token %d", i);
+    }
+    cr_assert_eq(kit_figure("sessions_ended/partition_failed"), 1);
+    peer_close(&peer, 0);
+    free(heard.tokens);
+    kit_stop();
+}
+
 Test(peer, says_what_is_wrong_when_it_cannot_connect)
 {
     char text[512] = "";
