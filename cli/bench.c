@@ -83,9 +83,26 @@ static const bench_case_t cases[] = {
         .run = bench_pipeline_single,
         .run_peer = bench_pipeline_peer,
     },
+    {
+        .bench = "pipeline",
+        .name = "stuck_consumer",
+        .what = "as durable, for two consumers, with a third one that has stopped reading",
+        .peer = "the same without the third",
+        .metric = "ops_per_s",
+        .goal = "at least 0.95x",
+        .ratio_min = 0.95,
+        .run = bench_pipeline_beside_stuck,
+        .run_peer = bench_pipeline_alone,
+    },
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
+
+int bench_failed(const char *who, const char *text)
+{
+    fprintf(stderr, "capstan bench: %s: %s\n", who, text);
+    return EXIT_FAILED;
+}
 
 int64_t bench_now_ns(void)
 {
@@ -259,13 +276,22 @@ static bool is_known(const char *name)
     return false;
 }
 
+/* What this program is when a benchmark has started it. */
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} processes[] = {
+    {"publisher", bench_publisher},
+    {"consumer", bench_consumer},
+    {"stuck", bench_stuck},
+};
+
 int cli_bench(int argc, char **argv)
 {
-    if (argc > 1 && strcmp(argv[1], "publisher") == 0) {
-        return bench_publisher(argc - 1, argv + 1);
-    }
-    if (argc > 1 && strcmp(argv[1], "consumer") == 0) {
-        return bench_consumer(argc - 1, argv + 1);
+    for (size_t i = 0; argc > 1 && i < sizeof processes / sizeof processes[0]; i++) {
+        if (strcmp(argv[1], processes[i].name) == 0) {
+            return processes[i].run(argc - 1, argv + 1);
+        }
     }
     bool json = false;
     operands_t operands;

@@ -37,14 +37,20 @@ capstan_err_t bench_ask(bench_figures_t *ret_figures);
 capstan_err_t bench_ask_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_alone(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 
-/* The processes that the pipeline starts: `capstan bench publisher|consumer ...`. */
+/* The processes that the pipeline starts: `capstan bench publisher|consumer|stuck ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
+int bench_stuck(int argc, char **argv);
+
+/* Says on stderr what went wrong; returns the exit status. */
+int bench_failed(const char *who, const char *text);
 
 int64_t bench_now_ns(void);
 /* Sorts the latencies and sets the quantiles. */

@@ -1,0 +1,184 @@
+/* The processes on both ends of a pipeline: one that publishes, one that consumes, and one that
+ * stops reading. Each prints a line to its parent when it is under way. */
+#include "brokers/peer/peer.h"
+#include "cli/bench.h"
+#include "cli/options.h"
+#include "runtime/base/ensure.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    KEYS = 1000,
+    PAYLOAD_BYTES = 64,
+    PARTITIONS = 16,
+    REQUEST_US = 10000000,
+    SILENCE_POLLS_MAX = 100, /* of 0.1 s without an event: something is lost */
+};
+
+typedef struct publisher {
+    uint64_t answered;
+    uint64_t stored;
+} publisher_t;
+
+static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_err_t err)
+{
+    publisher_t *publisher = context;
+    (void)token;
+    (void)err;
+    publisher->answered++;
+    publisher->stored += result == 1;
+}
+
+static void publish_one(peer_t *peer, uint64_t number)
+{
+    char key[16];
+    int64_t payload[PAYLOAD_BYTES / sizeof(int64_t)] = {bench_now_ns()};
+    publish_t event = {
+        .topic = slice_text("bench"),
+        .key = {key, (size_t)snprintf(key, sizeof key, "key-%" PRIu64, number % KEYS)},
+        .producer = slice_text("bench"),
+        .sequence = number / KEYS + 1,
+        .payload = {payload, sizeof payload},
+    };
+    while (peer_publish(peer, &event, number) == CAPSTAN_E_NO_CREDIT) {
+        peer_poll(peer, 100000);
+    }
+}
+
+/* publisher ENDPOINT EVENTS BATCH: prints when it began, in nanoseconds of the monotonic clock. */
+int bench_publisher(int argc, char **argv)
+{
+    ENSURE(argc == 4);
+    uint64_t count = strtoull(argv[2], NULL, 10);
+    uint32_t batch = (uint32_t)strtoul(argv[3], NULL, 10);
+    publisher_t publisher = {0};
+    peer_t *peer;
+    char text[512] = "";
+    capstan_err_t err = peer_connect(
+        &(peer_options_t){.endpoint = argv[1], .name = "bench-publisher", .batch_messages = batch},
+        &(peer_handlers_t){.context = &publisher, .outcome = on_outcome}, &peer, text, sizeof text);
+    if (err != CAPSTAN_OK) {
+        return bench_failed("publisher", text);
+    }
+    printf("%" PRId64 "\n", bench_now_ns());
+    for (uint64_t i = 0; i < count; i++) {
+        publish_one(peer, i);
+        if (i % batch == batch - 1) {
+            peer_poll(peer, 0);
+        }
+    }
+    while (publisher.answered < count) {
+        peer_poll(peer, 100000);
+    }
+    peer_close(&peer, 0);
+    return publisher.stored == count ? EXIT_DONE
+                                     : bench_failed("publisher", "an event was not stored");
+}
+
+typedef struct consumer {
+    peer_t *peer;
+    uint64_t count;
+    uint64_t *latencies_ns;
+    uint64_t capacity;
+} consumer_t;
+
+static void on_deliver(void *context, const deliver_t *deliver)
+{
+    consumer_t *consumer = context;
+    codec_list_t list;
+    event_t event = {0};
+    int64_t now_ns = bench_now_ns();
+    ENSURE(codec_list_open(event_wire(), deliver->events, &list) == CAPSTAN_OK);
+    while (codec_list_next(&list, &event)) {
+        int64_t sent_ns;
+        memcpy(&sent_ns, event.payload.data, sizeof sent_ns);
+        ENSURE(consumer->count < consumer->capacity);
+        consumer->latencies_ns[consumer->count++] = (uint64_t)(now_ns - sent_ns);
+    }
+    buffer_t through = {0};
+    codec_list_writer_t writer = codec_list_begin(&through);
+    codec_list_add(&writer, position_wire(),
+                   &(position_t){.partition = deliver->partition, .offset = event.offset});
+    codec_list_end(&writer);
+    peer_acknowledge(consumer->peer, &(acknowledge_t){.subscription = deliver->subscription,
+                                                      .through = buffer_slice(&through)});
+    buffer_fini(&through);
+}
+
+/* Each consumer is a group of its own, so that each gets every event. */
+static capstan_err_t subscribe_to_bench(peer_t *peer, const char *group, char *text, size_t size)
+{
+    slice_t body;
+    capstan_err_t err = peer_request(
+        peer, topic_ensure_wire(),
+        &(topic_ensure_t){.topic = slice_text("bench"), .partitions = PARTITIONS, .sequence = 1},
+        topic_info_wire(), REQUEST_US, &body, text, size);
+    return err ? err
+               : peer_request(peer, subscribe_wire(),
+                              &(subscribe_t){.topic = slice_text("bench"),
+                                             .group = slice_text(group),
+                                             .from = 1},
+                              subscribed_wire(), REQUEST_US, &body, text, size);
+}
+
+/* Connects and subscribes under a name; then its parent knows that it is there. */
+static capstan_err_t join(consumer_t *consumer, const char *endpoint, const char *name)
+{
+    char text[512] = "";
+    capstan_err_t err = peer_connect(&(peer_options_t){.endpoint = endpoint, .name = name},
+                                     &(peer_handlers_t){.context = consumer, .deliver = on_deliver},
+                                     &consumer->peer, text, sizeof text);
+    if (err == CAPSTAN_OK) {
+        err = subscribe_to_bench(consumer->peer, name, text, sizeof text);
+    }
+    if (err != CAPSTAN_OK) {
+        bench_failed(name, text);
+        return err;
+    }
+    printf("ready\n");
+    fflush(stdout);
+    return CAPSTAN_OK;
+}
+
+/* consumer ENDPOINT EVENTS NAME: prints `ready`, then when it ended and the quantiles. */
+int bench_consumer(int argc, char **argv)
+{
+    ENSURE(argc == 4);
+    consumer_t consumer = {.capacity = strtoull(argv[2], NULL, 10)};
+    consumer.latencies_ns = calloc(consumer.capacity, sizeof *consumer.latencies_ns);
+    ENSURE(consumer.latencies_ns);
+    if (join(&consumer, argv[1], argv[3]) != CAPSTAN_OK) {
+        return EXIT_FAILED;
+    }
+    for (int silent = 0; consumer.count < consumer.capacity && silent < SILENCE_POLLS_MAX;) {
+        uint64_t before = consumer.count;
+        peer_poll(consumer.peer, 100000);
+        silent = consumer.count > before ? 0 : silent + 1;
+    }
+    if (consumer.count < consumer.capacity) {
+        return bench_failed(argv[3], "events stopped coming");
+    }
+    bench_figures_t figures;
+    int64_t end_ns = bench_now_ns();
+    bench_quantiles(consumer.latencies_ns, consumer.count, &figures);
+    printf("%" PRId64 " %f %f %f\n", end_ns, figures.p50_us, figures.p99_us, figures.p999_us);
+    peer_close(&consumer.peer, 0);
+    free(consumer.latencies_ns);
+    return EXIT_DONE;
+}
+
+/* stuck ENDPOINT NAME: prints `ready`, and from then on reads nothing, until a signal ends it. */
+int bench_stuck(int argc, char **argv)
+{
+    ENSURE(argc == 3);
+    consumer_t consumer = {0};
+    if (join(&consumer, argv[1], argv[2]) != CAPSTAN_OK) {
+        return EXIT_FAILED;
+    }
+    pause();
+    return EXIT_FAILED;
+}
