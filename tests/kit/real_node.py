@@ -19,7 +19,8 @@ ENVIRONMENT = {name: value for name, value in os.environ.items()
 
 
 class RealNode:
-    def __init__(self, *settings):
+    def __init__(self, *settings, environment=None):
+        self.environment = ENVIRONMENT | (environment or {})
         self.folder = tempfile.mkdtemp(prefix="capstan-test-")
         self.settings = settings
         self.endpoint = "tcp://127.0.0.1:0"
@@ -50,7 +51,7 @@ class RealNode:
             arguments += ["--set", setting]
         with open(f"{self.folder}/log", "ab") as log:
             self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=log,
-                                            env=ENVIRONMENT)
+                                            env=self.environment)
         line = self.process.stdout.readline()
         if not line:
             self.process.wait(30)
