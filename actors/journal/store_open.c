@@ -211,7 +211,7 @@ static bool set_up_connection(store_t *self, const store_options_t *options)
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(self->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
     if (!execute(self->db, "PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY;"
-                           "PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384")) {
+                           "PRAGMA cell_size_check = ON")) {
         return false;
     }
     if (options->read_only) {
@@ -311,6 +311,11 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
                                &self->sql[i], NULL) != SQLITE_OK) {
             err = refuse_database(&opening, self->db);
         }
+    }
+    /* SQLite counts the cache in pages of the size that it knows when this is said. The statements
+     * have made it read the file's; before that it would allow four times as much. */
+    if (!err && !execute(self->db, "PRAGMA cache_size = -16384")) {
+        err = refuse_database(&opening, self->db);
     }
     if (err) {
         store_close(&self);

@@ -12,6 +12,13 @@ void tail_init(tail_t *self, uint64_t offset_next, size_t bytes_max)
                      .bytes_max = bytes_max};
 }
 
+/* What a sealed segment takes, without what malloc adds. */
+static size_t memory_of(const tail_segment_t *segment)
+{
+    return sizeof *segment + segment->position_capacity * sizeof *segment->positions +
+           segment->bytes.capacity;
+}
+
 static void free_oldest(tail_t *self)
 {
     tail_segment_t *segment = self->head;
@@ -19,7 +26,7 @@ static void free_oldest(tail_t *self)
     if (!self->head) {
         self->last = NULL;
     }
-    self->bytes -= segment->bytes.size;
+    self->bytes -= segment == self->open ? 0 : memory_of(segment);
     self->offset_first = segment->offset_first + segment->count;
     buffer_fini(&segment->bytes);
     free(segment->positions);
@@ -64,8 +71,17 @@ void tail_add(tail_t *self, uint64_t offset, slice_t event)
     ENSURE(segment->bytes.size <= UINT32_MAX);
     segment->positions[segment->count++] = (uint32_t)segment->bytes.size;
     buffer_append(&segment->bytes, event.data, event.size);
-    self->bytes += event.size;
     self->offset_next++;
+}
+
+static void trim(tail_segment_t *segment)
+{
+    uint32_t *positions = realloc(segment->positions, segment->count * sizeof *positions);
+    if (positions) {
+        segment->positions = positions;
+        segment->position_capacity = segment->count;
+    }
+    buffer_trim(&segment->bytes);
 }
 
 void tail_seal(tail_t *self, uint64_t lsn_first, uint64_t lsn_next)
@@ -73,6 +89,8 @@ void tail_seal(tail_t *self, uint64_t lsn_first, uint64_t lsn_next)
     if (self->open) {
         self->open->lsn_first = lsn_first;
         self->open->lsn_next = lsn_next;
+        trim(self->open);
+        self->bytes += memory_of(self->open);
         self->open = NULL;
     }
 }

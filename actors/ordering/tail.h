@@ -31,7 +31,7 @@ typedef struct tail {
     uint64_t offset_first; /* of the oldest event held; offset_next when none is */
     uint64_t offset_next;
     uint64_t offset_committed; /* up to here events can be read */
-    size_t bytes;
+    size_t bytes;              /* of memory, of the sealed segments */
     size_t bytes_max;
 } tail_t;
 

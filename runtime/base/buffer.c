@@ -32,6 +32,15 @@ uint8_t *buffer_grow(buffer_t *self, size_t size)
     return self->data + self->size;
 }
 
+void buffer_trim(buffer_t *self)
+{
+    uint8_t *data = self->borrowed || self->size == 0 ? NULL : realloc(self->data, self->size);
+    if (data) {
+        self->data = data;
+        self->capacity = self->size;
+    }
+}
+
 void buffer_fini(buffer_t *self)
 {
     if (!self->borrowed) {

@@ -17,6 +17,8 @@ uint8_t *buffer_grow(buffer_t *self, size_t size);
 /* The same for callers that have an answer: false when there is no memory, or it is borrowed and
  * too small. */
 bool buffer_try_reserve(buffer_t *self, size_t size);
+/* Gives back what is allocated beyond the size. */
+void buffer_trim(buffer_t *self);
 void buffer_fini(buffer_t *self);
 
 static inline uint8_t *buffer_reserve(buffer_t *self, size_t size)

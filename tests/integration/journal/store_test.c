@@ -259,6 +259,31 @@ Test(store, remembers_the_position_of_a_stream_whose_log_is_empty)
     fixture_fini(&fixture);
 }
 
+static long file_bytes(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file);
+    fseek(file, 0, SEEK_END);
+    long bytes = ftell(file);
+    fclose(file);
+    return bytes;
+}
+
+/* SQLite caches pages; the whole process has no other database open. */
+Test(store, bounds_what_it_keeps_in_memory, .timeout = 60)
+{
+    enum { APPENDS = 200, RECORDS = 20000, BYTES_MAX = 24 << 20 };
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    for (int i = 0; i < APPENDS; i++) {
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, RECORDS), CAPSTAN_OK);
+    }
+    cr_assert_gt(file_bytes(fixture.path), 2L * BYTES_MAX, "too little to fill the cache");
+    cr_assert_lt(sqlite3_memory_used(), BYTES_MAX);
+    fixture_fini(&fixture);
+}
+
 Test(store, bounds_its_write_ahead_log)
 {
     fixture_t fixture;
@@ -271,12 +296,8 @@ Test(store, bounds_its_write_ahead_log)
     }
     char wal[128];
     snprintf(wal, sizeof wal, "%s-wal", fixture.path);
-    FILE *file = fopen(wal, "r");
-    cr_assert_not_null(file);
-    fseek(file, 0, SEEK_END);
-    cr_assert_lt(ftell(file), 2 << 20);
-    cr_assert_gt(ftell(file), 1 << 19);
-    fclose(file);
+    cr_assert_lt(file_bytes(wal), 2 << 20);
+    cr_assert_gt(file_bytes(wal), 1 << 19);
     cr_assert_eq(store_checkpoint_result(fixture.store), CAPSTAN_OK);
     fixture_fini(&fixture);
 }
