@@ -280,6 +280,15 @@ bool cell_poll(cell_t *self, long timeout_ms)
     return true;
 }
 
+/* Where handlers take long, what they send leaves when each has run, and what others have sent
+ * comes in: a turn full of them would keep the other cells waiting. */
+static void exchange(cell_t *self)
+{
+    transport_flush(self);
+    for (uint32_t i = 0; i < self->inbox_budget && transport_receive(self); i++) {
+    }
+}
+
 static bool run_ready(cell_t *self)
 {
     bool any = false;
@@ -302,6 +311,9 @@ static bool run_ready(cell_t *self)
         }
         mailbox_note_run(&actor->slot->mailbox, before - budget, self->now_us);
         charge(self, actor->slot);
+        if (self->slow) {
+            exchange(self);
+        }
         if (!actor->dead && actor->park) {
             park_release(actor);
         }
@@ -323,6 +335,8 @@ static void run_turn_ends(cell_t *self)
     }
 }
 
+enum { SLOW_NS = 2000 }; /* a handler that takes longer, on average */
+
 /* A turn that found something to do is followed by the next one at once: the reading of the clock
  * that begins this one ends the one before. */
 static void begin_turn(cell_t *self)
@@ -335,6 +349,7 @@ static void begin_turn(cell_t *self)
         METRIC_ADD(runtime, turns, 1);
         METRIC_ADD(runtime, messages_delivered, self->delivered);
         METRIC_RECORD(runtime, turn_ns, (uint64_t)(self->now_ns - began_ns));
+        self->slow = self->now_ns - began_ns > SLOW_NS * (int64_t)self->delivered;
         self->handled += self->delivered;
         self->delivered = 0;
     }

@@ -90,6 +90,7 @@ struct cell {
     int64_t now_ns;     /* of the clock's reading that now_us is from */
     uint64_t delivered; /* messages, in this turn */
     bool worked;        /* the turn before this one found something to do */
+    bool slow;          /* and took long for what it delivered */
     bool timed;         /* somebody wants to know what the runs of actors take */
     int64_t charged_ns; /* so: until here it has been said whose time it was */
 
@@ -123,6 +124,7 @@ struct cell {
     calls_t calls;
 
     cell_mail_t *mail_free;
+    mail_slab_t *mail_slabs;
     block_t *block; /* local bodies go here */
 
     capstan_actor_t *port; /* asks on behalf of foreign threads */

@@ -16,7 +16,8 @@
 enum {
     COPY_BELOW = 4096,                      /* a smaller batch is copied and its buffer kept */
     BUFFER_BYTES = CELL_BATCH_BYTES + 8192, /* room for the message that fills it */
-    RETURNS_MAX = 64,                       /* buffers that lie ready for a cell: 4.5 MiB */
+    CACHE_LINE = 64,
+    RETURNS_MAX = 64, /* buffers that lie ready for a cell: 4.5 MiB */
 };
 
 block_t *block_new(size_t size)
@@ -42,15 +43,25 @@ void block_release(block_t *self)
     free(self);
 }
 
+static void add_mails(cell_t *self)
+{
+    mail_slab_t *slab = aligned_alloc(_Alignof(mail_slab_t), sizeof *slab);
+    ENSURE(slab);
+    slab->next = self->mail_slabs;
+    self->mail_slabs = slab;
+    for (size_t i = SLAB_MAILS; i > 0; i--) {
+        slab->mails[i - 1].mail.next = (mail_t *)self->mail_free;
+        self->mail_free = &slab->mails[i - 1];
+    }
+}
+
 static cell_mail_t *mail_new(cell_t *self)
 {
-    cell_mail_t *mail = self->mail_free;
-    if (mail) {
-        self->mail_free = (cell_mail_t *)mail->mail.next;
-    } else {
-        mail = malloc(sizeof *mail);
-        ENSURE(mail);
+    if (__builtin_expect(!self->mail_free, 0)) {
+        add_mails(self);
     }
+    cell_mail_t *mail = self->mail_free;
+    self->mail_free = (cell_mail_t *)mail->mail.next;
     return mail;
 }
 
@@ -172,7 +183,8 @@ static mail_lane_t lane_of(const capstan_actor_t *actor, const capstan_message_t
     return message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL;
 }
 
-void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block)
+void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, const void *body,
+                  block_t *block)
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     if (live != message->target.generation || !slot->actor) {
@@ -184,6 +196,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
     }
     cell_mail_t *mail = mail_new(self);
     mail->mail.message = *message;
+    mail->mail.message.body.data = body;
     mail->block = block;
     mail->request = CALLS_NONE;
     if (message->kind == CAPSTAN_KIND_REQUEST) {
@@ -209,8 +222,19 @@ __attribute__((cold, noinline)) static void send_traced(cell_t *self, slot_t *sl
     }
     copy.body.data = body;
     copy.flags |= MESSAGE_TRACED | trace_wire_flag(&self->trace->context);
-    cell_deliver(self, slot, &copy, block);
+    cell_deliver(self, slot, &copy, body, block);
     block_release(block);
+}
+
+/* Bodies begin at a cache line, and go on at one as long as their sizes allow it. */
+static block_t *next_block(cell_t *self)
+{
+    if (self->block) {
+        block_release(self->block);
+    }
+    self->block = block_new(CELL_BLOCK_BYTES);
+    self->block->used = -(uintptr_t)self->block->data % CACHE_LINE;
+    return self->block;
 }
 
 /* A body within the cell is copied once, into a block that many bodies share. */
@@ -220,24 +244,20 @@ void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *m
         send_traced(self, slot, message);
         return;
     }
-    capstan_message_t copy = *message;
     size_t size = message->body.size;
     block_t *block = self->block;
     bool own = size > CELL_BLOCK_BYTES / 4;
     if (own) {
         block = block_new(size);
     } else if (!block || block->size - block->used < size) {
-        if (block) {
-            block_release(block);
-        }
-        block = self->block = block_new(CELL_BLOCK_BYTES);
+        block = next_block(self);
     }
+    uint8_t *body = block->data + block->used;
     if (size > 0) {
-        memcpy(block->data + block->used, message->body.data, size);
-        copy.body.data = block->data + block->used;
+        memcpy(body, message->body.data, size);
         block->used += size;
     }
-    cell_deliver(self, slot, &copy, block);
+    cell_deliver(self, slot, message, body, block);
     if (own) {
         block_release(block);
     }
@@ -507,7 +527,7 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
             slot = node_slot(self->node, envelope.target.slot);
             ENSURE(slot && slot->cell == self);
         }
-        cell_deliver(self, slot, &message, block);
+        cell_deliver(self, slot, &message, message.body.data, block);
     }
     ENSURE(reader->fault.err == CAPSTAN_OK);
 }
@@ -580,9 +600,10 @@ void transport_fini(cell_t *self)
         block_release(self->received);
         self->received = NULL;
     }
-    while (self->mail_free) {
-        cell_mail_t *mail = self->mail_free;
-        self->mail_free = (cell_mail_t *)mail->mail.next;
-        free(mail);
+    self->mail_free = NULL;
+    while (self->mail_slabs) {
+        mail_slab_t *slab = self->mail_slabs;
+        self->mail_slabs = slab->next;
+        free(slab);
     }
 }

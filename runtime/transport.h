@@ -32,6 +32,15 @@ typedef struct cell_mail {
     block_t *block;
     uint32_t request; /* in the cell's calls; CALLS_NONE: not one that wants an answer */
 } cell_mail_t;
+_Static_assert(sizeof(cell_mail_t) == 128, "two cache lines");
+
+enum { SLAB_MAILS = 32 };
+
+/* Mails are made so many at once, and freed with their cell. */
+typedef struct mail_slab {
+    _Alignas(128) cell_mail_t mails[SLAB_MAILS];
+    struct mail_slab *next;
+} mail_slab_t;
 
 /* All that an envelope says when nobody asks, waits or traces: most envelopes of a batch say the
  * same as the one before. */
@@ -82,9 +91,10 @@ void transport_close(cell_t *self);
 void transport_send_batch(cell_t *self, cell_t *to, outbox_t *outbox);
 block_t *transport_receive_batch(cell_t *self, slice_t *ret_batch);
 
-/* Queues a message on this cell, or drops it when its receiver has ended. Takes a reference of the
- * block. */
-void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, block_t *block);
+/* Queues a message on this cell, or drops it when its receiver has ended. `body` is where the body
+ * lies in the block, of which it takes a reference. */
+void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, const void *body,
+                  block_t *block);
 /* Counts a message as dropped, and tells those who collect dead letters. */
 void cell_count_drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
                      drop_reason_t reason);
