@@ -314,7 +314,7 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
     }
     /* SQLite counts the cache in pages of the size that it knows when this is said. The statements
      * have made it read the file's; before that it would allow four times as much. */
-    if (!err && !execute(self->db, "PRAGMA cache_size = -16384")) {
+    if (!err && !execute(self->db, "PRAGMA cache_size = -8192")) {
         err = refuse_database(&opening, self->db);
     }
     if (err) {

@@ -272,7 +272,7 @@ static long file_bytes(const char *path)
 /* SQLite caches pages; the whole process has no other database open. */
 Test(store, bounds_what_it_keeps_in_memory, .timeout = 60)
 {
-    enum { APPENDS = 200, RECORDS = 20000, BYTES_MAX = 24 << 20 };
+    enum { APPENDS = 200, RECORDS = 20000, BYTES_MAX = 12 << 20 };
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);
