@@ -533,6 +533,7 @@ void cell_destroy(cell_t **self_p)
         self->actor_free = actor->next;
         free(actor);
     }
+    mail_slabs_free(self->mail_slabs);
     calls_fini(&self->calls);
     buffer_fini(&self->answer);
     refs_fini(&self->hung);

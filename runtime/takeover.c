@@ -68,7 +68,6 @@ void cell_thread_fini(cell_thread_t *self)
     }
     if (self->mail) {
         block_release(self->mail->block);
-        free(self->mail);
     }
     free_trace(self->trace);
     key_entry_free(self->entry);

@@ -65,6 +65,15 @@ static cell_mail_t *mail_new(cell_t *self)
     return mail;
 }
 
+void mail_slabs_free(mail_slab_t *list)
+{
+    while (list) {
+        mail_slab_t *slab = list;
+        list = slab->next;
+        free(slab);
+    }
+}
+
 void cell_count_drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
                      drop_reason_t reason)
 {
@@ -599,11 +608,5 @@ void transport_fini(cell_t *self)
     if (self->received) {
         block_release(self->received);
         self->received = NULL;
-    }
-    self->mail_free = NULL;
-    while (self->mail_slabs) {
-        mail_slab_t *slab = self->mail_slabs;
-        self->mail_slabs = slab->next;
-        free(slab);
     }
 }

@@ -36,11 +36,12 @@ _Static_assert(sizeof(cell_mail_t) == 128, "two cache lines");
 
 enum { SLAB_MAILS = 32 };
 
-/* Mails are made so many at once, and freed with their cell. */
+/* Mails are made so many at once, and freed with their cell, when no thread has one any more. */
 typedef struct mail_slab {
     _Alignas(128) cell_mail_t mails[SLAB_MAILS];
     struct mail_slab *next;
 } mail_slab_t;
+void mail_slabs_free(mail_slab_t *list);
 
 /* All that an envelope says when nobody asks, waits or traces: most envelopes of a batch say the
  * same as the one before. */
