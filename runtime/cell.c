@@ -301,6 +301,7 @@ static bool run_ready(cell_t *self)
             self->ready_tail = NULL;
         }
         actor->ready = false;
+        actor_fetch(actor->next_ready);
         /* All that is queued now, as far as the budget goes; what it sends itself waits for the
          * next round. */
         uint32_t before = budget;

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 enum {
+    CACHE_LINE = 64,
     MAILBOX_COUNT_BITS = 26,
     MAILBOX_COUNT_MASK = (1 << MAILBOX_COUNT_BITS) - 1,
     MAILBOX_MESSAGES_MAX = 1 << 24, /* of a bound; replies and control may go beyond it */
@@ -93,6 +94,17 @@ void mailbox_init(mailbox_t *self, mailbox_limits_t limits);
 void mailbox_set_limits(mailbox_t *self, mailbox_limits_t limits);
 /* Owner. A new account begins: what was done counts no more, what is on its way does. */
 void mailbox_begin(mailbox_t *self);
+
+/* What senders write, and what the owner does, on its way into the cache: see actor_fetch. */
+static inline void mailbox_fetch_sent(const mailbox_t *self)
+{
+    __builtin_prefetch(&self->sent, 1);
+}
+static inline void mailbox_fetch_owned(const mailbox_t *self)
+{
+    __builtin_prefetch(&self->done, 1);
+    __builtin_prefetch(&self->heads, 1);
+}
 
 /* Any thread. Takes room for one message of `bytes`; false when there is none. With `always` (a
  * reply, an acknowledgement, control) it counts the message and never refuses. */

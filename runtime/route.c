@@ -19,6 +19,9 @@ slot_t *route_find(capstan_node_t *node, capstan_ref_t target)
     bool here =
         target.node == 0 || (target.node == node_id(node) && target.boot == node_boot(node));
     slot_t *slot = here && target.generation > 0 ? node_slot(node, target.slot) : NULL;
+    if (slot) {
+        mailbox_fetch_sent(&slot->mailbox);
+    }
     return slot && is_alive(slot, target.generation) ? slot : NULL;
 }
 
@@ -37,6 +40,10 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     slot_t *slot = route_find(from->node, message->target);
     if (!slot) {
         return send_away(from, message);
+    }
+    if (slot->cell == from) {
+        mailbox_fetch_owned(&slot->mailbox);
+        actor_fetch(slot->actor);
     }
     uint64_t cost = message_cost(message);
     if (!mailbox_reserve(&slot->mailbox, cost, always || overflow_is_receivers(slot))) {

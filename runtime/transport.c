@@ -16,8 +16,7 @@
 enum {
     COPY_BELOW = 4096,                      /* a smaller batch is copied and its buffer kept */
     BUFFER_BYTES = CELL_BATCH_BYTES + 8192, /* room for the message that fills it */
-    CACHE_LINE = 64,
-    RETURNS_MAX = 64, /* buffers that lie ready for a cell: 4.5 MiB */
+    RETURNS_MAX = 64,                       /* buffers that lie ready for a cell: 4.5 MiB */
 };
 
 block_t *block_new(size_t size)
