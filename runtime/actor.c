@@ -3,6 +3,7 @@
 #include "runtime/cell.h"
 #include "runtime/grip.h"
 #include "runtime/keyed_internal.h"
+#include "runtime/move.h"
 
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_events.h"
@@ -157,6 +158,8 @@ static void finish_end(capstan_actor_t *self)
     if (cell->walk == self) {
         cell->walk = self->next;
     }
+    free(self->timer_names);
+    self->timer_names = NULL;
     self->next_dead = cell->dead;
     cell->dead = self;
     actor_tell_end(self); /* last: who hears of it may take its place at once */
@@ -268,6 +271,9 @@ static capstan_actor_t *settle_in(cell_t *self, const adoption_t *adoption)
     actor->quiet = adoption->bonds & LINK_PARENT;
     actor->inner =
         actor->behaviour == &keeper_behaviour || actor->behaviour == &capstan_supervisor_behaviour;
+    if (self->arrivals) {
+        move_born(self, slot);
+    }
     return actor;
 }
 
@@ -552,6 +558,7 @@ void actor_run_timer(capstan_actor_t *self, uint64_t timer, void *cookie)
     }
     ENSURE(!self->dead && self->timer_count > 0);
     self->timer_count--;
+    timer = self->timer_names ? move_timer_given(self, timer) : timer;
     enter(self, HANDLER_timer, 0);
     lend(self);
     self->behaviour->timer(self, timer, cookie);

@@ -2,6 +2,7 @@
  * lost its cell may call any of it, and changes nothing: see grip.h. */
 #include "runtime/cell.h"
 #include "runtime/grip.h"
+#include "runtime/move.h"
 
 #include "runtime/base/ensure.h"
 
@@ -121,8 +122,9 @@ uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cook
 void capstan_timer_cancel(capstan_actor_t *self, uint64_t timer)
 {
     bool user;
-    if (grip_enter(&user) && timers_cancel(&self->cell->timers, timer)) {
-        self->timer_count--;
+    if (grip_enter(&user)) {
+        timer = self->timer_names ? move_timer_now(self, timer) : timer;
+        self->timer_count -= timers_cancel(&self->cell->timers, timer);
     }
     grip_leave(user);
 }
@@ -133,10 +135,10 @@ capstan_err_t capstan_stop(capstan_actor_t *self, capstan_ref_t target, int64_t 
     if (grip_is_lost() || !slot) {
         return slot ? CAPSTAN_E_CELL_HUNG : CAPSTAN_E_GONE;
     }
-    cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                          .slot = slot,
-                                          .generation = target.generation,
-                                          .timeout_us = timeout_us});
+    cell_command(slot_cell(slot), &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                               .slot = slot,
+                                               .generation = target.generation,
+                                               .timeout_us = timeout_us});
     return CAPSTAN_OK;
 }
 

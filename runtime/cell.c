@@ -3,6 +3,7 @@
 #include "runtime/cell.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/move.h"
 #include "runtime/runtime_messages.h"
 #include "runtime/runtime_metrics.h"
 #include "runtime/watchdog.h"
@@ -83,34 +84,49 @@ static bool tell_stop_intake(cell_t *self)
     return any;
 }
 
+static void adopt(cell_t *self, command_t *command)
+{
+    slot_t *slot = command->adoption.slot;
+    capstan_err_t err = cell_adopt(self, &command->adoption);
+    /* It was on its way when the stop began: COMMAND_STOP_ALL has come before it. A stop that
+     * begins when the one who waits goes on is another: it has an order to keep. */
+    bool late = self->stopping_all;
+    if (command->waiter && slot->actor && slot->actor->starting) {
+        slot->actor->spawner = command->waiter;
+    } else if (command->waiter) {
+        waiter_finish(command->waiter, err, (slice_t){0});
+    }
+    command->waiter = NULL;
+    if (late && slot->actor) {
+        cell_stop_actor(slot->actor, INT64_MAX);
+    }
+}
+
+static void stop_actor(cell_t *self, const command_t *command)
+{
+    cell_t *cell = slot_cell(command->slot);
+    if (cell != self) {
+        cell_command(cell, command); /* it has moved there */
+        return;
+    }
+    capstan_actor_t *actor = command->slot->actor;
+    /* The cell's port is known to whom a foreign thread asked; it ends with the cell. */
+    if (actor && actor != self->port && actor->ref.generation == command->generation) {
+        cell_stop_actor(actor, command->timeout_us);
+    } else if (!actor) {
+        move_keep_stop(self, command);
+    }
+}
+
 static void run_command(cell_t *self, command_t *command)
 {
     switch (command->kind) {
-    case COMMAND_SPAWN: {
-        slot_t *slot = command->adoption.slot;
-        capstan_err_t err = cell_adopt(self, &command->adoption);
-        /* It was on its way when the stop began: COMMAND_STOP_ALL has come before it. A stop that
-         * begins when the one who waits goes on is another: it has an order to keep. */
-        bool late = self->stopping_all;
-        if (command->waiter && slot->actor && slot->actor->starting) {
-            slot->actor->spawner = command->waiter;
-        } else if (command->waiter) {
-            waiter_finish(command->waiter, err, (slice_t){0});
-        }
-        command->waiter = NULL;
-        if (late && slot->actor) {
-            cell_stop_actor(slot->actor, INT64_MAX);
-        }
+    case COMMAND_SPAWN:
+        adopt(self, command);
         break;
-    }
-    case COMMAND_STOP_ACTOR: {
-        capstan_actor_t *actor = command->slot->actor;
-        /* The cell's port is known to whom a foreign thread asked; it ends with the cell. */
-        if (actor && actor != self->port && actor->ref.generation == command->generation) {
-            cell_stop_actor(actor, command->timeout_us);
-        }
+    case COMMAND_STOP_ACTOR:
+        stop_actor(self, command);
         break;
-    }
     case COMMAND_STOP_INTAKE:
         while (tell_stop_intake(self)) {
         }
@@ -119,6 +135,19 @@ static void run_command(cell_t *self, command_t *command)
         self->fence_wanted = command->generation;
         atomic_store_explicit(&self->fence_seen, self->fence_wanted, memory_order_release);
         node_signal(self->node);
+        break;
+    case COMMAND_READY:
+        waiter_finish(command->waiter, CAPSTAN_OK, (slice_t){0});
+        command->waiter = NULL;
+        break;
+    case COMMAND_MOVE:
+        move_out(self, command);
+        break;
+    case COMMAND_MOVE_IN:
+        move_in(self, command->move);
+        break;
+    case COMMAND_MOVE_END:
+        move_end(self, command);
         break;
     case COMMAND_STOP_ALL:
         self->stopping_all = true;
@@ -165,13 +194,12 @@ static void take_foreign(cell_t *self, foreign_t *foreign)
         ask_for_waiter(self, foreign);
     } else {
         /* A tell: its sender has reserved the mailbox. */
-        transport_send_local(self, node_slot(self->node, foreign->target.slot),
-                             &(capstan_message_t){
-                                 .message = foreign->message,
-                                 .kind = CAPSTAN_KIND_EVENT,
-                                 .target = foreign->target,
-                                 .body = slice_of(foreign->body, foreign->size),
-                             });
+        slot_t *slot = node_slot(self->node, foreign->target.slot);
+        capstan_message_t message = {.message = foreign->message,
+                                     .kind = CAPSTAN_KIND_EVENT,
+                                     .target = foreign->target,
+                                     .body = slice_of(foreign->body, foreign->size)};
+        (slot_cell(slot) == self ? transport_send_local : move_forward)(self, slot, &message);
     }
     self->trace = NULL;
     free(foreign);
@@ -358,7 +386,8 @@ static void begin_turn(cell_t *self)
 
 static bool is_at_rest(cell_t *self)
 {
-    return !self->worked && self->dirty_count == 0 && !cell_has_foreign_work(self);
+    return !self->worked && self->dirty_count == 0 && !self->departures && !self->arrivals &&
+           !cell_has_foreign_work(self);
 }
 
 /* A stop has asked when the cell has nothing left to do. */
@@ -374,6 +403,9 @@ bool cell_turn(cell_t *self)
     begin_turn(self);
     bool any = cell_run_commands(self);
     any |= drain_ring(self);
+    if (self->departures) {
+        move_ring_drained(self);
+    }
     for (uint32_t i = 0; i < self->inbox_budget && transport_receive(self); i++) {
         any = true;
     }
@@ -445,6 +477,7 @@ void cell_begin(cell_t *self)
 {
     cell_read_clocks(self);
     make_port(self);
+    atomic_store_explicit(&self->begun, true, memory_order_release);
 }
 
 void cell_finish(cell_t *self)
@@ -471,7 +504,7 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     self->wake_fd = -1;
     self->own = own;
     snprintf(self->name, sizeof self->name, "%s", name);
-    timers_init(&self->timers);
+    timers_init(&self->timers, index);
     calls_init(&self->calls, &self->timers);
     pthread_mutex_init(&self->control_mutex, NULL);
     self->pulse = aligned_alloc(_Alignof(pulse_t), sizeof *self->pulse);
@@ -490,8 +523,21 @@ capstan_err_t cell_new(capstan_node_t *node, uint32_t index, const char *name, b
     return CAPSTAN_OK;
 }
 
+/* The others run nothing that matters any more. */
+static void take_in(cell_t *self, const command_t *list)
+{
+    for (; list; list = list->next) {
+        if (list->kind == COMMAND_MOVE_IN) {
+            move_in(self, list->move);
+        }
+    }
+}
+
 void cell_abandon(cell_t *self)
 {
+    take_in(self, self->commands);
+    take_in(self, self->control_head);
+    moves_abandon(self);
     for (capstan_actor_t *actor; (actor = self->actors);) {
         actor->quiet = true;
         cell_stop_actor(actor, 0);

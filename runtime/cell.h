@@ -19,7 +19,8 @@
  *
  * Its parts have headers of their own: slot.h (where a reference leads), route.h (which way a
  * message goes), transport.h (how it goes), local_actor.h (who handles it), calls.h and ask.h (who
- * waits for an answer), handover.h (what other threads bring). */
+ * waits for an answer), handover.h (what other threads bring), move.h (actors that leave),
+ * takeover.h (a thread that does not come back). */
 #ifndef RUNTIME_CELL_H
 #define RUNTIME_CELL_H
 
@@ -105,6 +106,9 @@ struct cell {
     capstan_actor_t *interrupted; /* actors that a thread without the cell may still use */
     refs_t hung;                  /* incarnations that ended so */
 
+    struct move *departures; /* actors that are on their way from here, and to here: move.h */
+    struct move *arrivals;
+
     trace_scope_t *trace;   /* NULL but while a handler with a context runs; see trace.h */
     random_source_t random; /* for ids; 0: not seeded yet */
 
@@ -128,6 +132,7 @@ struct cell {
     block_t *block; /* local bodies go here */
 
     capstan_actor_t *port; /* asks on behalf of foreign threads */
+    _Atomic bool begun;    /* so that others may read who is the port; release */
 
     /* What a stop asks for; written by the cell, read by the thread that stops the node. */
     _Atomic uint32_t fence_seen; /* release, like the next two */

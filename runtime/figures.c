@@ -23,7 +23,7 @@ static int64_t age_us(const slot_t *slot, uint64_t in_flight, int64_t now_us)
     }
     int64_t since_us = mailbox_oldest_us(&slot->mailbox);
     if (since_us == 0) {
-        since_us = atomic_load_explicit(&slot->cell->pulse->turn_us, memory_order_relaxed);
+        since_us = atomic_load_explicit(&slot_cell(slot)->pulse->turn_us, memory_order_relaxed);
     }
     return since_us > 0 && since_us < now_us ? now_us - since_us : 0;
 }
@@ -34,7 +34,7 @@ static actor_figures_t figures_of(const slot_t *slot, uint32_t generation, int64
     uint64_t in_flight = account.sent - account.delivered - account.dropped_all;
     return (actor_figures_t){
         .name = atomic_load_explicit(&slot->label, memory_order_relaxed),
-        .cell = slot->cell->name,
+        .cell = slot_cell(slot)->name,
         .ref = {.slot = slot->index, .generation = generation},
         .account = account,
         .in_flight = in_flight,

@@ -10,8 +10,12 @@ typedef enum command_kind {
     COMMAND_STOP_ACTOR,
     COMMAND_STOP_INTAKE, /* tell every actor */
     COMMAND_FENCE,       /* say when it was seen, and when the cell had nothing left to do */
-    COMMAND_STOP_ALL,    /* stop every actor that is left, and what is still started */
-    COMMAND_END,         /* leave the loop; no actor is left on any cell */
+    COMMAND_READY,       /* nothing but that the cell has begun */
+    COMMAND_MOVE,        /* these three: see move.h */
+    COMMAND_MOVE_IN,
+    COMMAND_MOVE_END,
+    COMMAND_STOP_ALL, /* stop every actor that is left, and what is still started */
+    COMMAND_END,      /* leave the loop; no actor is left on any cell */
 } command_kind_t;
 
 typedef struct command {
@@ -19,9 +23,11 @@ typedef struct command {
     command_kind_t kind;
     adoption_t adoption; /* COMMAND_SPAWN */
     waiter_t *waiter;
-    slot_t *slot;        /* COMMAND_STOP_ACTOR */
+    slot_t *slot;        /* COMMAND_STOP_ACTOR, COMMAND_MOVE... */
     uint32_t generation; /* of the slot's actor; COMMAND_FENCE: its number */
     int64_t timeout_us;
+    cell_t *to;        /* COMMAND_MOVE */
+    struct move *move; /* COMMAND_MOVE_IN */
 } command_t;
 
 /* A message from a foreign thread, malloc'ed, freed by the cell. */

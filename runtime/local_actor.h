@@ -34,17 +34,18 @@ struct capstan_actor {
     party_t party;                     /* its calls */
     const capstan_message_t *handling; /* the request whose handler runs, until it is answered */
     uint32_t timer_count;
-    uint64_t kill_timer;     /* ends it when it does not stop in time; 0: none */
-    struct waiter *spawner;  /* a thread that waits for its start; NULL: there is none */
-    uint32_t failed_message; /* whose handler failed; 0: it was no message's */
-    bool ready;              /* in the ready list */
-    bool turned;             /* in the turned list */
-    bool running;            /* one of its handlers is on the stack */
-    bool traced;             /* so, and it has a trace context of its own */
-    bool outside;            /* it stands for a peer: see outside.h */
-    bool held;               /* so, and it handles no user message */
-    bool intake_stopped;     /* it was to hear `stop_intake` */
-    bool stopping;           /* it has heard `stop` */
+    struct timer_names *timer_names; /* of those it had before it moved, if any; see move.h */
+    uint64_t kill_timer;             /* ends it when it does not stop in time; 0: none */
+    struct waiter *spawner;          /* a thread that waits for its start; NULL: there is none */
+    uint32_t failed_message;         /* whose handler failed; 0: it was no message's */
+    bool ready;                      /* in the ready list */
+    bool turned;                     /* in the turned list */
+    bool running;                    /* one of its handlers is on the stack */
+    bool traced;                     /* so, and it has a trace context of its own */
+    bool outside;                    /* it stands for a peer: see outside.h */
+    bool held;                       /* so, and it handles no user message */
+    bool intake_stopped;             /* it was to hear `stop_intake` */
+    bool stopping;                   /* it has heard `stop` */
     bool exiting;
     bool quiet;       /* its failure is told in another way than by the log */
     bool starting;    /* its init has run, and it will say itself when it has started */

@@ -245,16 +245,18 @@ static capstan_node_t *node_alloc(void)
         }
         atomic_init(&self->gate.being_stopped, false);
         atomic_init(&self->gate.starters, 0);
-        atomic_init(&self->gate.callers, 0);
+        atomic_init(&self->gate.callers[0], 0);
+        atomic_init(&self->gate.callers[1], 0);
+        atomic_init(&self->gate.epoch, 0);
         atomic_init(&self->gate.state, NODE_FREE);
     }
     memset((char *)self + sizeof self->gate, 0, sizeof *self - sizeof self->gate);
     return self;
 }
 
-static bool pass(capstan_node_t *self, _Atomic uint32_t *count, uint32_t state_max)
+/* It has counted itself. */
+static bool may_enter(capstan_node_t *self, _Atomic uint32_t *count, uint32_t state_max)
 {
-    atomic_fetch_add_explicit(count, 1, memory_order_seq_cst);
     uint32_t state = atomic_load_explicit(&self->gate.state, memory_order_seq_cst);
     if (state != NODE_FREE && state <= state_max) {
         return true;
@@ -263,15 +265,49 @@ static bool pass(capstan_node_t *self, _Atomic uint32_t *count, uint32_t state_m
     return false;
 }
 
+static bool pass(capstan_node_t *self, _Atomic uint32_t *count, uint32_t state_max)
+{
+    atomic_fetch_add_explicit(count, 1, memory_order_seq_cst);
+    return may_enter(self, count, state_max);
+}
+
 bool node_enter(capstan_node_t *self)
 {
-    return pass(self, &self->gate.callers, NODE_STOPPING);
+    return pass(self, &self->gate.callers[0], NODE_STOPPING);
 }
 
 /* Release: what was done inside precedes what a stop does when it has seen the count go. */
 void node_leave(capstan_node_t *self)
 {
-    atomic_fetch_sub_explicit(&self->gate.callers, 1, memory_order_release);
+    atomic_fetch_sub_explicit(&self->gate.callers[0], 1, memory_order_release);
+}
+
+bool node_enter_sender(capstan_node_t *self, uint32_t *ret_epoch)
+{
+    for (;;) {
+        uint32_t epoch = atomic_load_explicit(&self->gate.epoch, memory_order_seq_cst);
+        _Atomic uint32_t *count = &self->gate.callers[epoch];
+        atomic_fetch_add_explicit(count, 1, memory_order_seq_cst);
+        if (atomic_load_explicit(&self->gate.epoch, memory_order_seq_cst) == epoch) {
+            *ret_epoch = epoch;
+            return may_enter(self, count, NODE_STOPPING);
+        }
+        atomic_fetch_sub_explicit(count, 1, memory_order_release);
+    }
+}
+
+void node_leave_sender(capstan_node_t *self, uint32_t epoch)
+{
+    atomic_fetch_sub_explicit(&self->gate.callers[epoch], 1, memory_order_release);
+}
+
+void node_await_senders(capstan_node_t *self)
+{
+    uint32_t epoch = atomic_load_explicit(&self->gate.epoch, memory_order_seq_cst);
+    atomic_store_explicit(&self->gate.epoch, 1 - epoch, memory_order_seq_cst);
+    while (atomic_load_explicit(&self->gate.callers[epoch], memory_order_seq_cst) > 0) {
+        sched_yield(); /* nobody inside waits for anything */
+    }
 }
 
 bool node_begin_work(capstan_node_t *self)
@@ -295,7 +331,8 @@ void node_end_logging(capstan_node_t *self)
 void node_free(capstan_node_t *self)
 {
     atomic_store_explicit(&self->gate.state, NODE_FREE, memory_order_seq_cst);
-    while (atomic_load_explicit(&self->gate.callers, memory_order_seq_cst) > 0 ||
+    while (atomic_load_explicit(&self->gate.callers[0], memory_order_seq_cst) > 0 ||
+           atomic_load_explicit(&self->gate.callers[1], memory_order_seq_cst) > 0 ||
            atomic_load_explicit(&self->gate.starters, memory_order_seq_cst) > 0) {
         sched_yield(); /* nobody inside waits for anything */
     }

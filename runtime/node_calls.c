@@ -90,7 +90,7 @@ static capstan_err_t tell(capstan_node_t *self, capstan_ref_t target, uint32_t m
     if (!mailbox_reserve(&slot->mailbox, cost, overflow_is_receivers(slot))) {
         return CAPSTAN_E_MAILBOX_FULL;
     }
-    capstan_err_t err = hand_over(slot->cell, foreign_new(target, message, body));
+    capstan_err_t err = hand_over(slot_cell(slot), foreign_new(target, message, body));
     if (err != CAPSTAN_OK) {
         mailbox_unreserve(&slot->mailbox, cost);
     }
@@ -100,11 +100,12 @@ static capstan_err_t tell(capstan_node_t *self, capstan_ref_t target, uint32_t m
 capstan_err_t capstan_node_tell(capstan_node_t *self, capstan_ref_t target, uint32_t message,
                                 capstan_slice_t body)
 {
-    if (!node_enter(self)) {
+    uint32_t epoch;
+    if (!node_enter_sender(self, &epoch)) {
         return CAPSTAN_E_STOPPING;
     }
     capstan_err_t err = tell(self, target, message, body);
-    node_leave(self);
+    node_leave_sender(self, epoch);
     return err;
 }
 
@@ -117,7 +118,7 @@ static capstan_err_t hand_over_ask(capstan_node_t *self, foreign_t *foreign, wai
     }
     waiter_t *waiter = waiter_new(self);
     foreign->waiter = waiter;
-    capstan_err_t err = hand_over(slot->cell, foreign);
+    capstan_err_t err = hand_over(slot_cell(slot), foreign);
     if (err != CAPSTAN_OK) {
         waiter_drop(waiter);
         return err;
@@ -141,6 +142,85 @@ capstan_err_t capstan_node_ask(capstan_node_t *self, capstan_ref_t target, uint3
     capstan_err_t err = hand_over_ask(self, foreign, &waiter);
     node_end_work(self); /* from here on the cell and the waiter are enough */
     return err != CAPSTAN_OK ? err : waiter_wait(waiter, deadline_us, ret_body, ret_size);
+}
+
+/* --- moving ---------------------------------------------------------------------------------- */
+
+/* The cell exists, and takes messages. */
+static capstan_err_t await_cell(capstan_node_t *self, const char *name, cell_t **ret_cell)
+{
+    if (!node_begin_work(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    waiter_t *waiter = NULL;
+    capstan_err_t err = node_place(self, &(capstan_spawn_options_t){.cell = name}, NULL, ret_cell);
+    if (err == CAPSTAN_OK) {
+        waiter = waiter_new(self);
+        cell_command(*ret_cell, &(command_t){.kind = COMMAND_READY, .waiter = waiter});
+    }
+    node_end_work(self);
+    return err == CAPSTAN_OK ? waiter_wait(waiter, INT64_MAX, NULL, NULL) : err;
+}
+
+/* `ret_from` is the actor's cell, and NULL when it is there already. */
+static capstan_err_t send_off(capstan_node_t *self, capstan_ref_t actor, cell_t *to,
+                              cell_t **ret_from, waiter_t **ret_waiter)
+{
+    slot_t *slot = route_find(self, actor);
+    bool moving = false;
+    if (!slot) {
+        return CAPSTAN_E_GONE;
+    }
+    if (!atomic_compare_exchange_strong(&self->moving, &moving, true)) {
+        return CAPSTAN_E_UNAVAILABLE;
+    }
+    cell_t *from = slot_cell(slot);
+    if (from == to) {
+        atomic_store(&self->moving, false);
+        *ret_from = NULL;
+        return CAPSTAN_OK;
+    }
+    *ret_from = from;
+    *ret_waiter = waiter_new(self);
+    cell_command(from, &(command_t){.kind = COMMAND_MOVE,
+                                    .slot = slot,
+                                    .generation = actor.generation,
+                                    .to = to,
+                                    .waiter = *ret_waiter});
+    return CAPSTAN_OK;
+}
+
+/* The actor is on its way when this returns. */
+static capstan_err_t begin_move(capstan_node_t *self, capstan_ref_t actor, cell_t *to,
+                                cell_t **ret_from)
+{
+    waiter_t *waiter;
+    if (!node_begin_work(self)) {
+        return CAPSTAN_E_STOPPING;
+    }
+    capstan_err_t err = send_off(self, actor, to, ret_from, &waiter);
+    node_end_work(self);
+    return err == CAPSTAN_OK && *ret_from ? waiter_wait(waiter, INT64_MAX, NULL, NULL) : err;
+}
+
+/* The node does not end meanwhile: it waits for the actor. */
+static capstan_err_t finish_move(capstan_node_t *self, cell_t *from, slot_t *slot)
+{
+    node_await_senders(self);
+    waiter_t *waiter = waiter_new(self);
+    cell_command(from, &(command_t){.kind = COMMAND_MOVE_END, .slot = slot, .waiter = waiter});
+    return waiter_wait(waiter, INT64_MAX, NULL, NULL);
+}
+
+capstan_err_t capstan_node_move(capstan_node_t *self, capstan_ref_t actor, const char *cell)
+{
+    cell_t *to;
+    cell_t *from;
+    capstan_err_t err = await_cell(self, cell, &to);
+    if (err == CAPSTAN_OK) {
+        err = begin_move(self, actor, to, &from);
+    }
+    return err == CAPSTAN_OK && from ? finish_move(self, from, node_slot(self, actor.slot)) : err;
 }
 
 /* --- looking around -------------------------------------------------------------------------- */

@@ -27,7 +27,12 @@ typedef struct node_gate {
     _Atomic bool being_stopped; /* a thread is in capstan_node_stop */
     /* Threads inside a call, those that wait for a cell excepted. */
     _Atomic uint32_t starters; /* of new work: NODE_OPEN only */
-    _Atomic uint32_t callers;  /* of anything else */
+    /* Of anything else. Those that send to a ring count themselves at the place that `epoch` names,
+     * so that a move can wait until those have gone who may have seen the old cell: it changes the
+     * epoch, and waits for that place's count (sequentially consistent, as above; McKenney,
+     * "Sleepable RCU"). */
+    _Atomic uint32_t callers[2];
+    _Atomic uint32_t epoch;
 } node_gate_t;
 
 struct capstan_node {
@@ -55,6 +60,7 @@ struct capstan_node {
     cell_t *own_idle;                       /* cells of one actor that has ended */
     _Atomic int64_t watched_until_us;       /* so long the runs of actors are timed; relaxed */
     watchdog_t *watchdog;                   /* from the first cell on */
+    _Atomic bool moving;                    /* an actor; one at a time */
     bool logging;                           /* the log's thread writes for it */
     uint32_t fences;                        /* sent to the cells so far; the three are the stop's */
     bool terminating;                       /* `terminator` ends the context */
@@ -73,6 +79,11 @@ CAPSTAN_MUST_CHECK capstan_err_t node_new(const capstan_node_options_t *options,
  */
 bool node_begin_work(capstan_node_t *self);
 void node_end_work(capstan_node_t *self);
+/* As node_enter and node_leave, around a look where an actor is and a send to the ring there. */
+bool node_enter_sender(capstan_node_t *self, uint32_t *ret_epoch);
+void node_leave_sender(capstan_node_t *self, uint32_t epoch);
+/* Returns when nobody is inside any more who came before. One caller at a time. */
+void node_await_senders(capstan_node_t *self);
 /* The log's thread need not write for this node any more. */
 void node_end_logging(capstan_node_t *self);
 /* Frees a node whose cells and context have gone. */

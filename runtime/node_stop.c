@@ -103,7 +103,7 @@ static void name_late(stop_t *self, is_late_fn *is_late, capstan_late_fn *late, 
         const slot_t *slot = node_slot(node, i);
         pulse_place_t place;
         bool idle =
-            !pulse_read(slot->cell->pulse, &place) || pulse_phase(place.at) == PULSE_RUNTIME;
+            !pulse_read(slot_cell(slot)->pulse, &place) || pulse_phase(place.at) == PULSE_RUNTIME;
         bool named = idle ? is_actor(slot) && is_late(slot) : (uint32_t)place.actor == i;
         if (named) {
             late(context, label_of(slot));
@@ -229,10 +229,10 @@ static void stop_root(stop_t *self, slot_t *slot)
     if (generation == 0) {
         return;
     }
-    cell_command(slot->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                          .slot = slot,
-                                          .generation = generation,
-                                          .timeout_us = INT64_MAX});
+    cell_command(slot_cell(slot), &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                               .slot = slot,
+                                               .generation = generation,
+                                               .timeout_us = INT64_MAX});
     while (is_running(slot, generation) && wait_until(self, until_us)) {
     }
 }
@@ -312,7 +312,8 @@ static bool settle(stop_t *self)
 {
     begin_phase(self, "close", self->node->options.stop.close_us, self->timeout_us);
     atomic_store_explicit(&self->node->gate.state, NODE_CLOSING, memory_order_seq_cst);
-    bool in_time = wait_for_none(self, &self->node->gate.callers);
+    bool in_time = wait_for_none(self, &self->node->gate.callers[0]) &&
+                   wait_for_none(self, &self->node->gate.callers[1]);
     while (in_time && !is_settled(self->node)) {
         in_time = wait_until(self, self->phase_deadline_us);
     }

@@ -1,6 +1,7 @@
 #include "runtime/outside.h"
 
 #include "runtime/cell.h"
+#include "runtime/grip.h"
 
 capstan_err_t node_resolve_external(capstan_node_t *self, slice_t name, capstan_ref_t *ret_ref)
 {
@@ -40,8 +41,12 @@ void actor_stand_outside(capstan_actor_t *self)
 
 void actor_hold(capstan_actor_t *self, bool held)
 {
-    self->held = held;
-    if (!held && !self->dead && self->slot->mailbox.queued > 0) {
-        cell_make_ready(self->cell, self);
+    bool user;
+    if (grip_enter(&user)) {
+        self->held = held;
+        if (!held && !self->dead && self->slot->mailbox.queued > 0) {
+            cell_make_ready(self->cell, self);
+        }
     }
+    grip_leave(user);
 }

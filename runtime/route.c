@@ -41,7 +41,7 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     if (!slot) {
         return send_away(from, message);
     }
-    if (slot->cell == from) {
+    if (slot_cell(slot) == from) {
         mailbox_fetch_owned(&slot->mailbox);
         actor_fetch(slot->actor);
     }
@@ -49,7 +49,7 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     if (!mailbox_reserve(&slot->mailbox, cost, always || overflow_is_receivers(slot))) {
         return CAPSTAN_E_MAILBOX_FULL;
     }
-    if (slot->cell == from && !node_options(from->node)->strict_wire) {
+    if (slot_cell(slot) == from && !node_options(from->node)->strict_wire) {
         transport_send_local(from, slot, message);
     } else {
         transport_send_remote(from, slot, message);

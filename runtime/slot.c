@@ -34,7 +34,7 @@ static bool add_chunk(capstan_node_t *node, cell_t *cell, bool spare, slot_t **l
     for (uint32_t i = SLOT_CHUNK; i > 0; i--) {
         slot_t *slot = &slots[i - 1];
         slot->index = first + i - 1;
-        slot->cell = cell;
+        atomic_init(&slot->cell, cell);
         atomic_init(&slot->marks, spare ? SLOT_SPARE : 0);
         atomic_init(&slot->label, "");
         slot->next = *list;
@@ -132,7 +132,7 @@ capstan_err_t node_slot_take(capstan_node_t *node, const capstan_spawn_options_t
 
 void node_slot_end(slot_t *slot)
 {
-    capstan_node_t *node = slot->cell->node;
+    capstan_node_t *node = slot_cell(slot)->node;
     slot->actor = NULL;
     if (!slot->name && slot->started == 0) {
         atomic_store_explicit(&slot->generation, 0, memory_order_release);
@@ -156,7 +156,7 @@ void node_slot_end(slot_t *slot)
 
 void node_slot_free(slot_t *slot)
 {
-    cell_t *cell = slot->cell;
+    cell_t *cell = slot_cell(slot);
     if (!(atomic_load_explicit(&slot->marks, memory_order_relaxed) & SLOT_SPARE)) {
         slot->next = cell->free_slots;
         cell->free_slots = slot;

@@ -2,9 +2,10 @@
  *
  *   free list of a cell --take--> live (generation > 0) --end, end of turn--> the same free list
  *
- * The table never shrinks, and a slot belongs to one cell for ever: whatever was sent to it,
- * however late, arrives at the one thread that keeps its account. Whoever holds an old reference
- * sees another generation; the cell drops and counts what such a sender had under way. */
+ * The table never shrinks, and a slot stays with its cell, unless its actor is moved to another
+ * one: whatever was sent to it, however late, arrives at the one thread that keeps its account.
+ * Whoever holds an old reference sees another generation; the cell drops and counts what such a
+ * sender had under way. */
 #ifndef RUNTIME_SLOT_H
 #define RUNTIME_SLOT_H
 
@@ -27,11 +28,11 @@ typedef struct slot {
     _Atomic uint32_t generation;
     uint32_t index;
     uint32_t last_generation;
-    _Atomic uint8_t overflow;  /* capstan_overflow_t */
-    _Atomic uint8_t marks;     /* SLOT_... */
-    _Atomic uint16_t restarts; /* how often its supervisor put another one here; saturates */
-    cell_t *cell;
-    capstan_actor_t *actor;      /* the cell's thread only */
+    _Atomic uint8_t overflow;    /* capstan_overflow_t */
+    _Atomic uint8_t marks;       /* SLOT_... */
+    _Atomic uint16_t restarts;   /* how often its supervisor put another one here; saturates */
+    _Atomic(cell_t *) cell;      /* released by the one it was before; see move.h */
+    capstan_actor_t *actor;      /* the cell's thread only; NULL: it has none, or not yet */
     name_entry_t *name;          /* NULL: it has none. Under the node's mutex, as is its text */
     _Atomic(const char *) label; /* the name's text, or the behaviour's constant name */
     uint64_t started;            /* order of start; 0 for actors that other actors started */
@@ -40,6 +41,11 @@ typedef struct slot {
 } slot_t;
 
 _Static_assert(sizeof(slot_t) <= 256, "a million resting actors are to fit in half a gigabyte");
+
+static inline cell_t *slot_cell(const slot_t *slot)
+{
+    return atomic_load_explicit(&slot->cell, memory_order_acquire);
+}
 
 slot_t *node_slot(capstan_node_t *node, uint32_t index); /* NULL: no such slot */
 /* Takes a free slot of `cell` and publishes its next incarnation: from here on messages can be sent

@@ -90,7 +90,7 @@ static void start_child(supervisor_t *self, child_t *child)
         children_set_ref(&self->children, child, ref);
         METRIC_ADD(runtime, children_restarted, child->core.starts > 1);
         if (!child->spawn.cell && child->spawn.placement == CAPSTAN_PLACE_SPREAD) {
-            const cell_t *cell = node_slot(capstan_actor_node(self->actor), ref.slot)->cell;
+            const cell_t *cell = slot_cell(node_slot(capstan_actor_node(self->actor), ref.slot));
             snprintf(child->cell, sizeof child->cell, "%s", cell->name);
             child->spawn.cell = child->cell; /* it returns there */
         }

@@ -7,9 +7,16 @@
 
 #define PLACE_FREE UINT32_MAX /* place of an entry that is not running */
 
-void timers_init(timers_t *self)
+static uint64_t number_of(const timers_t *self, uint32_t index)
 {
+    return (uint64_t)self->entries[index].generation << 32 | self->heap_bits | (index + 1);
+}
+
+void timers_init(timers_t *self, uint32_t heap)
+{
+    ENSURE(heap < TIMERS_HEAPS_MAX);
     memset(self, 0, sizeof *self);
+    self->heap_bits = heap << TIMERS_INDEX_BITS;
     self->free_head = PLACE_FREE;
 }
 
@@ -17,7 +24,7 @@ void timers_fini(timers_t *self)
 {
     free(self->entries);
     free(self->heap);
-    timers_init(self);
+    timers_init(self, self->heap_bits >> TIMERS_INDEX_BITS);
 }
 
 static bool before(const timers_t *self, uint32_t a, uint32_t b)
@@ -70,7 +77,7 @@ static void sift_down(timers_t *self, size_t place)
 static void grow(timers_t *self)
 {
     size_t capacity = self->capacity > 0 ? self->capacity * 2 : 16;
-    ENSURE(capacity < PLACE_FREE);
+    ENSURE(capacity < 1 << TIMERS_INDEX_BITS);
     self->entries = realloc(self->entries, capacity * sizeof *self->entries);
     self->heap = realloc(self->heap, capacity * sizeof *self->heap);
     ENSURE(self->entries && self->heap);
@@ -97,7 +104,7 @@ uint64_t timers_start(timers_t *self, int64_t when_us, void *owner, void *cookie
     put(self, self->count, index);
     self->count++;
     sift_up(self, self->count - 1);
-    return (uint64_t)entry->generation << 32 | (index + 1);
+    return number_of(self, index);
 }
 
 static void remove_entry(timers_t *self, uint32_t index)
@@ -118,8 +125,8 @@ static void remove_entry(timers_t *self, uint32_t index)
 
 bool timers_cancel(timers_t *self, uint64_t timer)
 {
-    uint32_t index = (uint32_t)timer - 1;
-    if ((uint32_t)timer == 0 || index >= self->capacity) {
+    uint32_t index = ((uint32_t)timer ^ self->heap_bits) - 1;
+    if (index >= self->capacity) {
         return false;
     }
     const timer_entry_t *entry = &self->entries[index];
@@ -143,7 +150,7 @@ bool timers_take(timers_t *self, int64_t now_us, uint64_t *ret_timer, void **ret
     }
     uint32_t index = self->heap[0];
     const timer_entry_t *entry = &self->entries[index];
-    *ret_timer = (uint64_t)entry->generation << 32 | (index + 1);
+    *ret_timer = number_of(self, index);
     *ret_owner = entry->owner;
     *ret_cookie = entry->cookie;
     remove_entry(self, index);
@@ -157,4 +164,24 @@ void timers_cancel_owner(timers_t *self, const void *owner)
             remove_entry(self, i);
         }
     }
+}
+
+uint64_t timers_take_of(timers_t *self, const void *owner, int64_t *ret_when_us, void **ret_cookie)
+{
+    uint32_t first = PLACE_FREE;
+    for (uint32_t i = 0; i < self->capacity; i++) {
+        const timer_entry_t *entry = &self->entries[i];
+        bool sooner = first == PLACE_FREE || entry->order < self->entries[first].order;
+        if (entry->place != PLACE_FREE && entry->owner == owner && sooner) {
+            first = i;
+        }
+    }
+    if (first == PLACE_FREE) {
+        return 0;
+    }
+    uint64_t number = number_of(self, first);
+    *ret_when_us = self->entries[first].when_us;
+    *ret_cookie = self->entries[first].cookie;
+    remove_entry(self, first);
+    return number;
 }

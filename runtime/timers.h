@@ -1,8 +1,9 @@
 /* Timers of one cell: a binary heap over a table of entries, so that a timer is started and
  * cancelled in O(log n) and fires in exact order. Pure: time is an argument.
  *
- * A timer's number is (generation << 32 | index + 1); a number that has fired or was cancelled is
- * never valid again within four billion uses of its entry. */
+ * A timer's number is (generation << 32 | heap << 25 | index + 1), so that those of two heaps
+ * differ too; a number that has fired or was cancelled is never valid again within four billion
+ * uses of its entry. */
 #ifndef RUNTIME_TIMERS_H
 #define RUNTIME_TIMERS_H
 
@@ -27,9 +28,13 @@ typedef struct timers {
     size_t capacity; /* of both arrays */
     uint32_t free_head;
     uint64_t order;
+    uint32_t heap_bits; /* of each number */
 } timers_t;
 
-void timers_init(timers_t *self);
+enum { TIMERS_INDEX_BITS = 25, TIMERS_HEAPS_MAX = 1 << (32 - TIMERS_INDEX_BITS) };
+
+/* `heap` < TIMERS_HEAPS_MAX is for its numbers only. */
+void timers_init(timers_t *self, uint32_t heap);
 void timers_fini(timers_t *self);
 
 uint64_t timers_start(timers_t *self, int64_t when_us, void *owner, void *cookie);
@@ -42,6 +47,9 @@ int64_t timers_next_us(const timers_t *self);
 /* Takes the oldest timer that is due at `now_us`; false when there is none. */
 bool timers_take(timers_t *self, int64_t now_us, uint64_t *ret_timer, void **ret_owner,
                  void **ret_cookie);
+
+/* Takes the timer of an owner that was started first; 0 when there is none. O(n). */
+uint64_t timers_take_of(timers_t *self, const void *owner, int64_t *ret_when_us, void **ret_cookie);
 
 /* Cancels all timers of an owner: O(n), for the rare end of one that has many. */
 void timers_cancel_owner(timers_t *self, const void *owner);

@@ -4,6 +4,7 @@
 #include "runtime/base/ensure.h"
 #include "runtime/context.h"
 #include "runtime/dead_letters.h"
+#include "runtime/move.h"
 #include "runtime/outside.h"
 #include "runtime/park.h"
 #include "runtime/runtime_metrics.h"
@@ -54,7 +55,7 @@ static void add_mails(cell_t *self)
     }
 }
 
-static cell_mail_t *mail_new(cell_t *self)
+cell_mail_t *cell_mail_new(cell_t *self)
 {
     if (__builtin_expect(!self->mail_free, 0)) {
         add_mails(self);
@@ -121,11 +122,17 @@ void cell_make_ready(cell_t *self, capstan_actor_t *actor)
     self->ready_tail = actor;
 }
 
+static bool is_word(uint32_t message)
+{
+    return message == MESSAGE_cancel || message == MESSAGE_park_wait ||
+           message == MESSAGE_park_over || message == MESSAGE_moving ||
+           message == MESSAGE_moved_fence || message == MESSAGE_moved;
+}
+
 /* What is not queued, because it must not wait behind the very messages that it is about. */
 static bool take_word(cell_t *self, slot_t *slot, const capstan_message_t *message)
 {
-    if (message->message != MESSAGE_cancel && message->message != MESSAGE_park_wait &&
-        message->message != MESSAGE_park_over) {
+    if (message->message > RUNTIME_MESSAGES_LAST || !is_word(message->message)) {
         return false;
     }
     mailbox_done(&slot->mailbox, message_cost(message));
@@ -134,8 +141,10 @@ static bool take_word(cell_t *self, slot_t *slot, const capstan_message_t *messa
         calls_cancel(&self->calls, message->sender, message->correlation);
     } else if (message->message == MESSAGE_park_wait) {
         park_add_waiter(slot->actor, message->sender);
-    } else {
+    } else if (message->message == MESSAGE_park_over) {
         park_retry(slot->actor);
+    } else {
+        move_take_word(self, message);
     }
     if (slot->actor) {
         park_settle(slot->actor);
@@ -196,13 +205,17 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     if (live != message->target.generation || !slot->actor) {
-        drop(self, slot, message, why_gone(self, message->target));
+        capstan_message_t copy = *message;
+        copy.body.data = body;
+        if (!move_keep(self, slot, &copy, block, false)) {
+            drop(self, slot, message, why_gone(self, message->target));
+        }
         return;
     }
     if (take_word(self, slot, message) || overflows(self, slot, message)) {
         return;
     }
-    cell_mail_t *mail = mail_new(self);
+    cell_mail_t *mail = cell_mail_new(self);
     mail->mail.message = *message;
     mail->mail.message.body.data = body;
     mail->block = block;
@@ -472,7 +485,7 @@ static void add_message(outbox_t *outbox, const capstan_message_t *message,
 
 void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message)
 {
-    cell_t *to = slot->cell;
+    cell_t *to = slot_cell(slot);
     outbox_t *outbox = &self->outboxes[to->index];
     if (outbox->buffer.size == 0) {
         if (outbox->buffer.capacity == 0) {
@@ -520,6 +533,8 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
     envelope_t envelope;
     capstan_message_t message = {0};
     slot_t *slot = NULL;
+    bool forwarded = false;
+    bool away = false; /* its actor has moved */
     for (;;) {
         if (!batch_next_same(reader, &message.body)) {
             slice_t body;
@@ -533,9 +548,17 @@ static void deliver_all(cell_t *self, batch_reader_t *reader, block_t *block)
                 ENSURE((const void *)message_trace(&message) == envelope.trace.data);
             }
             slot = node_slot(self->node, envelope.target.slot);
-            ENSURE(slot && slot->cell == self);
+            ENSURE(slot);
+            away = slot_cell(slot) != self;
+            forwarded = message.flags & MESSAGE_FORWARDED;
+            message.flags &= ~MESSAGE_FORWARDED;
         }
-        cell_deliver(self, slot, &message, message.body.data, block);
+        if (__builtin_expect(away, 0)) {
+            move_forward(self, slot, &message);
+        } else if (!__builtin_expect(forwarded, 0) ||
+                   !move_keep(self, slot, &message, block, true)) {
+            cell_deliver(self, slot, &message, message.body.data, block);
+        }
     }
     ENSURE(reader->fault.err == CAPSTAN_OK);
 }

@@ -99,6 +99,7 @@ void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, 
 /* Counts a message as dropped, and tells those who collect dead letters. */
 void cell_count_drop(cell_t *self, slot_t *slot, const capstan_message_t *message,
                      drop_reason_t reason);
+cell_mail_t *cell_mail_new(cell_t *self);
 void cell_free_mail(cell_t *self, cell_mail_t *mail);
 /* Puts an actor with mail into the ready list, once. */
 void cell_make_ready(cell_t *self, capstan_actor_t *actor);

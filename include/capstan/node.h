@@ -84,6 +84,19 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_resolve(capstan_node_t
                                                                   const char *name,
                                                                   capstan_ref_t *ret_ref);
 
+/* Moves a live actor to another cell, between two of its handlers: a named one, started if there is
+ * none of that name, or, with NULL, one of the worker cells in turn. Its references, its name, its
+ * messages and their order, its timers, its monitors and links, and the requests that it works on
+ * go with it; it rests for as long as every cell of the node takes to end its turn. One move of a
+ * node at a time. Blocks; never from inside a handler.
+ * Errors: GONE; UNAVAILABLE: not now, because another actor is being moved, or this one waits for
+ * an answer, for room in a mailbox, for its start or its end; UNSUPPORTED: never, because it is a
+ * keyed one, watches descriptors, may block, or has a cell of its own; those of capstan_spawn for
+ * the cell; STOPPING. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_node_move(capstan_node_t *self,
+                                                               capstan_ref_t actor,
+                                                               const char *cell);
+
 /* Makes a table of your own messages known to the node (message.h says how to write one), so that
  * its descriptions show it. `table` must outlive the node; it cannot be taken out again. Encoding
  * and decoding do not need it. Any thread. On failure nothing was registered, and `ret_text` (may

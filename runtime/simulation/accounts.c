@@ -2,13 +2,15 @@
  * counters that are judged.
  *
  * M1: each mailbox has sent = delivered + dropped + in flight, where in flight is what lies in its
- *     lanes, in the rings of its cell, and in the parcels on their way to its cell and in its
- * inbox. M5: at rest nobody waits for room in a mailbox: who has mail and does nothing would be
+ *     lanes, in the rings of its cell, in the parcels on their way to its cell and in its inbox,
+ *     and what is kept for it while it moves.
+ * M5: at rest nobody waits for room in a mailbox: who has mail and does nothing would be
  * waiting himself, and at the end of such a row of waiting actors there is none that does not wait.
  */
 #include "runtime/simulation/world.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/move.h"
 #include "runtime/park.h"
 
 #include <inttypes.h>
@@ -86,7 +88,8 @@ static void look_at_mailboxes(const machine_t *machine)
             continue; /* never given out, as most are: they were most of the time of a run */
         }
         mailbox_account_t account = mailbox_account(&slot->mailbox);
-        uint64_t in_flight = flights.counts[i] + mailbox_walk(&slot->mailbox);
+        uint64_t in_flight =
+            flights.counts[i] + mailbox_walk(&slot->mailbox) + move_kept(slot_cell(slot), slot);
         if (account.sent != account.delivered + account.dropped_all + in_flight) {
             capstan_simulation_fail(machine->world, "M1",
                                     "%s, slot %u (%s): %" PRIu64 " sent, %" PRIu64

@@ -38,7 +38,7 @@ static void kill_actor(machine_t *machine, uint64_t wanted)
     uint64_t count = 0;
     for (uint32_t i = 0; i < atomic_load(&node->slot_count); i++) {
         slot_t *slot = node_slot(node, i);
-        if (slot->actor && slot_is_live(slot) && slot->actor != slot->cell->port) {
+        if (slot->actor && slot_is_live(slot) && slot->actor != slot_cell(slot)->port) {
             count++;
             victim = wanted % count == 0 ? slot : victim;
         }
@@ -47,9 +47,10 @@ static void kill_actor(machine_t *machine, uint64_t wanted)
         machine->world->figures.kills++;
         capstan_simulation_tell(machine->world, "%s: %s is killed", machine->name,
                                 atomic_load(&victim->label));
-        cell_command(victim->cell, &(command_t){.kind = COMMAND_STOP_ACTOR,
-                                                .slot = victim,
-                                                .generation = atomic_load(&victim->generation)});
+        cell_command(slot_cell(victim),
+                     &(command_t){.kind = COMMAND_STOP_ACTOR,
+                                  .slot = victim,
+                                  .generation = atomic_load(&victim->generation)});
     }
 }
 

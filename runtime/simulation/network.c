@@ -217,7 +217,7 @@ static void hand_in(machine_t *self, const slot_t *slot, const envelope_t *envel
     }
     batch_add(&writer, &local, body);
     batch_seal(&writer, &(link_header_t){.version = WIRE_VERSION});
-    seat_send(slot->cell->seat, NETWORK_SEAT, buffer_slice(&batch));
+    seat_send(slot_cell(slot)->seat, NETWORK_SEAT, buffer_slice(&batch));
     buffer_fini(&batch);
 }
 

@@ -131,7 +131,7 @@ static uint32_t count_slots(const capstan_node_t *node)
     uint32_t count = 0;
     for (uint32_t i = 0; i < atomic_load(&node->slot_count); i++) {
         const slot_t *slot = node_slot((capstan_node_t *)node, i);
-        count += slot_is_live(slot) && !(slot->actor && slot->actor == slot->cell->port);
+        count += slot_is_live(slot) && !(slot->actor && slot->actor == slot_cell(slot)->port);
     }
     return count;
 }

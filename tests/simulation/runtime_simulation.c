@@ -44,10 +44,10 @@ static bool judge(const seeds_options_t *options, const void *totals)
     const figures_t *figures = totals;
     (void)options;
     printf("%" PRIu64 " steps, %" PRIu64 " boots, %" PRIu64 " members, %" PRIu64
-           " of them killed, %" PRIu64 " hung; %" PRIu64 " messages read, %" PRIu64
-           " ends of watched actors told\n",
+           " of them killed, %" PRIu64 " hung, %" PRIu64 " moves; %" PRIu64
+           " messages read, %" PRIu64 " ends of watched actors told\n",
            figures->steps, figures->boots, figures->members, figures->kills, figures->hangs,
-           figures->messages, figures->downs);
+           figures->moves, figures->messages, figures->downs);
     printf("%" PRIu64 " asks: %" PRIu64 " answered, %" PRIu64 " timed out, %" PRIu64 " gone\n",
            figures->asks, figures->answered, figures->timed_out, figures->gone);
     return true;

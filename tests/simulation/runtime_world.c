@@ -17,6 +17,8 @@ enum {
     TIMEOUT_US_MAX = 20000,
     ACT_US_MAX = 4000,
     MAILBOX_MAX = 6,
+    STREAM_MAX = 100,
+    STREAM_US_MAX = 100,
     REST_US_MAX = 1000000, /* a packet may be on its way for twice 62 ms */
 };
 
@@ -121,6 +123,33 @@ static void tell(member_t *self)
     for (uint64_t left = 1 + choose(self, 6); other && left > 0; left--) {
         (void)!capstan_tell(self->self, ref_for(self, other), MESSAGE_note,
                             stamp(self, other, body));
+    }
+}
+
+/* Many in a row, so that some are always on their way. */
+static const char stream_cookie;
+
+static void go_on_streaming(member_t *self)
+{
+    static uint8_t body[sizeof(stamp_t) + BODY_MAX];
+    const member_t *other = &self->world->members[self->stream_to];
+    if (self->stream_left > 0 && !self->world->quiet) {
+        self->stream_left--;
+        (void)!capstan_tell(self->self, ref_for(self, other), MESSAGE_note,
+                            stamp(self, other, body));
+        capstan_timer_start(self->self, 1 + (int64_t)choose(self, STREAM_US_MAX),
+                            (void *)(uintptr_t)&stream_cookie);
+    }
+}
+
+static void begin_stream(member_t *self)
+{
+    const member_t *other = pick(self);
+    bool together = other && other->node == self->node && other->boot == self->boot;
+    if (together && self->stream_left == 0) {
+        self->stream_to = self->world->streamed = other->id;
+        self->stream_left = STREAM_MAX;
+        go_on_streaming(self);
     }
 }
 
@@ -239,7 +268,10 @@ static void spawn(member_t *self)
 /* The usual choice is to do nothing: then a short schedule says what matters. */
 static void act(member_t *self)
 {
-    switch (choose(self, 22)) {
+    switch (choose(self, 23)) {
+    case 22:
+        begin_stream(self);
+        break;
     case 21:
     case 20:
         if (choose(self, 4) == 3) {
@@ -374,8 +406,9 @@ static void member_timer(capstan_actor_t *actor, uint64_t timer, void *cookie)
 {
     member_t *self = capstan_actor_state(actor);
     (void)timer;
-    (void)cookie;
-    if (!self->world->quiet) {
+    if (cookie == &stream_cookie) {
+        go_on_streaming(self);
+    } else if (!self->world->quiet) {
         act(self);
         maybe_hang(self);
         plan(self);
@@ -441,6 +474,28 @@ static capstan_err_t start(capstan_simulation_t *simulation, uint32_t node, void
     return CAPSTAN_OK;
 }
 
+static uint64_t choose_fault(world_t *self, uint64_t limit)
+{
+    return capstan_simulation_choose(self->simulation, NODE_STREAM, limit);
+}
+
+/* Some member is moved to another cell. Its node may crash meanwhile. */
+static void move_one(world_t *self)
+{
+    static const char *const cells[] = {NULL, "one", "two"};
+    uint32_t back = (uint32_t)choose_fault(self, 48);
+    if (self->member_count <= back) {
+        return;
+    }
+    const member_t *member =
+        &self->members[back < 24 ? self->streamed : self->member_count - 1 - back];
+    capstan_node_t *node = capstan_simulation_node(self->simulation, member->node);
+    if (node && member->alive && member->boot == self->boots[member->node]) {
+        capstan_err_t err = capstan_node_move(node, member->ref, cells[choose_fault(self, 3)]);
+        self->figures.moves += err == CAPSTAN_OK;
+    }
+}
+
 /* There are always some members, until the world becomes quiet. */
 static void refill(capstan_simulation_t *simulation, void *context)
 {
@@ -454,15 +509,13 @@ static void refill(capstan_simulation_t *simulation, void *context)
             spawn_root(self, i);
         }
     }
+    for (uint64_t left = choose_fault(self, 4); left > 0 && !self->quiet; left--) {
+        move_one(self);
+    }
     if (!self->quiet) {
         capstan_simulation_at(simulation, capstan_simulation_now_us(simulation) + REFILL_US, refill,
                               self);
     }
-}
-
-static uint64_t choose_fault(world_t *self, uint64_t limit)
-{
-    return capstan_simulation_choose(self->simulation, NODE_STREAM, limit);
 }
 
 static int64_t every(world_t *self)
@@ -506,6 +559,7 @@ static void add(figures_t *to, const world_t *world)
     to->gone += from->gone;
     to->downs += from->downs;
     to->hangs += from->hangs;
+    to->moves += from->moves;
 }
 
 static void run(world_t *self)

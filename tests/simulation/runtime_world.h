@@ -1,6 +1,6 @@
 /* A world of members: actors on three nodes that tell, ask, answer, spawn, watch, link, stop each
- * other, fail, hang and end, as the scenario's choices say, while nodes crash and the network
- * fails. It remembers what each member saw. */
+ * other, fail, hang, are moved and end, as the scenario's choices say, while nodes crash and the
+ * network fails. It remembers what each member saw. */
 #ifndef SIMULATION_RUNTIME_WORLD_H
 #define SIMULATION_RUNTIME_WORLD_H
 
@@ -31,6 +31,8 @@ typedef struct member {
     capstan_ref_t ref; /* as other nodes know it */
     bool traps;
     bool alive;
+    uint32_t stream_to; /* to whom it sends in quick succession */
+    uint32_t stream_left;
     bool spawning; /* inside capstan_spawn, so that what hangs there is its end too */
     pending_ask_t asks[ASKS_MAX];
     capstan_message_t kept[KEPT_MAX];
@@ -51,6 +53,7 @@ typedef struct figures {
     uint64_t gone;
     uint64_t downs;
     uint64_t hangs;
+    uint64_t moves;
     uint64_t steps;
 } figures_t;
 
@@ -61,6 +64,7 @@ struct world {
     uint32_t boots[NODES];
     member_t *members;
     uint32_t member_count;
+    uint32_t streamed; /* to whom a stream goes, or went last */
     figures_t figures;
 };
 

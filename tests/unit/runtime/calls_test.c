@@ -13,7 +13,7 @@ typedef struct bench {
 
 static void begin(bench_t *self)
 {
-    timers_init(&self->timers);
+    timers_init(&self->timers, 3);
     calls_init(&self->calls, &self->timers);
     party_init(&self->asker, self);
     party_init(&self->server, self);

@@ -10,7 +10,7 @@ static int other;
 Test(timers, fire_in_the_order_of_their_times_and_ties_in_the_order_of_their_start)
 {
     timers_t timers;
-    timers_init(&timers);
+    timers_init(&timers, 3);
     static const int64_t times[] = {50, 10, 30, 10, 40, 30, 10};
     static const size_t expected[] = {1, 3, 6, 2, 5, 4, 0};
     for (size_t i = 0; i < 7; i++) {
@@ -32,7 +32,7 @@ Test(timers, fire_in_the_order_of_their_times_and_ties_in_the_order_of_their_sta
 Test(timers, are_not_cancelled_by_a_number_that_has_fired)
 {
     timers_t timers;
-    timers_init(&timers);
+    timers_init(&timers, 3);
     uint64_t first = timers_start(&timers, 1, &owner, NULL);
     uint64_t timer;
     void *who;
@@ -59,7 +59,7 @@ Test(timers, agree_with_a_searched_array_through_random_starts_and_cancels)
         uint64_t order;
     } model[COUNT] = {0};
     timers_t timers;
-    timers_init(&timers);
+    timers_init(&timers, 3);
     uint64_t order = 0;
     unsigned int seed = 7;
     for (int round = 0; round < ROUNDS; round++) {
@@ -95,7 +95,7 @@ Test(timers, agree_with_a_searched_array_through_random_starts_and_cancels)
 Test(timers, of_one_owner_are_cancelled_together)
 {
     timers_t timers;
-    timers_init(&timers);
+    timers_init(&timers, 3);
     for (int64_t i = 0; i < 20; i++) {
         timers_start(&timers, i, i % 2 ? &owner : &other, NULL);
     }
