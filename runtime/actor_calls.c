@@ -66,43 +66,54 @@ int64_t capstan_utc_us(const capstan_actor_t *self)
     return grip_is_lost() ? cell->platform->utc_us(cell->node) : cell->utc_us;
 }
 
+static capstan_err_t send(capstan_actor_t *self, const capstan_message_t *message, bool always)
+{
+    bool user;
+    capstan_err_t err =
+        grip_enter(&user) ? actor_route(self, message, always) : CAPSTAN_E_CELL_HUNG;
+    grip_leave(user);
+    return err;
+}
+
 capstan_err_t actor_send(capstan_actor_t *self, capstan_ref_t target, const send_options_t *options,
                          slice_t body)
 {
-    bool user;
-    capstan_err_t err = CAPSTAN_E_CELL_HUNG;
-    if (grip_enter(&user)) {
-        err = actor_route(self,
-                          &(capstan_message_t){.message = options->message,
-                                               .kind = options->kind,
-                                               .flags = options->flags,
-                                               .sender = self->ref,
-                                               .target = target,
-                                               .correlation = options->correlation,
-                                               .owner_epoch = options->owner_epoch,
-                                               .deadline_us = options->deadline_us,
-                                               .body = body},
-                          options->always);
-    }
-    grip_leave(user);
-    return err;
+    return send(self,
+                &(capstan_message_t){.message = options->message,
+                                     .kind = options->kind,
+                                     .flags = options->flags,
+                                     .sender = self->ref,
+                                     .target = target,
+                                     .correlation = options->correlation,
+                                     .owner_epoch = options->owner_epoch,
+                                     .deadline_us = options->deadline_us,
+                                     .body = body},
+                options->always);
 }
 
 capstan_err_t capstan_tell(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
                            capstan_slice_t body)
 {
-    return actor_send(self, target,
-                      &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
+    return send(self,
+                &(capstan_message_t){.message = message,
+                                     .kind = CAPSTAN_KIND_EVENT,
+                                     .sender = self->ref,
+                                     .target = target,
+                                     .body = body},
+                false);
 }
 
 capstan_err_t capstan_tell_priority(capstan_actor_t *self, capstan_ref_t target, uint32_t message,
                                     capstan_slice_t body)
 {
-    return actor_send(self, target,
-                      &(send_options_t){.message = message,
-                                        .kind = CAPSTAN_KIND_EVENT,
-                                        .flags = WIRE_KIND_FLAG_PRIORITY},
-                      body);
+    return send(self,
+                &(capstan_message_t){.message = message,
+                                     .kind = CAPSTAN_KIND_EVENT,
+                                     .flags = WIRE_KIND_FLAG_PRIORITY,
+                                     .sender = self->ref,
+                                     .target = target,
+                                     .body = body},
+                false);
 }
 
 uint64_t capstan_timer_start(capstan_actor_t *self, int64_t after_us, void *cookie)

@@ -62,7 +62,7 @@ static bool tell_stop(cell_t *self)
     self->walk = self->actors;
     for (capstan_actor_t *actor; (actor = self->walk);) {
         self->walk = actor->next;
-        if (actor != self->port && !actor->stopping) {
+        if (actor != self->port && !actor->stopping && !actor->unborn) {
             cell_stop_actor(actor, INT64_MAX);
             any = true;
         }

@@ -200,16 +200,24 @@ static mail_lane_t lane_of(const capstan_actor_t *actor, const capstan_message_t
     return message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL;
 }
 
+/* The actor is not here: it is on its way, or has ended. */
+__attribute__((cold, noinline)) static void keep_or_drop(cell_t *self, slot_t *slot,
+                                                         const capstan_message_t *message,
+                                                         const void *body, block_t *block)
+{
+    capstan_message_t copy = *message;
+    copy.body.data = body;
+    if (!move_keep(self, slot, &copy, block, false)) {
+        drop(self, slot, message, why_gone(self, message->target));
+    }
+}
+
 void cell_deliver(cell_t *self, slot_t *slot, const capstan_message_t *message, const void *body,
                   block_t *block)
 {
     uint32_t live = atomic_load_explicit(&slot->generation, memory_order_relaxed);
     if (live != message->target.generation || !slot->actor) {
-        capstan_message_t copy = *message;
-        copy.body.data = body;
-        if (!move_keep(self, slot, &copy, block, false)) {
-            drop(self, slot, message, why_gone(self, message->target));
-        }
+        keep_or_drop(self, slot, message, body, block);
         return;
     }
     if (take_word(self, slot, message) || overflows(self, slot, message)) {

@@ -58,3 +58,21 @@ Test(key_table, keeps_those_that_are_awake_in_the_order_of_their_last_message)
     cr_assert_eq(table.awake, 3);
     key_table_fini(&table);
 }
+
+Test(key_table, leaves_what_is_taken_out_to_whoever_took_it)
+{
+    static const uint8_t seed[16] = {3};
+    key_table_t table;
+    uint32_t number = 7;
+    key_table_init(&table, seed);
+    key_entry_t *entry = key_table_add(&table, key_of(&number));
+    key_entry_save(entry, malloc(10), 10);
+    key_table_take(&table, entry);
+    cr_assert_null(key_table_find(&table, key_of(&number)));
+    cr_assert_eq(table.keys.count, 0);
+    cr_assert_neq(key_table_add(&table, key_of(&number)), entry);
+    cr_assert_eq(entry->saved_size, 10);
+    key_entry_free(entry);
+    key_entry_free(NULL);
+    key_table_fini(&table);
+}

@@ -110,3 +110,34 @@ Test(timers, of_one_owner_are_cancelled_together)
     cr_assert(!timers_take(&timers, 20, &timer, &who, &cookie));
     timers_fini(&timers);
 }
+
+Test(timers, are_taken_from_one_heap_to_another_in_the_order_of_their_start)
+{
+    enum { COUNT = 20 };
+    timers_t from;
+    timers_t to;
+    uint64_t numbers[COUNT];
+    timers_init(&from, 3);
+    timers_init(&to, 4);
+    for (int i = 0; i < COUNT; i++) {
+        numbers[i] = timers_start(&from, 1000 - i, i % 2 ? &owner : &other, &numbers[i]);
+    }
+    for (int i = 1; i < COUNT; i += 2) {
+        int64_t when_us;
+        void *cookie;
+        cr_assert_eq(timers_take_of(&from, &owner, &when_us, &cookie), numbers[i]);
+        cr_assert_eq(when_us, 1000 - i);
+        cr_assert_eq(cookie, &numbers[i]);
+        uint64_t now = timers_start(&to, when_us, &owner, cookie);
+        cr_assert_neq(now, numbers[i]);
+        cr_assert(!timers_cancel(&to, numbers[i])); /* it is another heap's number */
+        cr_assert(!timers_cancel(&from, now));
+    }
+    int64_t when_us;
+    void *cookie;
+    cr_assert_eq(timers_take_of(&from, &owner, &when_us, &cookie), 0);
+    cr_assert_eq(timers_next_us(&from), 1000 - (COUNT - 2));
+    cr_assert_eq(timers_next_us(&to), 1000 - (COUNT - 1));
+    timers_fini(&from);
+    timers_fini(&to);
+}
