@@ -7,22 +7,16 @@ three minutes with the usual settings; otherwise a smaller credit is reached wit
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
-from real_node import ENVIRONMENT, RealNode  # noqa: E402
+from real_node import RealNode, slow_disk  # noqa: E402
 
 FULL = "CAPSTAN_FULL" in os.environ
-SLOW_DISK = {
-    "LD_PRELOAD": os.path.join(os.environ["CAPSTAN_BUILD_DIR"], "tests/slow_disk.so"),
-    "SLOW_DISK_BYTES_PER_S": "420000",
-    # A sanitizer wants to be loaded first, and keeps what was freed.
-    "ASAN_OPTIONS": "verify_asan_link_order=0:quarantine_size_mb=4",
-}
+DISK_BYTES_PER_S = 420000
 OFFERED_PER_S = 10000
 EVENTS, LEVEL_AT = (180000, 60000) if FULL else (9000, 3000)
 CREDIT = [] if FULL else ["gateway.credit_messages=1024"]
@@ -64,7 +58,7 @@ class Watch(threading.Thread):
 
 class Credit(unittest.TestCase):
     def test_a_slow_disk_holds_up_the_producer_and_fills_no_memory(self):
-        with RealNode(*CREDIT, environment=SLOW_DISK) as node:
+        with RealNode(*CREDIT, environment=slow_disk(DISK_BYTES_PER_S)) as node:
             watch = Watch(node)
             watch.start()
             begin = time.monotonic()

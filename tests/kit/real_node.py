@@ -19,6 +19,16 @@ ENVIRONMENT = {name: value for name, value in os.environ.items()
                if not name.startswith("CAPSTAN_") or name == "CAPSTAN_RUNTIME_STRICT_WIRE"}
 
 
+def slow_disk(bytes_per_s):
+    """The environment of a node whose disk takes so many bytes a second: see kit/slow_disk."""
+    return {
+        "LD_PRELOAD": os.path.join(os.environ["CAPSTAN_BUILD_DIR"], "tests/slow_disk.so"),
+        "SLOW_DISK_BYTES_PER_S": str(bytes_per_s),
+        # A sanitizer wants to be loaded first, and keeps what was freed.
+        "ASAN_OPTIONS": "verify_asan_link_order=0:quarantine_size_mb=4",
+    }
+
+
 class RealNode:
     def __init__(self, *settings, environment=None):
         self.environment = ENVIRONMENT | (environment or {})

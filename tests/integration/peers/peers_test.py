@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,9 @@ import sys
 import tempfile
 import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "kit"))
+from real_node import slow_disk  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
 PROGRAM = os.environ.get("CAPSTAN_PROGRAM", str(SOURCE / "build" / "capstan"))
@@ -38,11 +42,16 @@ class Peer:
         self.node.communicate(timeout=30)
         shutil.rmtree(self.folder)
 
-    def start_node(self):
+    def kill_node(self):
+        self.node.kill()
+        self.node.communicate()
+
+    def start_node(self, *settings, environment=None):
         self.log = open(os.path.join(self.folder, "node.log"), "ab")
         self.node = subprocess.Popen(
             [PROGRAM, "node", "--set", f"gateway.endpoint={self.endpoint}", "--set",
-             f"store.path={self.folder}/capstan.db"], stdout=subprocess.PIPE, stderr=self.log)
+             f"store.path={self.folder}/capstan.db", *settings], stdout=subprocess.PIPE, stderr=self.log,
+            env=os.environ | (environment or {}))
         self.log.close()
         self.endpoint = json.loads(self.node.stdout.readline())["gateway"]
 
@@ -56,12 +65,14 @@ class Peer:
         self.assertEqual(peer.returncode, 0, err.decode() + out.decode())
         return json.loads(out)
 
-    def wait_for_growth(self, wanted):
-        """Waits until the store took that many bytes: the peer is in the middle of its work."""
-        def stored():
-            return sum(file.stat().st_size for file in pathlib.Path(self.folder).glob("*.db*"))
-        begin, deadline = stored(), time.monotonic() + 30
-        while stored() - begin < wanted and time.monotonic() < deadline:
+    def wait_until_written(self, wanted):
+        """Waits until the node has written so many bytes, to its store as good as all of them: the
+        peer is in the middle of its work."""
+        def written():
+            io = pathlib.Path(f"/proc/{self.node.pid}/io").read_text(encoding="ascii")
+            return int(re.search(r"wchar: (\d+)", io).group(1))
+        deadline = time.monotonic() + 30
+        while written() < wanted and time.monotonic() < deadline:
             time.sleep(0.005)
 
     def test_publishes_and_consumes(self):
@@ -73,16 +84,20 @@ class Peer:
                          (3000, 3000, 3000))
 
     def test_greets_and_sends_again_after_the_node_was_killed(self):
-        peer = self.start_peer("--count", "30000", "--topic", "killed")
+        # A disk and a credit with which it takes many commits.
+        slow = {"environment": slow_disk(4_000_000)}
+        settings = ("--set", "gateway.credit_messages=256")
+        self.kill_node()
+        self.start_node(*settings, **slow)
+        peer = self.start_peer("--count", "10000", "--topic", "killed")
         for _ in range(2):
-            self.wait_for_growth(300_000)
+            self.wait_until_written(300_000)
             self.assertIsNone(peer.poll(), "the node was not killed in the middle")
-            self.node.kill()
-            self.node.communicate()
-            self.start_node()
+            self.kill_node()
+            self.start_node(*settings, **slow)
         result = self.finish(peer)
         self.assertEqual((result["answered"], result["delivered"], result["in_order"]),
-                         (30000, 30000, True))
+                         (10000, 10000, True))
 
     def test_consumes_as_a_group_what_others_published(self):
         self.finish(self.start_peer("--count", "500"))
