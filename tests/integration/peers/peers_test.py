@@ -50,8 +50,8 @@ class Peer:
         self.log = open(os.path.join(self.folder, "node.log"), "ab")
         self.node = subprocess.Popen(
             [PROGRAM, "node", "--set", f"gateway.endpoint={self.endpoint}", "--set",
-             f"store.path={self.folder}/capstan.db", *settings], stdout=subprocess.PIPE, stderr=self.log,
-            env=os.environ | (environment or {}))
+             f"store.path={self.folder}/capstan.db", *settings],
+            stdout=subprocess.PIPE, stderr=self.log, env=os.environ | (environment or {}))
         self.log.close()
         self.endpoint = json.loads(self.node.stdout.readline())["gateway"]
 
