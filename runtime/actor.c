@@ -4,6 +4,7 @@
 #include "runtime/grip.h"
 #include "runtime/keyed_internal.h"
 #include "runtime/move.h"
+#include "runtime/outside.h"
 
 #include "runtime/base/ensure.h"
 #include "runtime/runtime_events.h"
@@ -59,6 +60,12 @@ static drop_reason_t judge(capstan_actor_t *self, const cell_mail_t *carrier)
         calls_forget(calls, carrier->request); /* whoever asked hears TIMEOUT from its own clock */
     }
     return DROP_expired;
+}
+
+/* Most messages are nothing that could be over by now. */
+static bool has_terms(const cell_mail_t *carrier)
+{
+    return carrier->request != CALLS_NONE || carrier->mail.message.deadline_us > 0;
 }
 
 static void refuse_queued(capstan_actor_t *self, const cell_mail_t *carrier)
@@ -446,7 +453,7 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
         answer_waiter(waiter, message);
         return;
     }
-    switch (actor_take_control(self, message)) {
+    switch (message_is_users(message) ? LINKS_DELIVER : actor_take_control(self, message)) {
     case LINKS_DELIVER:
         self->handling = message->kind == CAPSTAN_KIND_REQUEST ? message : NULL;
         call_receive(self, message);
@@ -490,7 +497,7 @@ bool actor_run_one(capstan_actor_t *self)
     const capstan_message_t *message = &mail->message;
     uint64_t cost = message_cost(message);
     waiter_t *waiter = NULL;
-    drop_reason_t reason = judge(self, carrier);
+    drop_reason_t reason = has_terms(carrier) ? judge(self, carrier) : DROP_COUNT;
     if (reason == DROP_COUNT && !take_answer(self, message, &waiter)) {
         reason = DROP_cancelled;
     }

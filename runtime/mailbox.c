@@ -112,7 +112,10 @@ mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane)
     mail_t *mail = self->heads[lane];
     if (mail) {
         self->heads[lane] = mail->next;
-        if (!mail->next) {
+        if (mail->next) {
+            __builtin_prefetch(mail->next, 1); /* comes while this one is handled */
+            __builtin_prefetch((const char *)mail->next + CACHE_LINE, 1);
+        } else {
             self->tails[lane] = NULL;
         }
         self->queued--;
