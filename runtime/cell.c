@@ -340,14 +340,14 @@ static bool run_ready(cell_t *self)
         }
         mailbox_note_run(&actor->slot->mailbox, before - budget, self->now_us);
         charge(self, actor->slot);
-        if (self->slow) {
-            exchange(self);
-        }
         if (!actor->dead && actor->park) {
             park_release(actor);
         }
         if (!actor->dead && actor_has_work(actor)) {
             cell_make_ready(self, actor);
+        }
+        if (self->slow) {
+            exchange(self); /* last: a command may move the actor to another cell */
         }
     }
     return any;
