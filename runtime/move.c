@@ -202,7 +202,7 @@ void move_forward(cell_t *self, slot_t *slot, const capstan_message_t *message)
         copy.flags &= ~MESSAGE_TRACED;
         self->trace = &scope;
     }
-    transport_send_remote(self, slot, &copy);
+    transport_send_remote(self, slot_cell(slot), &copy);
     self->trace = outer;
 }
 

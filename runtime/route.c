@@ -41,7 +41,10 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     if (!slot) {
         return send_away(from, message);
     }
-    if (slot_cell(slot) == from) {
+    /* Read once: it may move meanwhile, and a message that was on its way to another cell and then
+     * to this one would come behind those that find the actor here. */
+    cell_t *to = slot_cell(slot);
+    if (to == from) {
         mailbox_fetch_owned(&slot->mailbox);
         actor_fetch(slot->actor);
     }
@@ -49,10 +52,10 @@ capstan_err_t route_send(cell_t *from, const capstan_message_t *message, bool al
     if (!mailbox_reserve(&slot->mailbox, cost, always || overflow_is_receivers(slot))) {
         return CAPSTAN_E_MAILBOX_FULL;
     }
-    if (slot_cell(slot) == from && !node_options(from->node)->strict_wire) {
+    if (to == from && !node_options(from->node)->strict_wire) {
         transport_send_local(from, slot, message);
     } else {
-        transport_send_remote(from, slot, message);
+        transport_send_remote(from, to, message);
     }
     return CAPSTAN_OK;
 }

@@ -506,9 +506,8 @@ static void add_message(outbox_t *outbox, const capstan_message_t *message,
     outbox->last = mine;
 }
 
-void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message)
+void transport_send_remote(cell_t *self, cell_t *to, const capstan_message_t *message)
 {
-    cell_t *to = slot_cell(slot);
     outbox_t *outbox = &self->outboxes[to->index];
     if (outbox->buffer.size == 0) {
         if (outbox->buffer.capacity == 0) {

@@ -77,7 +77,7 @@ void block_release(block_t *self);
 
 /* The receiver's mailbox has been reserved. */
 void transport_send_local(cell_t *self, slot_t *slot, const capstan_message_t *message);
-void transport_send_remote(cell_t *self, slot_t *slot, const capstan_message_t *message);
+void transport_send_remote(cell_t *self, cell_t *to, const capstan_message_t *message);
 void transport_flush(cell_t *self);
 /* Takes one batch from the inbox and queues its messages; false when there is none. */
 bool transport_receive(cell_t *self);
