@@ -414,15 +414,16 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
 static void on_partition_down(gateway_t *self, const capstan_message_t *message)
 {
     down_t down;
-    capstan_err_t err = codec_decode(down_wire(), message->body, &down, NULL);
-    ENSURE(err == CAPSTAN_OK);
+    if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
+        return;
+    }
     routes_forget_partition(self->routes, down.actor);
     if (down.reason == CAPSTAN_OK || self->intake_stopped) {
         return;
     }
     for (link_t *session = self->sessions, *next; session; session = next) {
         next = session->next;
-        if (session_figures(session->core).open > 0) {
+        if (session->publishes && session_figures(session->core).open > 0) {
             link_end(session, END_REASON_partition_failed);
             gateway_answer_not_greeted(self, &session->origin);
         }

@@ -145,6 +145,7 @@ static capstan_err_t read_way(const routes_t *self, slice_t body, slice_t *ret_t
 static bool pass_on(const route_t *route, link_t *session, uint64_t sequence, slice_t key,
                     slice_t body)
 {
+    session->publishes = true;
     size_t partition = XXH64(key.data, key.size, 0) % route->partition_count;
     capstan_err_t err = actor_send(session->actor, route->partitions[partition],
                                    &(send_options_t){.message = MESSAGE_publish,

@@ -77,6 +77,7 @@ struct link {
     link_t *next;
     link_t *next_dirty;
     bool dirty;
+    bool publishes; /* it has published */
 
     char name[NAME_BYTES_MAX];
     uint64_t number; /* of the incarnation */
