@@ -1,0 +1,548 @@
+/* The rules of a group: see group.h. */
+#include "actors/ordering/group_state.h"
+#include "runtime/base/ensure.h"
+
+#include <stdlib.h>
+
+enum {
+    FIELD_OFFSET = 1, /* of record `event` */
+    FIELD_KEY = 2,
+    CHECKPOINTS_MAX = 1024,
+    GROWING_LOOKED_AT = 4, /* keys of a member that are compared before it goes on with one */
+    CHOICES_PER_OLDEST = 16,
+    DOUBLINGS_MAX = 40,
+};
+
+group_t *group_new(const group_limits_t *limits)
+{
+    ENSURE(limits->partitions > 0 && limits->events_max > 0 && limits->bytes_max > 0);
+    group_t *self = calloc(1, sizeof *self + limits->partitions * sizeof self->partitions[0]);
+    ENSURE(self);
+    self->limits = *limits;
+    return self;
+}
+
+void group_destroy(group_t **self_p)
+{
+    group_t *self = *self_p;
+    if (!self) {
+        return;
+    }
+    for (uint32_t i = 0; i < self->limits.partitions; i++) {
+        completed_fini(&self->partitions[i].completed);
+        completed_fini(&self->partitions[i].unsaved);
+        completed_fini(&self->partitions[i].taken);
+        free(self->partitions[i].checkpoints);
+    }
+    group_members_fini(self);
+    group_events_fini(self);
+    group_keys_fini(self);
+    free(self);
+    *self_p = NULL;
+}
+
+void group_effects_clear(group_effects_t *self)
+{
+    self->count = 0;
+    buffer_clear(&self->bytes);
+}
+
+void group_effects_fini(group_effects_t *self)
+{
+    free(self->list);
+    buffer_fini(&self->bytes);
+    *self = (group_effects_t){0};
+}
+
+static group_effect_t *add_effect(group_effects_t *effects, group_effect_kind_t kind,
+                                  const group_event_t *event)
+{
+    if (effects->count == effects->capacity) {
+        effects->capacity = effects->capacity > 0 ? effects->capacity * 2 : 64;
+        effects->list = realloc(effects->list, effects->capacity * sizeof *effects->list);
+        ENSURE(effects->list);
+    }
+    group_effect_t *effect = &effects->list[effects->count++];
+    *effect = (group_effect_t){.kind = kind,
+                               .partition = event->partition,
+                               .offset = event->offset,
+                               .attempts = event->attempts};
+    return effect;
+}
+
+/* --- places ---------------------------------------------------------------------------------- */
+
+void group_place(group_t *self, uint32_t partition, const completed_t *completed, uint64_t lsn)
+{
+    group_partition_t *place = &self->partitions[partition];
+    ENSURE(place->offset_read == 0);
+    completed_add_all(&place->completed, completed);
+    place->lsn = place->lsn_read = lsn;
+    place->offset_read = place->completed.frontier;
+}
+
+void group_place_waiting(group_t *self, uint32_t partition, slice_t name)
+{
+    group_key_t *key = group_key_get(self, partition, 0, name);
+    group_key_step(self, key, GROUP_INPUT_park, NULL);
+}
+
+void group_place_parked(group_t *self, uint32_t partition, uint64_t count)
+{
+    self->partitions[partition].parked += count;
+}
+
+bool group_wants(const group_t *self, uint32_t partition)
+{
+    return self->member_count > 0 && self->unfinished < self->limits.events_max &&
+           self->bytes < self->limits.bytes_max &&
+           self->partitions[partition].completed.count < self->limits.ranges_max;
+}
+
+group_place_t group_read_place(const group_t *self, uint32_t partition)
+{
+    const group_partition_t *place = &self->partitions[partition];
+    return (group_place_t){.lsn = place->lsn_read, .offset = place->offset_read};
+}
+
+uint64_t group_frontier(const group_t *self, uint32_t partition)
+{
+    return self->partitions[partition].completed.frontier;
+}
+
+/* When there are too many, every second one goes: what is left is a place to read on from all the
+ * same, a little further back. */
+static void add_checkpoint(group_partition_t *place, uint64_t offset, uint64_t lsn)
+{
+    if (place->checkpoint_count == CHECKPOINTS_MAX) {
+        place->checkpoint_count /= 2;
+        for (size_t i = 0; i < place->checkpoint_count; i++) {
+            place->checkpoints[i] = place->checkpoints[2 * i + 1];
+        }
+    }
+    if (place->checkpoint_count == place->checkpoint_capacity) {
+        place->checkpoint_capacity = 2 * place->checkpoint_capacity + 16;
+        place->checkpoints =
+            realloc(place->checkpoints, place->checkpoint_capacity * sizeof *place->checkpoints);
+        ENSURE(place->checkpoints);
+    }
+    place->checkpoints[place->checkpoint_count++] = (checkpoint_t){.offset = offset, .lsn = lsn};
+}
+
+static void use_checkpoints(group_partition_t *place)
+{
+    size_t passed = 0;
+    while (passed < place->checkpoint_count &&
+           place->checkpoints[passed].offset <= place->completed.frontier) {
+        place->lsn = place->checkpoints[passed++].lsn;
+    }
+    place->checkpoint_count -= passed;
+    memmove(place->checkpoints, place->checkpoints + passed,
+            place->checkpoint_count * sizeof *place->checkpoints);
+}
+
+bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_done,
+                     uint64_t *ret_lsn)
+{
+    group_partition_t *place = &self->partitions[partition];
+    if (completed_is_empty(&place->unsaved)) {
+        return false;
+    }
+    completed_t emptied = place->taken;
+    completed_clear(&emptied);
+    place->taken = place->unsaved;
+    place->unsaved = emptied;
+    use_checkpoints(place);
+    *ret_done = &place->taken;
+    *ret_lsn = place->lsn;
+    return true;
+}
+
+void group_forget_mark(group_t *self, uint32_t partition)
+{
+    group_partition_t *place = &self->partitions[partition];
+    completed_clear(&place->unsaved);
+    completed_add_all(&place->unsaved, &place->completed);
+}
+
+/* --- ends of events -------------------------------------------------------------------------- */
+
+/* It is in no list any more. */
+static void finish(group_t *self, group_event_t *event, group_effects_t *effects)
+{
+    group_partition_t *place = &self->partitions[event->partition];
+    if (event->parked) {
+        place->parked--;
+        add_effect(effects, GROUP_UNPARK, event);
+    } else {
+        completed_add(&place->completed, event->offset, event->offset);
+        completed_add(&place->unsaved, event->offset, event->offset);
+        place->unfinished--;
+    }
+    group_event_free(self, event);
+}
+
+static void leave_key(group_t *self, group_event_t *event)
+{
+    group_key_t *key = event->key;
+    group_event_take_out(self, event);
+    group_key_step(self, key,
+                   key->count == 0  ? GROUP_INPUT_complete_all
+                   : key->held == 0 ? GROUP_INPUT_complete_held
+                                    : GROUP_INPUT_complete,
+                   NULL);
+}
+
+void group_complete(group_t *self, group_event_t *event, group_effects_t *effects)
+{
+    leave_key(self, event);
+    self->completed++;
+    finish(self, event, effects);
+}
+
+/* It is on record then, and counts as completed. */
+static void record_parked(group_t *self, group_event_t *event, bool behind, bool waits,
+                          group_effects_t *effects)
+{
+    group_partition_t *place = &self->partitions[event->partition];
+    if (!event->parked) {
+        group_effect_t *effect = add_effect(effects, GROUP_PARK, event);
+        effect->event_at = effects->bytes.size;
+        effect->event_size = event->size;
+        effect->behind = behind;
+        effect->waits = waits;
+        buffer_append(&effects->bytes, event->data, event->size);
+        completed_add(&place->completed, event->offset, event->offset);
+        completed_add(&place->unsaved, event->offset, event->offset);
+        place->unfinished--;
+        place->parked++;
+    }
+    group_event_free(self, event);
+}
+
+static bool may_park(const group_t *self, const group_event_t *event)
+{
+    return event->parked || self->partitions[event->partition].parked < self->limits.parked_max;
+}
+
+/* A key that waits: what is behind the parked event is parked too. */
+static void park_followers(group_t *self, group_key_t *key, group_effects_t *effects)
+{
+    for (group_event_t *event; (event = key->first);) {
+        if (!may_park(self, event)) {
+            self->parking_stuck = true;
+            return;
+        }
+        group_event_take_out(self, event);
+        record_parked(self, event, true, true, effects);
+    }
+}
+
+static void park(group_t *self, group_event_t *event, group_effects_t *effects)
+{
+    group_key_t *key = event->key;
+    if (self->limits.when_exhausted == WHEN_EXHAUSTED_GO_ON ||
+        self->limits.mode == GROUP_UNORDERED) {
+        leave_key(self, event);
+        record_parked(self, event, false, false, effects);
+        return;
+    }
+    group_key_unhold(self, key);
+    group_event_take_out(self, event);
+    group_key_step(self, key, GROUP_INPUT_park, NULL);
+    record_parked(self, event, false, true, effects);
+    park_followers(self, key, effects);
+}
+
+static int64_t delay_after(const group_limits_t *limits, uint32_t attempts)
+{
+    int64_t delay_us = limits->retry_us_min;
+    for (uint32_t i = 1; i < attempts && i < DOUBLINGS_MAX && delay_us < limits->retry_us_max;
+         i++) {
+        delay_us *= 2;
+    }
+    return delay_us < limits->retry_us_max ? delay_us : limits->retry_us_max;
+}
+
+void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final, int64_t delay_us,
+                group_effects_t *effects)
+{
+    event->attempts++;
+    bool exhausted = self->limits.attempts_max > 0 && event->attempts >= self->limits.attempts_max;
+    if ((exhausted || final) && may_park(self, event)) {
+        park(self, event, effects);
+        return;
+    }
+    if (self->limits.while_retried == WHILE_RETRIED_GO_ON) {
+        leave_key(self, event);
+    } else {
+        group_key_unhold(self, event->key);
+        group_key_step(self, event->key, GROUP_INPUT_reject, NULL);
+    }
+    delay_us = delay_us > 0 ? delay_us : delay_after(&self->limits, event->attempts);
+    group_retry_add(self, event, now_us + delay_us);
+}
+
+/* --- what members say ------------------------------------------------------------------------ */
+
+static capstan_err_t find_held(group_t *self, uint64_t number, uint32_t partition, uint64_t offset,
+                               group_event_t **ret_event)
+{
+    const group_member_t *member = group_member_find(self, number);
+    capstan_err_t err = member ? CAPSTAN_OK : CAPSTAN_E_FENCED;
+    if (!err) {
+        *ret_event = group_event_find(self, partition, offset);
+        bool held = *ret_event && (*ret_event)->given > 0 && (*ret_event)->key->member == member;
+        err = held ? CAPSTAN_OK : CAPSTAN_E_NOT_HELD;
+    }
+    self->refused += err != CAPSTAN_OK;
+    return err;
+}
+
+capstan_err_t group_acknowledge(group_t *self, uint64_t member, uint32_t partition, uint64_t first,
+                                uint64_t last, uint64_t *ret_count, group_effects_t *effects)
+{
+    group_event_t *event;
+    capstan_err_t err = find_held(self, member, partition, last, &event);
+    if (!err && first > 0) {
+        err = find_held(self, member, partition, first, &event);
+    } else if (!err) {
+        event = event->key->member->partitions[partition].first;
+    }
+    if (err) {
+        return err;
+    }
+    uint64_t count = 0;
+    while (event && event->offset <= last) {
+        group_event_t *next = event->held_behind;
+        group_complete(self, event, effects);
+        event = next;
+        count++;
+    }
+    *ret_count = count;
+    return CAPSTAN_OK;
+}
+
+capstan_err_t group_reject(group_t *self, int64_t now_us, const group_rejection_t *rejection,
+                           group_effects_t *effects)
+{
+    group_event_t *event;
+    capstan_err_t err =
+        find_held(self, rejection->member, rejection->partition, rejection->offset, &event);
+    if (err == CAPSTAN_OK) {
+        group_fail(self, now_us, event, rejection->final, rejection->delay_us, effects);
+    }
+    return err;
+}
+
+/* --- what comes in --------------------------------------------------------------------------- */
+
+static void arrive(group_t *self, group_event_t *event, slice_t name, group_input_t input,
+                   group_effects_t *effects)
+{
+    group_key_t *key = group_key_get(self, event->partition, event->offset, name);
+    bool waits = key->state == GROUP_KEY_WAITING && input == GROUP_INPUT_arrive;
+    group_event_insert(key, event);
+    group_key_step(self, key, input, NULL);
+    if (waits) {
+        park_followers(self, key, effects);
+    }
+}
+
+static void note_absent(group_t *self, group_partition_t *place, uint64_t first, uint64_t last)
+{
+    for (uint64_t offset = first; offset <= last && offset - first < UINT16_MAX; offset++) {
+        self->absent += !completed_has(&place->completed, offset);
+    }
+    completed_add(&place->completed, first, last);
+    completed_add(&place->unsaved, first, last);
+}
+
+static void pass_to(group_t *self, group_partition_t *place, uint64_t offset)
+{
+    if (offset > place->offset_read + 1) {
+        note_absent(self, place, place->offset_read + 1, offset - 1);
+    }
+    place->offset_read = offset;
+}
+
+capstan_err_t group_read(group_t *self, uint32_t partition, slice_t events, uint64_t lsn_next,
+                         uint64_t offset_last, group_effects_t *effects)
+{
+    group_partition_t *place = &self->partitions[partition];
+    codec_list_t list;
+    if (codec_list_open(event_wire(), events, &list) != CAPSTAN_OK) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    for (slice_t record; codec_list_next_raw(&list, &record);) {
+        uint64_t offset;
+        slice_t name;
+        if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
+            !codec_peek_slice(record, FIELD_KEY, &name)) {
+            return CAPSTAN_E_MALFORMED;
+        }
+        if (offset <= place->offset_read) {
+            continue;
+        }
+        pass_to(self, place, offset);
+        if (!completed_has(&place->completed, offset)) {
+            place->unfinished++;
+            arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
+                   effects);
+        }
+    }
+    if (offset_last > place->offset_read) {
+        pass_to(self, place, offset_last + 1);
+        place->offset_read = offset_last;
+    }
+    place->lsn_read = lsn_next;
+    add_checkpoint(place, place->offset_read, lsn_next);
+    return list.fault.err ? CAPSTAN_E_MALFORMED : CAPSTAN_OK;
+}
+
+capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t record,
+                           group_effects_t *effects)
+{
+    uint64_t offset;
+    slice_t name;
+    if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
+        !codec_peek_slice(record, FIELD_KEY, &name)) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    if (group_event_find(self, partition, offset)) {
+        return CAPSTAN_E_EXISTS;
+    }
+    group_event_t *event = group_event_new(self, partition, offset, record);
+    event->parked = true;
+    arrive(self, event, name, GROUP_INPUT_release, effects);
+    return CAPSTAN_OK;
+}
+
+void group_discard(group_t *self, uint32_t partition, slice_t name, bool last)
+{
+    self->partitions[partition].parked--;
+    if (!last) {
+        return;
+    }
+    group_key_t *key = group_key_get(self, partition, 0, name);
+    if (key->state == GROUP_KEY_WAITING) {
+        group_key_step(self, key, key->count > 0 ? GROUP_INPUT_release : GROUP_INPUT_discard, NULL);
+    } else if (key->state == GROUP_KEY_IDLE) {
+        group_key_forget(self, key);
+    }
+}
+
+/* --- giving out ------------------------------------------------------------------------------ */
+
+static void retry_due(group_t *self, int64_t now_us, group_effects_t *effects)
+{
+    while (self->retry_count > 0 && self->retries[0]->due_us <= now_us) {
+        group_event_t *event = self->retries[0];
+        group_retry_remove(self, event);
+        slice_t name;
+        if (event->key) {
+            group_key_step(self, event->key, GROUP_INPUT_due, NULL);
+        } else if (codec_peek_slice(slice_of(event->data, event->size), FIELD_KEY, &name)) {
+            group_key_t *key = group_key_get(self, event->partition, event->offset, name);
+            arrive(self, event, name,
+                   key->state == GROUP_KEY_WAITING ? GROUP_INPUT_arrive : GROUP_INPUT_release,
+                   effects);
+        }
+    }
+}
+
+static uint64_t backlog(const group_key_t *key)
+{
+    return key->count - key->held;
+}
+
+/* What the member goes on with: a key that it holds, while none that is ready has more to do. */
+static group_key_t *choose(group_t *self, const group_member_t *member)
+{
+    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first) {
+        return self->ready.first;
+    }
+    group_key_t *own = NULL;
+    uint64_t looked = 0;
+    for (group_key_t *key = member->may_grow.first; key && looked < GROWING_LOOKED_AT;
+         key = key->list_behind, looked++) {
+        own = own && backlog(own) >= backlog(key) ? own : key;
+    }
+    if (self->longest > 0 && (!own || backlog(own) < self->longest)) {
+        return self->buckets[self->longest].first;
+    }
+    return own;
+}
+
+static void give(group_t *self, group_member_t *member, group_key_t *key, group_effects_t *effects)
+{
+    group_key_step(self, key, GROUP_INPUT_give, member);
+    while (key->pending && member->held < member->limits.events_max &&
+           key->held < member->limits.key_events_max) {
+        group_event_t *event = key->pending;
+        group_event_hold(self, member, key);
+        group_effect_t *effect = add_effect(effects, GROUP_DELIVER, event);
+        effect->member = member->number;
+        effect->event = slice_of(event->data, event->size);
+    }
+    group_key_relist(self, key);
+    group_member_relist(self, member);
+}
+
+/* Those for which there was no room may have some now. */
+static void unstick(group_t *self, group_effects_t *effects)
+{
+    if (!self->parking_stuck) {
+        return;
+    }
+    self->parking_stuck = false;
+    size_t position = 0;
+    for (group_key_t *key; (key = map_next(&self->keys, &position));) {
+        if (key->state == GROUP_KEY_WAITING) {
+            park_followers(self, key, effects);
+        }
+    }
+}
+
+void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects)
+{
+    retry_due(self, now_us, effects);
+    unstick(self, effects);
+    uint64_t without = 0; /* members in a row for whom there was nothing */
+    while (self->room_first && without < self->room_count) {
+        group_member_t *member = self->room_first;
+        group_key_t *key = choose(self, member);
+        group_member_rotate(self, member);
+        if (key) {
+            give(self, member, key, effects);
+            without = 0;
+        } else {
+            without++;
+        }
+    }
+}
+
+int64_t group_due_us(const group_t *self)
+{
+    return self->retry_count > 0 ? self->retries[0]->due_us : INT64_MAX;
+}
+
+group_figures_t group_figures(const group_t *self)
+{
+    group_figures_t figures = {
+        .members = self->member_count,
+        .keys = self->keys.count,
+        .unfinished = self->unfinished,
+        .bytes = self->bytes,
+        .held = self->held,
+        .retrying = self->retry_count,
+        .completed = self->completed,
+        .absent = self->absent,
+        .refused = self->refused,
+    };
+    for (uint32_t i = 0; i < self->limits.partitions; i++) {
+        figures.parked += self->partitions[i].parked;
+        figures.ranges += self->partitions[i].completed.count;
+    }
+    return figures;
+}

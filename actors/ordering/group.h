@@ -1,0 +1,193 @@
+/* The core of one consumer group of one topic: which member gets which event next, and what is
+ * done. Pure: no clock, socket, thread, SQL, log or random number. Time is an argument, effects go
+ * into the caller's buffer.
+ *
+ *   partition 0 --events-->  key a: [1 4] 7 9     held by member 2
+ *   partition 1 --events-->  key b: 2 3           ready: no member holds any
+ *        ...                 key c: (5) 6         retrying: 5 was rejected, waits for its time
+ *                                 |
+ *             completed, per partition: frontier and ranges above it --> mark --> the partition
+ *
+ * Invariants (group_check evaluates them):
+ *  - the events of a key that are not done stand in the order of their offsets, and those that a
+ *    member holds come first; one member holds them all (O1);
+ *  - an offset that was read is either completed or one of these events (O2);
+ *  - a key whose first event is retried or parked has none at a member, unless the limits say that
+ *    its successors go on (O9);
+ *  - what is kept in memory is within its bounds: the group asks for nothing more before.
+ *
+ * A member gets the key with the longest backlog: first come, first served wastes the workers'
+ * time when keys are few more than workers, since the last keys are then worked off one by one.
+ * Every sixteenth time it is the key that has waited longest, so that none waits for ever. */
+#ifndef ORDERING_GROUP_H
+#define ORDERING_GROUP_H
+
+#include "actors/ordering/completed.h"
+#include "actors/ordering/ordering_messages.h"
+#include "runtime/base/buffer.h"
+
+typedef enum group_mode {
+    GROUP_BY_KEY = 1,       /* one member at a time per key */
+    GROUP_BY_PARTITION = 2, /* per partition */
+    GROUP_UNORDERED = 3,
+} group_mode_t;
+
+typedef enum group_while_retried {
+    WHILE_RETRIED_WAIT = 1,  /* the key's successors wait for a rejected event */
+    WHILE_RETRIED_GO_ON = 2, /* they overtake it */
+} group_while_retried_t;
+
+typedef enum group_when_exhausted {
+    WHEN_EXHAUSTED_WAIT = 1,  /* the event is parked, and its successors behind it */
+    WHEN_EXHAUSTED_GO_ON = 2, /* the event is parked, its successors go on */
+} group_when_exhausted_t;
+
+typedef struct group_limits {
+    group_mode_t mode;
+    group_while_retried_t while_retried;
+    group_when_exhausted_t when_exhausted;
+    uint64_t attempts_max; /* 0: for ever */
+    int64_t retry_us_min;  /* behind the first attempt; it doubles */
+    int64_t retry_us_max;
+    uint32_t partitions;
+    uint64_t events_max; /* unfinished events in memory, from which on nothing is read */
+    uint64_t bytes_max;  /* of them, with what shares their memory */
+    uint64_t ranges_max; /* completed ranges above a frontier */
+    uint64_t parked_max; /* per partition; beyond it an event is tried for ever */
+    uint8_t hash_seed[16];
+} group_limits_t;
+
+typedef struct member_limits {
+    uint64_t events_max;     /* that it holds */
+    uint64_t key_events_max; /* of them of one key; 1: nothing of a key overtakes a rejected one
+                                inside the member, whatever the member does */
+} member_limits_t;
+
+typedef enum group_effect_kind {
+    GROUP_DELIVER, /* the event goes to the member */
+    GROUP_PARK,    /* is to be recorded as parked: it counts as completed from then on */
+    GROUP_UNPARK,  /* a parked event is done: its record goes */
+} group_effect_kind_t;
+
+typedef struct group_effect {
+    group_effect_kind_t kind;
+    uint32_t partition;
+    uint64_t offset;
+    uint64_t member;   /* DELIVER */
+    uint64_t attempts; /* before this one */
+    size_t event_at;   /* PARK: its record lies in `bytes` of the effects */
+    size_t event_size;
+    slice_t event; /* DELIVER: its record, good until the next call */
+    bool behind;   /* PARK: because of the one before it */
+    bool waits;    /* PARK: its successors wait */
+} group_effect_t;
+
+typedef struct group_effects {
+    group_effect_t *list;
+    size_t count;
+    size_t capacity;
+    buffer_t bytes;
+} group_effects_t;
+
+void group_effects_clear(group_effects_t *self);
+void group_effects_fini(group_effects_t *self);
+
+typedef struct group group_t;
+
+group_t *group_new(const group_limits_t *limits);
+void group_destroy(group_t **self_p);
+
+/* Recovery, per partition and before its first events: what is completed (copied), where reading
+ * goes on for the events behind the frontier, and the keys that wait behind a parked event. */
+void group_place(group_t *self, uint32_t partition, const completed_t *completed, uint64_t lsn);
+void group_place_waiting(group_t *self, uint32_t partition, slice_t key);
+/* Events that are parked already, so that the bound counts them. */
+void group_place_parked(group_t *self, uint32_t partition, uint64_t count);
+
+/* Numbers of members are never used again: an old one's acknowledgements are refused (O8). */
+void group_join(group_t *self, uint64_t member, const member_limits_t *limits);
+/* `lost`: it did not say goodbye. The event that it has held longest then counts as tried, because
+ * it may be what the member failed from. */
+void group_leave(group_t *self, int64_t now_us, uint64_t member, bool lost,
+                 group_effects_t *effects);
+/* False: it gets nothing until further notice, since it does not take what it has been sent. */
+void group_set_open(group_t *self, uint64_t member, bool open);
+
+/* Whether there is room to read on, and from where. */
+bool group_wants(const group_t *self, uint32_t partition);
+typedef struct group_place {
+    uint64_t lsn;
+    uint64_t offset;
+} group_place_t;
+group_place_t group_read_place(const group_t *self, uint32_t partition);
+/* A stretch of a partition: a LIST of events, copied; ascending offsets, which end at `offset_last`
+ * or before. Offsets in between that are missing do not exist any more. MALFORMED. */
+CAPSTAN_MUST_CHECK capstan_err_t group_read(group_t *self, uint32_t partition, slice_t events,
+                                            uint64_t lsn_next, uint64_t offset_last,
+                                            group_effects_t *effects);
+
+/* The member has processed what it holds of the partition from `first` (0: from the first) to
+ * `last`, which it must hold. FENCED: no such member any more. NOT_HELD. `ret_count` is how many
+ * events are done by it. */
+CAPSTAN_MUST_CHECK capstan_err_t group_acknowledge(group_t *self, uint64_t member,
+                                                   uint32_t partition, uint64_t first,
+                                                   uint64_t last, uint64_t *ret_count,
+                                                   group_effects_t *effects);
+
+typedef struct group_rejection {
+    uint64_t member;
+    uint32_t partition;
+    uint64_t offset;
+    bool final;       /* it is parked without a further attempt */
+    int64_t delay_us; /* before the next attempt; 0: as the limits say */
+} group_rejection_t;
+
+/* The member could not process an event. FENCED, NOT_HELD. */
+CAPSTAN_MUST_CHECK capstan_err_t group_reject(group_t *self, int64_t now_us,
+                                              const group_rejection_t *rejection,
+                                              group_effects_t *effects);
+
+/* A parked event is to be delivered once more; it stays on record until it is done. A key that
+ * waits gets all its parked events in a row of these calls, ascending, then goes on. EXISTS: it is
+ * being delivered. MALFORMED. */
+CAPSTAN_MUST_CHECK capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t event,
+                                              group_effects_t *effects);
+/* A parked event of the key, which is not being delivered, was given up. `last`: no other one of
+ * the key is parked. */
+void group_discard(group_t *self, uint32_t partition, slice_t key, bool last);
+
+/* Delivers what can be delivered. To be called when a turn's inputs are through. */
+void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects);
+/* When group_dispatch should be called at the latest; INT64_MAX: nothing is due. */
+int64_t group_due_us(const group_t *self);
+
+/* What was completed since the last mark was taken: a set to be added to what the partition has
+ * stored, and where reading goes on. False: nothing. The set is good until the next call. */
+bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_done,
+                     uint64_t *ret_lsn);
+/* The mark could not be stored: the next one says everything again. */
+void group_forget_mark(group_t *self, uint32_t partition);
+
+typedef struct group_figures {
+    uint64_t members;
+    uint64_t keys;       /* with unfinished events, or waiting */
+    uint64_t unfinished; /* events in memory */
+    uint64_t bytes;
+    uint64_t held;     /* of them at members */
+    uint64_t retrying; /* of them rejected, waiting for their time */
+    uint64_t parked;
+    uint64_t ranges; /* above the frontiers */
+    uint64_t completed;
+    uint64_t absent; /* offsets that did not exist any more */
+    uint64_t
+        refused; /* acknowledgements and rejections of what was not held, or under an old number */
+} group_figures_t;
+
+group_figures_t group_figures(const group_t *self);
+uint64_t group_frontier(const group_t *self, uint32_t partition);
+
+/* The invariants above. NULL when all hold, otherwise the name of the first that does not
+ * (constant text, beginning with its number in the list of invariants). */
+const char *group_check(const group_t *self);
+
+#endif

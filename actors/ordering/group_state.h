@@ -1,0 +1,203 @@
+/* The inside of a group's core.
+ *
+ *   group --> members (list) --> per partition: events that it holds, ascending offsets (list)
+ *         |      |               keys that it holds (list), those of them that may grow (list)
+ *         |      `-- those with room (list)
+ *         |-> keys (map)  -->  key --> events, ascending offsets: [ held ][ pending ... (list)
+ *         |-> events (map)
+ *         |-> ready keys: by backlog (a list per length), by age (list)
+ *         `-> retries: heap of events, by due time
+ *
+ * A key's events are in its list until they are done. The one exception: a rejected event that its
+ * successors may overtake is in the heap only, and returns to its key when it is due. */
+#ifndef ORDERING_GROUP_STATE_H
+#define ORDERING_GROUP_STATE_H
+
+#include "actors/ordering/group.h"
+#include "runtime/base/map.h"
+
+typedef enum group_key_state {
+#define STATE(name, meaning) GROUP_KEY_##name,
+#define INPUT(name, meaning)
+#define TRANSITION(from, input, to, what)
+#include "actors/ordering/group_states.def"
+#undef STATE
+#undef INPUT
+#undef TRANSITION
+    GROUP_KEY_STATE_COUNT
+} group_key_state_t;
+
+typedef enum group_input {
+#define STATE(name, meaning)
+#define INPUT(name, meaning) GROUP_INPUT_##name,
+#define TRANSITION(from, input, to, what)
+#include "actors/ordering/group_states.def"
+#undef STATE
+#undef INPUT
+#undef TRANSITION
+    GROUP_INPUT_COUNT
+} group_input_t;
+
+typedef struct group_event group_event_t;
+typedef struct group_key group_key_t;
+typedef struct group_member group_member_t;
+
+struct group_event {
+    group_event_t *before; /* in its key's list */
+    group_event_t *behind;
+    group_event_t *held_before; /* in its member's list of its partition */
+    group_event_t *held_behind;
+    group_key_t *key; /* NULL: in the heap only */
+    uint64_t offset;
+    uint64_t given;  /* the how-manieth delivery of the group it was; 0: nobody holds it */
+    size_t retry_at; /* its place in the heap of retries, plus 1; 0: it is not there */
+    int64_t due_us;  /* in the heap */
+    uint32_t partition;
+    uint32_t attempts;
+    uint32_t size;
+    bool parked; /* it is on record as parked, and delivered once more */
+    uint8_t data[];
+};
+
+struct group_key {
+    group_key_t *list_before; /* READY: among those of the same backlog; HELD and may_grow: among
+                                 its member's that may grow */
+    group_key_t *list_behind;
+    group_key_t *age_before; /* READY: among all, in the order in which they became so; HELD: among
+                                its member's */
+    group_key_t *age_behind;
+    group_event_t *first;
+    group_event_t *last;
+    group_event_t *pending; /* the first that nobody holds */
+    group_member_t *member; /* HELD: who holds its first events */
+    uint64_t hash;
+    uint64_t count;  /* events in the list */
+    uint64_t held;   /* of them */
+    uint64_t bucket; /* READY: the backlog under which it is listed */
+    uint32_t size;   /* of the name */
+    uint8_t state;   /* group_key_state_t; changed by group_key_step only */
+    bool may_grow;   /* HELD: it is listed as such */
+    uint8_t name[];
+};
+
+/* The keys that a list holds; which of the two pairs of links it uses is its user's business. */
+typedef struct key_list {
+    group_key_t *first;
+    group_key_t *last;
+} key_list_t;
+
+typedef struct held_list {
+    group_event_t *first;
+    group_event_t *last;
+} held_list_t;
+
+struct group_member {
+    group_member_t *next;        /* of all */
+    group_member_t *room_before; /* among those that may be given something */
+    group_member_t *room_behind;
+    uint64_t number;
+    member_limits_t limits;
+    uint64_t held;
+    bool open;
+    bool has_room;
+    key_list_t keys;
+    key_list_t may_grow;
+    held_list_t partitions[];
+};
+
+/* Where reading goes on once everything up to `offset` is completed. */
+typedef struct checkpoint {
+    uint64_t offset;
+    uint64_t lsn;
+} checkpoint_t;
+
+typedef struct group_partition {
+    completed_t completed;
+    completed_t unsaved; /* what the next mark says */
+    completed_t taken;   /* what the last one said */
+    uint64_t lsn;        /* where reading goes on behind the frontier */
+    uint64_t lsn_read;
+    uint64_t offset_read;
+    uint64_t unfinished;
+    uint64_t parked;
+    checkpoint_t *checkpoints; /* ascending */
+    size_t checkpoint_count;
+    size_t checkpoint_capacity;
+} group_partition_t;
+
+struct group {
+    group_limits_t limits;
+    group_member_t *members;
+    uint64_t member_count;
+    group_member_t *room_first;
+    group_member_t *room_last;
+    uint64_t room_count;
+    map_t keys;
+    map_t events;
+    uint64_t unfinished;
+    uint64_t bytes;
+    uint64_t held;
+    uint64_t given;     /* deliveries so far */
+    uint64_t choices;   /* of keys so far */
+    bool parking_stuck; /* a key that waits has events for which there was no room to be parked */
+
+    key_list_t *buckets; /* READY keys by backlog */
+    size_t bucket_count;
+    size_t longest; /* no bucket behind it has a key */
+    key_list_t ready;
+
+    group_event_t **retries;
+    size_t retry_count;
+    size_t retry_capacity;
+
+    uint64_t completed;
+    uint64_t absent;
+    uint64_t refused;
+    uint64_t steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT]; /* how often each was taken */
+    group_partition_t partitions[];
+};
+
+/* group_key.c: keys, the lists of ready ones, and the one place where a key's state changes. */
+
+/* The entry is made, IDLE, when there is none. */
+group_key_t *group_key_get(group_t *self, uint32_t partition, uint64_t offset, slice_t name);
+/* Puts the key into the lists of its new state; `member` is who holds it then. An IDLE one is
+ * freed: it has no events. */
+void group_key_step(group_t *self, group_key_t *key, group_input_t input, group_member_t *member);
+/* Its events changed: lists it where it now belongs. */
+void group_key_relist(group_t *self, group_key_t *key);
+/* An IDLE one that was made in vain. */
+void group_key_forget(group_t *self, group_key_t *key);
+void group_keys_fini(group_t *self);
+
+/* group_event.c: events, and their places in lists. */
+group_event_t *group_event_find(const group_t *self, uint32_t partition, uint64_t offset);
+/* A copy, which nobody holds and no key has yet. */
+group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offset, slice_t record);
+void group_event_free(group_t *self, group_event_t *event);
+/* Into its key's list, where its offset belongs among those that nobody holds. */
+void group_event_insert(group_key_t *key, group_event_t *event);
+/* Out of its key's list, and of its member's. */
+void group_event_take_out(group_t *self, group_event_t *event);
+/* The first pending event of the key goes to the member. */
+void group_event_hold(group_t *self, group_member_t *member, group_key_t *key);
+/* Takes back everything that a member holds of a key. */
+void group_key_unhold(group_t *self, group_key_t *key);
+void group_retry_add(group_t *self, group_event_t *event, int64_t due_us);
+void group_retry_remove(group_t *self, group_event_t *event);
+void group_events_fini(group_t *self);
+
+/* group_members.c: who takes part, and who has room. */
+group_member_t *group_member_find(const group_t *self, uint64_t number);
+/* Its limits or what it holds changed. */
+void group_member_relist(group_t *self, group_member_t *member);
+void group_member_rotate(group_t *self, group_member_t *member);
+void group_members_fini(group_t *self);
+
+/* group.c: ends of events. */
+void group_complete(group_t *self, group_event_t *event, group_effects_t *effects);
+/* Tried and failed once more: retried, or parked. `delay_us` 0: by the limits. */
+void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final, int64_t delay_us,
+                group_effects_t *effects);
+
+#endif

@@ -1,0 +1,381 @@
+/* The rules of a consumer group: who gets what, in which order, and what is done. */
+#include "actors/ordering/group.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+static const group_limits_t usual = {.mode = GROUP_BY_KEY,
+                                     .while_retried = WHILE_RETRIED_WAIT,
+                                     .when_exhausted = WHEN_EXHAUSTED_WAIT,
+                                     .attempts_max = 3,
+                                     .retry_us_min = 100,
+                                     .retry_us_max = 1000,
+                                     .partitions = 2,
+                                     .events_max = 1000,
+                                     .bytes_max = 1 << 20,
+                                     .ranges_max = 100,
+                                     .parked_max = 10};
+
+static const member_limits_t one_at_a_time = {.events_max = 1, .key_events_max = 1};
+static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
+
+/* Events of partition 0, named by their keys: "abA" are offsets 1, 2, 3 of keys a, b, A. */
+static void read_keys(group_t *group, uint64_t first, const char *keys, group_effects_t *effects)
+{
+    buffer_t bytes = {0};
+    codec_list_writer_t list = codec_list_begin(&bytes);
+    uint64_t offset = first;
+    for (; *keys; keys++, offset++) {
+        codec_list_add(&list, event_wire(), &(event_t){.offset = offset, .key = {keys, 1}});
+    }
+    codec_list_end(&list);
+    cr_assert_eq(group_read(group, 0, buffer_slice(&bytes), offset, offset - 1, effects),
+                 CAPSTAN_OK);
+    buffer_fini(&bytes);
+}
+
+/* What the effects are, as text: "1:3 " member 1 gets offset 3; "P3 " parked, "p4 " behind it,
+ * "u3 " no longer parked. */
+static void expect(group_t *group, group_effects_t *effects, const char *wanted)
+{
+    char text[1024] = "";
+    size_t size = 0;
+    for (size_t i = 0; i < effects->count; i++) {
+        const group_effect_t *effect = &effects->list[i];
+        if (effect->kind == GROUP_DELIVER) {
+            size += (size_t)snprintf(text + size, sizeof text - size, "%lu:%lu ",
+                                     (unsigned long)effect->member, (unsigned long)effect->offset);
+        } else {
+            size +=
+                (size_t)snprintf(text + size, sizeof text - size, "%c%lu ",
+                                 effect->kind == GROUP_UNPARK ? 'u' : (effect->behind ? 'p' : 'P'),
+                                 (unsigned long)effect->offset);
+        }
+    }
+    cr_assert_str_eq(text, wanted);
+    cr_assert_null(group_check(group), "%s", group_check(group));
+    group_effects_clear(effects);
+}
+
+static void dispatch(group_t *group, int64_t now_us, group_effects_t *effects, const char *wanted)
+{
+    group_dispatch(group, now_us, effects);
+    expect(group, effects, wanted);
+}
+
+static capstan_err_t acknowledge(group_t *group, uint64_t member, uint64_t first, uint64_t last,
+                                 group_effects_t *effects)
+{
+    uint64_t count;
+    return group_acknowledge(group, member, 0, first, last, &count, effects);
+}
+
+static capstan_err_t reject(group_t *group, int64_t now_us, uint64_t member, uint64_t offset,
+                            group_effects_t *effects)
+{
+    group_rejection_t rejection = {.member = member, .offset = offset};
+    return group_reject(group, now_us, &rejection, effects);
+}
+
+Test(group, gives_each_key_to_one_member_at_a_time)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &one_at_a_time);
+    group_join(group, 2, &one_at_a_time);
+    read_keys(group, 1, "aab", &effects);
+    dispatch(group, 0, &effects, "1:1 2:3 ");
+    cr_assert_eq(acknowledge(group, 2, 0, 3, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "");
+    cr_assert_eq(acknowledge(group, 1, 0, 1, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "2:2 ");
+    cr_assert_eq(acknowledge(group, 2, 2, 2, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_frontier(group, 0), 3);
+    cr_assert_eq(group_figures(group).keys, 0, "nothing is remembered of what is done");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, goes_on_with_the_longest_backlog)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &one_at_a_time);
+    read_keys(group, 1, "abbccb", &effects);
+    dispatch(group, 0, &effects, "1:2 ");
+    cr_assert_eq(acknowledge(group, 1, 0, 2, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "1:4 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, lets_no_key_wait_for_ever)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &one_at_a_time);
+    read_keys(group, 1, "abbbbbbbbb", &effects);
+    uint64_t offset = 10;
+    bool served = false;
+    for (int i = 0; i < 40 && !served; i++) { /* b gets two for each that is done */
+        read_keys(group, offset + 1, "bb", &effects);
+        offset += 2;
+        group_dispatch(group, 0, &effects);
+        cr_assert_eq(effects.count, 1);
+        uint64_t given = effects.list[0].offset;
+        served = given == 1;
+        group_effects_clear(&effects);
+        cr_assert_eq(acknowledge(group, 1, given, given, &effects), CAPSTAN_OK);
+    }
+    cr_assert(served);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, takes_acknowledgements_in_any_order_and_keeps_what_is_above_the_frontier)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    const completed_t *done;
+    uint64_t lsn;
+    group_join(group, 1, &many);
+    read_keys(group, 1, "abcdef", &effects);
+    group_dispatch(group, 0, &effects);
+    group_effects_clear(&effects);
+    cr_assert_eq(acknowledge(group, 1, 5, 5, &effects), CAPSTAN_OK);
+    cr_assert_eq(acknowledge(group, 1, 2, 3, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_frontier(group, 0), 0);
+    cr_assert_eq(group_figures(group).ranges, 2);
+    cr_assert(group_take_mark(group, 0, &done, &lsn));
+    cr_assert_eq(done->count, 2);
+    cr_assert_not(group_take_mark(group, 0, &done, &lsn));
+    cr_assert_eq(acknowledge(group, 1, 0, 4, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_frontier(group, 0), 5);
+    group_forget_mark(group, 0);
+    cr_assert(group_take_mark(group, 0, &done, &lsn));
+    cr_assert_eq(done->frontier, 5, "a mark that was lost is said again");
+    expect(group, &effects, "");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, delivers_again_what_a_lost_member_held_before_anything_that_follows)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &many);
+    read_keys(group, 1, "aaa", &effects);
+    dispatch(group, 0, &effects, "1:1 1:2 1:3 ");
+    cr_assert_eq(acknowledge(group, 1, 0, 1, &effects), CAPSTAN_OK);
+    group_leave(group, 0, 1, true, &effects);
+    read_keys(group, 4, "a", &effects);
+    group_join(group, 2, &many);
+    dispatch(group, 0, &effects, "2:2 2:3 2:4 ");
+    cr_assert_eq(acknowledge(group, 1, 0, 2, &effects), CAPSTAN_E_FENCED);
+    cr_assert_eq(acknowledge(group, 2, 0, 1, &effects), CAPSTAN_E_NOT_HELD);
+    cr_assert_eq(acknowledge(group, 2, 0, 2, &effects), CAPSTAN_OK);
+    cr_assert_eq(acknowledge(group, 2, 0, 2, &effects), CAPSTAN_E_NOT_HELD);
+    cr_assert_eq(group_figures(group).refused, 3);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, blames_a_lost_member_on_the_event_it_held_longest)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    read_keys(group, 1, "ab", &effects);
+    for (uint64_t member = 1; member < 3; member++) {
+        group_join(group, member, &many);
+        group_dispatch(group, 0, &effects);
+        group_effects_clear(&effects);
+        group_leave(group, 0, member, true, &effects);
+        expect(group, &effects, "");
+    }
+    group_join(group, 3, &one_at_a_time);
+    dispatch(group, 0, &effects, "3:1 ");
+    group_leave(group, 0, 3, true, &effects);
+    expect(group, &effects, "P1 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, retries_a_rejected_event_before_its_successors)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &many);
+    read_keys(group, 1, "aab", &effects);
+    group_dispatch(group, 0, &effects);
+    group_effects_clear(&effects);
+    cr_assert_eq(reject(group, 0, 1, 1, &effects), CAPSTAN_OK);
+    cr_assert_eq(acknowledge(group, 1, 2, 2, &effects), CAPSTAN_E_NOT_HELD, "taken back");
+    read_keys(group, 4, "a", &effects);
+    dispatch(group, 99, &effects, "");
+    cr_assert_eq(group_due_us(group), 100);
+    dispatch(group, 100, &effects, "1:1 1:2 1:4 ");
+    cr_assert_eq(reject(group, 100, 1, 1, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_due_us(group), 300, "the delay doubles");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, lets_successors_overtake_a_rejected_event_when_the_limits_say_so)
+{
+    group_effects_t effects = {0};
+    group_limits_t limits = usual;
+    limits.while_retried = WHILE_RETRIED_GO_ON;
+    group_t *group = group_new(&limits);
+    group_join(group, 1, &one_at_a_time);
+    read_keys(group, 1, "aa", &effects);
+    dispatch(group, 0, &effects, "1:1 ");
+    cr_assert_eq(reject(group, 0, 1, 1, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "1:2 ");
+    dispatch(group, 100, &effects, "");
+    cr_assert_eq(acknowledge(group, 1, 0, 2, &effects), CAPSTAN_OK);
+    dispatch(group, 100, &effects, "1:1 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, parks_what_was_tried_often_enough_and_what_follows_it)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &many);
+    read_keys(group, 1, "aba", &effects);
+    for (int64_t now_us = 0; now_us < 30000; now_us += 10000) {
+        group_dispatch(group, now_us, &effects);
+        group_effects_clear(&effects);
+        cr_assert_eq(reject(group, now_us, 1, 1, &effects), CAPSTAN_OK);
+    }
+    expect(group, &effects, "P1 p3 ");
+    read_keys(group, 4, "aa", &effects);
+    expect(group, &effects, "p4 p5 ");
+    cr_assert_eq(acknowledge(group, 1, 2, 2, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_frontier(group, 0), 5, "parked events do not hold the others up");
+    cr_assert_eq(group_figures(group).parked, 4);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+/* An event as it was parked. */
+static void replay(group_t *group, uint64_t offset, const char *key, group_effects_t *effects)
+{
+    buffer_t bytes = {0};
+    codec_encode(event_wire(), &(event_t){.offset = offset, .key = slice_text(key)}, &bytes);
+    cr_assert_eq(group_replay(group, 0, buffer_slice(&bytes), effects), CAPSTAN_OK);
+    cr_assert_eq(group_replay(group, 0, buffer_slice(&bytes), effects), CAPSTAN_E_EXISTS);
+    buffer_fini(&bytes);
+}
+
+Test(group, delivers_parked_events_again_in_order)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    completed_t completed = {.frontier = 9};
+    group_place(group, 0, &completed, 10);
+    group_place_parked(group, 0, 2);
+    group_place_waiting(group, 0, slice_text("a"));
+    group_join(group, 1, &one_at_a_time);
+    read_keys(group, 10, "a", &effects);
+    expect(group, &effects, "p10 ");
+    replay(group, 3, "a", &effects);
+    replay(group, 7, "a", &effects);
+    replay(group, 10, "a", &effects);
+    dispatch(group, 0, &effects, "1:3 ");
+    cr_assert_eq(acknowledge(group, 1, 0, 3, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "u3 1:7 ");
+    group_rejection_t rejection = {.member = 1, .offset = 7, .final = true};
+    cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
+    expect(group, &effects, ""); /* what is on record already stays there */
+    cr_assert_eq(group_figures(group).parked, 2);
+    group_discard(group, 0, slice_text("a"), false);
+    replay(group, 10, "a", &effects);
+    dispatch(group, 0, &effects, "1:10 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, tries_on_while_there_is_no_room_to_park)
+{
+    group_effects_t effects = {0};
+    group_limits_t limits = usual;
+    limits.parked_max = 1;
+    group_t *group = group_new(&limits);
+    group_join(group, 1, &many);
+    read_keys(group, 1, "aab", &effects);
+    group_dispatch(group, 0, &effects);
+    group_effects_clear(&effects);
+    group_rejection_t rejection = {.member = 1, .offset = 1, .final = true};
+    cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
+    expect(group, &effects, "P1 "); /* a's second event waits in memory */
+    rejection.offset = 3;
+    cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
+    dispatch(group, 100, &effects, "1:3 ");
+    group_discard(group, 0, slice_text("a"), true);
+    dispatch(group, 100, &effects, "1:2 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, wants_no_more_than_it_may_keep)
+{
+    group_effects_t effects = {0};
+    group_limits_t limits = usual;
+    limits.events_max = 4;
+    group_t *group = group_new(&limits);
+    cr_assert_not(group_wants(group, 0), "without members there is no use for events");
+    group_join(group, 1, &many);
+    cr_assert(group_wants(group, 0));
+    read_keys(group, 1, "aaaa", &effects);
+    cr_assert_not(group_wants(group, 0));
+    group_dispatch(group, 0, &effects);
+    cr_assert_not(group_wants(group, 1), "what is at members is not done");
+    cr_assert_eq(acknowledge(group, 1, 0, 1, &effects), CAPSTAN_OK);
+    cr_assert(group_wants(group, 0));
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, passes_over_what_was_completed_before_a_restart_and_what_is_gone)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    completed_t completed = {0};
+    completed_add(&completed, 1, 2);
+    completed_add(&completed, 5, 5);
+    group_place(group, 0, &completed, 1);
+    group_join(group, 1, &many);
+    read_keys(group, 1, "abcdef", &effects);
+    dispatch(group, 0, &effects, "1:3 1:4 1:6 ");
+    read_keys(group, 9, "g", &effects); /* 7 and 8 do not exist any more */
+    dispatch(group, 0, &effects, "1:9 ");
+    cr_assert_eq(acknowledge(group, 1, 0, 9, &effects), CAPSTAN_OK);
+    cr_assert_eq(group_frontier(group, 0), 9);
+    cr_assert_eq(group_figures(group).absent, 2);
+    completed_fini(&completed);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
+Test(group, keeps_partitions_or_nothing_apart_in_its_other_modes)
+{
+    group_effects_t effects = {0};
+    group_limits_t limits = usual;
+    limits.mode = GROUP_BY_PARTITION;
+    group_t *group = group_new(&limits);
+    group_join(group, 1, &one_at_a_time);
+    group_join(group, 2, &one_at_a_time);
+    read_keys(group, 1, "ab", &effects);
+    dispatch(group, 0, &effects, "1:1 ");
+    group_destroy(&group);
+    limits.mode = GROUP_UNORDERED;
+    group = group_new(&limits);
+    group_join(group, 1, &one_at_a_time);
+    group_join(group, 2, &one_at_a_time);
+    read_keys(group, 1, "aa", &effects);
+    dispatch(group, 0, &effects, "1:1 2:2 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
