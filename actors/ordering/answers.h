@@ -16,9 +16,8 @@ typedef struct answer {
     uint64_t lsn;         /* due once everything below this lsn is on disk */
     uint64_t result;      /* of a publish: event_result_t; 0: a request, answered by `reply` */
     capstan_err_t err;
-    uint32_t reply;  /* message number */
-    uint64_t offset; /* of a frontier that is the reply's body, with where reading goes on */
-    uint64_t offset_lsn;
+    uint32_t reply; /* message number */
+    uint64_t group; /* of group_stored: its place in the partition's list, plus 1; 0: none */
 } answer_t;
 
 typedef struct answers {

@@ -87,16 +87,19 @@ void group_place_waiting(group_t *self, uint32_t partition, slice_t name)
     group_key_step(self, key, GROUP_INPUT_park, NULL);
 }
 
-void group_place_parked(group_t *self, uint32_t partition, uint64_t count)
+void group_place_parked(group_t *self, uint32_t partition, uint64_t count, uint64_t bytes)
 {
     self->partitions[partition].parked += count;
+    self->partitions[partition].parked_bytes += bytes;
 }
 
+/* The ranges become fewer only by what is read below them: after a restart that is still to come. */
 bool group_wants(const group_t *self, uint32_t partition)
 {
-    return self->member_count > 0 && self->unfinished < self->limits.events_max &&
-           self->bytes < self->limits.bytes_max &&
-           self->partitions[partition].completed.count < self->limits.ranges_max;
+    const group_partition_t *place = &self->partitions[partition];
+    bool ranges_left = place->completed.count < self->limits.ranges_max || place->unfinished == 0;
+    return self->member_count > 0 && ranges_left && self->unfinished < self->limits.events_max &&
+           self->bytes < self->limits.bytes_max;
 }
 
 group_place_t group_read_place(const group_t *self, uint32_t partition)
@@ -173,6 +176,7 @@ static void finish(group_t *self, group_event_t *event, group_effects_t *effects
     group_partition_t *place = &self->partitions[event->partition];
     if (event->parked) {
         place->parked--;
+        place->parked_bytes -= event->size;
         add_effect(effects, GROUP_UNPARK, event);
     } else {
         completed_add(&place->completed, event->offset, event->offset);
@@ -200,6 +204,17 @@ void group_complete(group_t *self, group_event_t *event, group_effects_t *effect
     finish(self, event, effects);
 }
 
+/* The event goes, and with it the member's hold on the key. Whoever rejects an event lets go of all
+ * that it holds of its key, whatever becomes of the event: a member need not know the limits. */
+static void part_from_key(group_t *self, group_event_t *event)
+{
+    group_key_t *key = event->key;
+    group_key_unhold(self, key);
+    group_event_take_out(self, event);
+    group_key_step(self, key, key->count == 0 ? GROUP_INPUT_complete_all : GROUP_INPUT_give_back,
+                   NULL);
+}
+
 /* It is on record then, and counts as completed. */
 static void record_parked(group_t *self, group_event_t *event, bool behind, bool waits,
                           group_effects_t *effects)
@@ -216,13 +231,16 @@ static void record_parked(group_t *self, group_event_t *event, bool behind, bool
         completed_add(&place->unsaved, event->offset, event->offset);
         place->unfinished--;
         place->parked++;
+        place->parked_bytes += event->size;
     }
     group_event_free(self, event);
 }
 
 static bool may_park(const group_t *self, const group_event_t *event)
 {
-    return event->parked || self->partitions[event->partition].parked < self->limits.parked_max;
+    const group_partition_t *place = &self->partitions[event->partition];
+    return event->parked || (place->parked < self->limits.parked_max &&
+                             place->parked_bytes + event->size <= self->limits.parked_bytes_max);
 }
 
 /* A key that waits: what is behind the parked event is parked too. */
@@ -243,7 +261,7 @@ static void park(group_t *self, group_event_t *event, group_effects_t *effects)
     group_key_t *key = event->key;
     if (self->limits.when_exhausted == WHEN_EXHAUSTED_GO_ON ||
         self->limits.mode == GROUP_UNORDERED) {
-        leave_key(self, event);
+        part_from_key(self, event);
         record_parked(self, event, false, false, effects);
         return;
     }
@@ -274,7 +292,7 @@ void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final,
         return;
     }
     if (self->limits.while_retried == WHILE_RETRIED_GO_ON) {
-        leave_key(self, event);
+        part_from_key(self, event);
     } else {
         group_key_unhold(self, event->key);
         group_key_step(self, event->key, GROUP_INPUT_reject, NULL);
@@ -400,36 +418,48 @@ capstan_err_t group_read(group_t *self, uint32_t partition, slice_t events, uint
     return list.fault.err ? CAPSTAN_E_MALFORMED : CAPSTAN_OK;
 }
 
+/* A parked event that is not being delivered. */
+static capstan_err_t open_parked(const group_t *self, uint32_t partition, slice_t record,
+                                 uint64_t *ret_offset, slice_t *ret_name)
+{
+    if (!codec_peek_uint(record, FIELD_OFFSET, ret_offset) ||
+        !codec_peek_slice(record, FIELD_KEY, ret_name)) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    return group_event_find(self, partition, *ret_offset) ? CAPSTAN_E_EXISTS : CAPSTAN_OK;
+}
+
 capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t record,
                            group_effects_t *effects)
 {
     uint64_t offset;
     slice_t name;
-    if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
-        !codec_peek_slice(record, FIELD_KEY, &name)) {
-        return CAPSTAN_E_MALFORMED;
+    capstan_err_t err = open_parked(self, partition, record, &offset, &name);
+    if (err == CAPSTAN_OK) {
+        group_event_t *event = group_event_new(self, partition, offset, record);
+        event->parked = true;
+        arrive(self, event, name, GROUP_INPUT_release, effects);
     }
-    if (group_event_find(self, partition, offset)) {
-        return CAPSTAN_E_EXISTS;
-    }
-    group_event_t *event = group_event_new(self, partition, offset, record);
-    event->parked = true;
-    arrive(self, event, name, GROUP_INPUT_release, effects);
-    return CAPSTAN_OK;
+    return err;
 }
 
-void group_discard(group_t *self, uint32_t partition, slice_t name, bool last)
+capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record, bool last)
 {
-    self->partitions[partition].parked--;
-    if (!last) {
-        return;
+    uint64_t offset;
+    slice_t name;
+    capstan_err_t err = open_parked(self, partition, record, &offset, &name);
+    if (err != CAPSTAN_OK) {
+        return err;
     }
-    group_key_t *key = group_key_get(self, partition, 0, name);
-    if (key->state == GROUP_KEY_WAITING) {
+    self->partitions[partition].parked--;
+    self->partitions[partition].parked_bytes -= record.size;
+    group_key_t *key = group_key_get(self, partition, offset, name);
+    if (key->state == GROUP_KEY_WAITING && last) {
         group_key_step(self, key, key->count > 0 ? GROUP_INPUT_release : GROUP_INPUT_discard, NULL);
     } else if (key->state == GROUP_KEY_IDLE) {
         group_key_forget(self, key);
     }
+    return CAPSTAN_OK;
 }
 
 /* --- giving out ------------------------------------------------------------------------------ */

@@ -9,8 +9,8 @@
  *             completed, per partition: frontier and ranges above it --> mark --> the partition
  *
  * Invariants (group_check evaluates them):
- *  - the events of a key that are not done stand in the order of their offsets, and those that a
- *    member holds come first; one member holds them all (O1);
+ *  - the events of a key that are not done stand in the order of their offsets, but for those that
+ *    may be overtaken; those that are held come first, and one member holds them all (O1);
  *  - an offset that was read is either completed or one of these events (O2);
  *  - a key whose first event is retried or parked has none at a member, unless the limits say that
  *    its successors go on (O9);
@@ -53,7 +53,8 @@ typedef struct group_limits {
     uint64_t events_max; /* unfinished events in memory, from which on nothing is read */
     uint64_t bytes_max;  /* of them, with what shares their memory */
     uint64_t ranges_max; /* completed ranges above a frontier */
-    uint64_t parked_max; /* per partition; beyond it an event is tried for ever */
+    uint64_t parked_max; /* per partition; beyond these two an event is tried for ever */
+    uint64_t parked_bytes_max;
     uint8_t hash_seed[16];
 } group_limits_t;
 
@@ -101,8 +102,8 @@ void group_destroy(group_t **self_p);
  * goes on for the events behind the frontier, and the keys that wait behind a parked event. */
 void group_place(group_t *self, uint32_t partition, const completed_t *completed, uint64_t lsn);
 void group_place_waiting(group_t *self, uint32_t partition, slice_t key);
-/* Events that are parked already, so that the bound counts them. */
-void group_place_parked(group_t *self, uint32_t partition, uint64_t count);
+/* Events that are parked already, so that the bounds count them. */
+void group_place_parked(group_t *self, uint32_t partition, uint64_t count, uint64_t bytes);
 
 /* Numbers of members are never used again: an old one's acknowledgements are refused (O8). */
 void group_join(group_t *self, uint64_t member, const member_limits_t *limits);
@@ -152,9 +153,10 @@ CAPSTAN_MUST_CHECK capstan_err_t group_reject(group_t *self, int64_t now_us,
  * being delivered. MALFORMED. */
 CAPSTAN_MUST_CHECK capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t event,
                                               group_effects_t *effects);
-/* A parked event of the key, which is not being delivered, was given up. `last`: no other one of
- * the key is parked. */
-void group_discard(group_t *self, uint32_t partition, slice_t key, bool last);
+/* A parked event, which is not being delivered, was given up. `last`: no other one of its key is
+ * parked. MALFORMED; EXISTS: it is being delivered. */
+CAPSTAN_MUST_CHECK capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t event,
+                                               bool last);
 
 /* Delivers what can be delivered. To be called when a turn's inputs are through. */
 void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects);

@@ -98,6 +98,15 @@ static void take_back(group_t *self, group_event_t *event)
     self->held--;
 }
 
+static void unlink_event(group_key_t *key, group_event_t *event)
+{
+    *(event->before ? &event->before->behind : &key->first) = event->behind;
+    *(event->behind ? &event->behind->before : &key->last) = event->before;
+    event->before = event->behind = NULL;
+    event->key = NULL;
+    key->count--;
+}
+
 void group_event_take_out(group_t *self, group_event_t *event)
 {
     group_key_t *key = event->key;
@@ -108,11 +117,7 @@ void group_event_take_out(group_t *self, group_event_t *event)
     } else if (key->pending == event) {
         key->pending = event->behind;
     }
-    *(event->before ? &event->before->behind : &key->first) = event->behind;
-    *(event->behind ? &event->behind->before : &key->last) = event->before;
-    event->before = event->behind = NULL;
-    event->key = NULL;
-    key->count--;
+    unlink_event(key, event);
 }
 
 /* Usually at the end of the member's list; one that is delivered again belongs further in front. */
@@ -144,6 +149,14 @@ void group_key_unhold(group_t *self, group_key_t *key)
         take_back(self, event);
     }
     key->pending = key->first;
+    /* One that came back while others were held was given behind them. */
+    for (group_event_t *event = key->first, *next; event; event = next) {
+        next = event->behind;
+        if (event->before && event->before->offset > event->offset) {
+            unlink_event(key, event);
+            group_event_insert(key, event);
+        }
+    }
     group_member_relist(self, member);
 }
 

@@ -120,6 +120,7 @@ typedef struct group_partition {
     uint64_t offset_read;
     uint64_t unfinished;
     uint64_t parked;
+    uint64_t parked_bytes;
     checkpoint_t *checkpoints; /* ascending */
     size_t checkpoint_count;
     size_t checkpoint_capacity;

@@ -1,8 +1,8 @@
 /* One partition of a topic.
  *
- * Accepts   publish (from sessions), partition_read, partition_frontier, partition_epoch,
- *           partition_status; answers of the journal and its reader.
- * Replies   partition_events, frontier, done, partition_report.
+ * Accepts   publish (from sessions), partition_read, partition_group, partition_mark,
+ *           partition_epoch, partition_status; answers of the journal and its reader.
+ * Replies   partition_events, group_stored, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
  *           stream_open, journal_read, snapshot_read.
  *
@@ -65,7 +65,7 @@ static void destroy(capstan_actor_t *actor)
     outcome_groups_fini(&self->outcomes);
     tail_fini(&self->tail);
     reads_fini(self);
-    free(self->frontiers);
+    partition_groups_fini(&self->groups);
     free(self);
 }
 
@@ -119,16 +119,28 @@ static capstan_message_t request_of(const answer_t *answer)
         .kind = CAPSTAN_KIND_REQUEST, .sender = answer->to, .correlation = answer->correlation};
 }
 
+static void encode_group_stored(const partition_actor_t *self, const answer_t *answer,
+                                buffer_t *body)
+{
+    buffer_t done = {0};
+    buffer_t waiting = {0};
+    group_stored_t stored = {.partition = self->index,
+                             .end_lsn = self->lsn_committed,
+                             .end_offset = self->tail.offset_committed};
+    if (answer->group > 0) {
+        partition_groups_describe(&self->groups.list[answer->group - 1], &done, &waiting, &stored);
+    }
+    codec_encode(group_stored_wire(), &stored, body);
+    buffer_fini(&done);
+    buffer_fini(&waiting);
+}
+
 static void reply_request(partition_actor_t *self, const answer_t *answer)
 {
     capstan_message_t request = request_of(answer);
     buffer_t body = {0};
-    if (answer->reply == MESSAGE_frontier) {
-        codec_encode(frontier_wire(),
-                     &(frontier_t){.partition = self->index,
-                                   .offset = answer->offset,
-                                   .lsn = answer->offset_lsn},
-                     &body);
+    if (answer->reply == MESSAGE_group_stored) {
+        encode_group_stored(self, answer, &body);
     }
     capstan_reply(self->self, &request, answer->reply, buffer_slice(&body));
     buffer_fini(&body);
@@ -272,41 +284,38 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
     take_effects(self, message);
 }
 
-static void on_frontier(partition_actor_t *self, const capstan_message_t *message)
+/* What is not on disk yet could go back in a crash: a group is told of it once it is. */
+static void on_group(partition_actor_t *self, const capstan_message_t *message)
 {
-    partition_frontier_t request;
-    capstan_err_t err = codec_decode(partition_frontier_wire(), message->body, &request, NULL);
-    if (err != CAPSTAN_OK || request.group.size > PARTITION_GROUP_MAX) {
-        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_TOO_LARGE, NULL);
+    partition_group_t request;
+    capstan_err_t err = codec_decode(partition_group_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    const group_frontier_t *known = partition_find_frontier(self, request.group);
-    if (request.offset > 0 && !known && self->frontier_count >= PARTITION_GROUPS_MAX) {
-        capstan_reply_error(self->self, message, CAPSTAN_E_LIMIT, NULL);
+    const stored_group_t *group = partition_groups_find(&self->groups, request.group);
+    answers_add(&self->answers,
+                &(answer_t){.to = message->sender,
+                            .correlation = message->correlation,
+                            .lsn = self->lsn_next,
+                            .reply = MESSAGE_group_stored,
+                            .group = group ? (uint64_t)(group - self->groups.list) + 1 : 0});
+}
+
+static void on_mark(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_mark_t request;
+    capstan_err_t err = codec_decode(partition_mark_wire(), message->body, &request, NULL);
+    err = err ? err : partition_groups_apply(&self->groups, request.mark);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    answer_t answer = {
-        .to = message->sender, .correlation = message->correlation, .reply = MESSAGE_frontier};
-    if (request.offset > 0 && (!known || request.offset > known->offset)) {
-        frontier_mark_t mark = {
-            .group = request.group, .offset = request.offset, .lsn = request.lsn};
-        buffer_t data = {0};
-        codec_encode(frontier_mark_wire(), &mark, &data);
-        partition_set_frontier(self, &mark);
-        partition_gather(self, RECORD_frontier_mark, buffer_slice(&data));
-        buffer_fini(&data);
-        known = partition_find_frontier(self, request.group);
-    }
-    if (known) {
-        answer.offset = known->offset;
-        answer.offset_lsn = known->lsn;
-    } else if (request.latest) {
-        answer.offset = self->tail.offset_committed;
-        answer.offset_lsn = self->lsn_committed;
-    }
-    /* A frontier that is not on disk yet could go back in a crash: it is told once it is. */
-    answer.lsn = self->lsn_next;
-    answers_add(&self->answers, &answer);
+    partition_gather(self, RECORD_group_mark, request.mark);
+    answers_add(&self->answers, &(answer_t){.to = message->sender,
+                                            .correlation = message->correlation,
+                                            .lsn = self->lsn_next,
+                                            .reply = MESSAGE_done});
 }
 
 static void on_epoch(partition_actor_t *self, const capstan_message_t *message)
@@ -364,8 +373,10 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         reads_add(self, message);
     } else if (self->phase != PARTITION_READY) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
-    } else if (message->message == MESSAGE_partition_frontier) {
-        on_frontier(self, message);
+    } else if (message->message == MESSAGE_partition_group) {
+        on_group(self, message);
+    } else if (message->message == MESSAGE_partition_mark) {
+        on_mark(self, message);
     } else if (message->message == MESSAGE_partition_epoch) {
         on_epoch(self, message);
     } else if (message->message == MESSAGE_partition_status) {

@@ -6,6 +6,7 @@
 #include "actors/ordering/answers.h"
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"
+#include "actors/ordering/partition_groups.h"
 #include "actors/ordering/tail.h"
 
 #include <capstan/actor.h>
@@ -25,9 +26,7 @@ extern const capstan_behaviour_t partition_behaviour;
 
 enum {
     PARTITION_TOPIC_MAX = 128,
-    PARTITION_GROUP_MAX = 128,
-    PARTITION_GROUPS_MAX = 1024, /* whose frontiers are kept: peers choose the names */
-    PARTITION_APPENDS_MAX = 2,   /* in flight: one is written while the next is gathered */
+    PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
     PARTITION_READ_BYTES = 1 << 20,
@@ -50,12 +49,6 @@ typedef struct parked_read {
     tail_cursor_t cursor;
     uint64_t journal_ask; /* correlation of the journal_read under way; 0: waits for a commit */
 } parked_read_t;
-
-typedef struct group_frontier {
-    char group[PARTITION_GROUP_MAX + 1];
-    uint64_t offset;
-    uint64_t lsn;
-} group_frontier_t;
 
 typedef struct partition_actor {
     capstan_actor_t *self;
@@ -88,8 +81,7 @@ typedef struct partition_actor {
     outcome_groups_t outcomes;
     tail_t tail;
     parked_read_t *parked;
-    group_frontier_t *frontiers;
-    size_t frontier_count;
+    partition_groups_t groups;
 
     uint64_t records_since_snapshot;
     bool saving;           /* a snapshot pass is under way */
@@ -104,8 +96,6 @@ uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data
 void recovery_start(partition_actor_t *self);
 /* True when the message was an answer that recovery waited for. */
 bool recovery_answer(partition_actor_t *self, const capstan_message_t *message);
-group_frontier_t *partition_find_frontier(partition_actor_t *self, slice_t group);
-void partition_set_frontier(partition_actor_t *self, const frontier_mark_t *mark);
 
 /* partition_reads.c: serving consumers. */
 void reads_add(partition_actor_t *self, const capstan_message_t *message);

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROW_KEY_FRONTIER = 'f' };
-
 static void fail(partition_actor_t *self, capstan_err_t err);
 
 static void ask(partition_actor_t *self, capstan_ref_t target, const wire_record_t *message,
@@ -61,51 +59,10 @@ void recovery_start(partition_actor_t *self)
     partition_destroy(&self->core);
     self->core = partition_new(&self->limits);
     ENSURE(self->core);
-    self->frontier_count = 0;
+    partition_groups_fini(&self->groups);
     buffer_clear(&self->row_after);
     ask(self, self->journal, stream_open_wire(),
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text(instance)});
-}
-
-/* --- frontiers ------------------------------------------------------------------------------- */
-
-group_frontier_t *partition_find_frontier(partition_actor_t *self, slice_t group)
-{
-    for (size_t i = 0; i < self->frontier_count; i++) {
-        if (slice_equal(slice_text(self->frontiers[i].group), group)) {
-            return &self->frontiers[i];
-        }
-    }
-    return NULL;
-}
-
-void partition_set_frontier(partition_actor_t *self, const frontier_mark_t *mark)
-{
-    group_frontier_t *frontier = partition_find_frontier(self, mark->group);
-    if (!frontier) {
-        ENSURE(mark->group.size <= PARTITION_GROUP_MAX);
-        self->frontiers =
-            realloc(self->frontiers, (self->frontier_count + 1) * sizeof *self->frontiers);
-        ENSURE(self->frontiers);
-        frontier = &self->frontiers[self->frontier_count++];
-        *frontier = (group_frontier_t){0};
-        memcpy(frontier->group, mark->group.data, mark->group.size);
-    }
-    if (mark->offset > frontier->offset) {
-        frontier->offset = mark->offset;
-        frontier->lsn = mark->lsn;
-    }
-}
-
-static capstan_err_t load_frontier(partition_actor_t *self, slice_t value)
-{
-    frontier_mark_t mark;
-    capstan_err_t err = codec_decode(frontier_mark_wire(), value, &mark, NULL);
-    if (err != CAPSTAN_OK || mark.group.size > PARTITION_GROUP_MAX) {
-        return CAPSTAN_E_STORE_CORRUPT;
-    }
-    partition_set_frontier(self, &mark);
-    return CAPSTAN_OK;
 }
 
 /* --- steps ----------------------------------------------------------------------------------- */
@@ -177,9 +134,9 @@ static capstan_err_t on_rows(partition_actor_t *self, const capstan_message_t *m
     capstan_err_t err = codec_decode(snapshot_rows_wire(), message->body, &rows, NULL);
     err = err ? err : codec_list_open(snapshot_row_wire(), rows.rows, &list);
     while (err == CAPSTAN_OK && codec_list_next(&list, &row)) {
-        bool frontier = row.key.size > 0 && *(const char *)row.key.data == ROW_KEY_FRONTIER;
-        err = frontier ? load_frontier(self, row.value)
-                       : partition_load_row(self->core, row.key, row.value);
+        err = partition_groups_owns_row(row.key)
+                  ? partition_groups_load_row(&self->groups, row.key, row.value)
+                  : partition_load_row(self->core, row.key, row.value);
         buffer_clear(&self->row_after);
         buffer_append(&self->row_after, row.key.data, row.key.size);
     }
@@ -207,8 +164,8 @@ static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t
         return CAPSTAN_E_STORE_CORRUPT;
     }
     while (err == CAPSTAN_OK && codec_list_next(&list, &record)) {
-        err = record.kind == RECORD_frontier_mark
-                  ? load_frontier(self, record.data)
+        err = record.kind == RECORD_group_mark
+                  ? partition_groups_apply(&self->groups, record.data)
                   : partition_load_record(self->core, (uint32_t)record.kind, record.data);
     }
     err = err ? err : list.fault.err;

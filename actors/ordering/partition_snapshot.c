@@ -10,26 +10,10 @@ static void add_row(void *context, slice_t key, slice_t value)
     codec_list_add(context, snapshot_row_wire(), &(snapshot_row_t){.key = key, .value = value});
 }
 
-/* Few and small: all of them go into the last chunk. */
-static void add_frontiers(partition_actor_t *self, codec_list_writer_t *list)
+static void touch_all(partition_actor_t *self)
 {
-    buffer_t key = {0};
-    buffer_t value = {0};
-    for (size_t i = 0; i < self->frontier_count; i++) {
-        const group_frontier_t *frontier = &self->frontiers[i];
-        slice_t group = slice_text(frontier->group);
-        buffer_clear(&key);
-        buffer_clear(&value);
-        buffer_append(&key, "f", 1);
-        buffer_append(&key, group.data, group.size);
-        codec_encode(
-            frontier_mark_wire(),
-            &(frontier_mark_t){.group = group, .offset = frontier->offset, .lsn = frontier->lsn},
-            &value);
-        add_row(list, buffer_slice(&key), buffer_slice(&value));
-    }
-    buffer_fini(&key);
-    buffer_fini(&value);
+    partition_touch_all(self->core);
+    partition_groups_touch(&self->groups);
 }
 
 static void send_chunk(partition_actor_t *self)
@@ -39,7 +23,7 @@ static void send_chunk(partition_actor_t *self)
     codec_list_writer_t list = codec_list_begin(&rows);
     bool last = partition_save(self->core, PARTITION_SNAPSHOT_BYTES, add_row, &list);
     if (last) {
-        add_frontiers(self, &list);
+        partition_groups_save(&self->groups, add_row, &list); /* what changed is little */
         self->saving = false;
         self->records_since_snapshot = self->lsn_next - self->snapshot_lsn;
     }
@@ -57,7 +41,7 @@ static void send_chunk(partition_actor_t *self)
     if (err != CAPSTAN_OK) {
         self->snapshot_ask = 0;
         self->saving = false;
-        partition_touch_all(self->core);
+        touch_all(self);
     }
     buffer_fini(&rows);
     buffer_fini(&body);
@@ -86,7 +70,9 @@ bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
     if (message->message != MESSAGE_snapshot_written && self->core) {
         self->saving = false;
         self->records_since_snapshot = 0; /* the next try comes after as many records again */
-        partition_touch_all(self->core);
+        touch_all(self);
+    } else if (!self->saving) {
+        partition_groups_saved(&self->groups);
     }
     return true;
 }

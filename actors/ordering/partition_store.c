@@ -4,7 +4,7 @@
  *   's'                                              partition_state
  *   'p' producer                                     producer_mark
  *   'k' producer's size (two bytes, big endian) producer key     key_state
- *   'f' ...                                          frontiers of groups: the shell's, ignored here
+ *   'f', 'q'                                         groups: see partition_groups.h
  *
  * A row may be newer than the position the log is replayed from, each by another amount. So a
  * record of the log says one thing to the partition (its offset) and another to its key (its
@@ -18,7 +18,6 @@ enum {
     ROW_KEY_PARTITION = 's',
     ROW_KEY_PRODUCER = 'p',
     ROW_KEY_KEY = 'k',
-    ROW_KEY_FRONTIER = 'f',
     ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
 };
 
@@ -126,8 +125,6 @@ capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
         return load_producer_mark(self, value, false);
     case ROW_KEY_KEY:
         return load_key_state(self, key, value);
-    case ROW_KEY_FRONTIER:
-        return CAPSTAN_OK;
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -200,8 +197,6 @@ capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t 
         return load_event(self, data);
     case RECORD_producer_mark:
         return load_producer_mark(self, data, true);
-    case RECORD_frontier_mark:
-        return CAPSTAN_OK;
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }

@@ -1,4 +1,4 @@
-/* One consumer of one topic. Internal to ordering/. */
+/* One who looks at a topic without being in a group. Internal to ordering/. */
 #ifndef ORDERING_SUBSCRIPTION_ACTOR_H
 #define ORDERING_SUBSCRIPTION_ACTOR_H
 

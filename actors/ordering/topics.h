@@ -5,8 +5,10 @@
 #include "actors/journal/journal_messages.h"
 #include "actors/ordering/ordering.h"
 #include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_groups.h"
 #include "runtime/base/json_writer.h"
 #include "runtime/base/map.h"
+#include "runtime/runtime_messages.h"
 
 enum {
     TOPIC_NAME_MAX = 128,
@@ -83,13 +85,18 @@ typedef struct status_job {
     } * parts;
 } status_job_t;
 
-/* A subscription that lives. */
-typedef struct consumer {
-    const topic_t *topic;
-    char group[PARTITION_GROUP_MAX + 1]; /* empty: it only looks */
+/* Who looks at a topic. */
+typedef struct look {
     capstan_ref_t session;
     capstan_ref_t subscription;
-} consumer_t;
+} look_t;
+
+/* A group that was asked for since the node's start. */
+typedef struct topic_group {
+    const topic_t *topic;
+    char name[GROUP_NAME_MAX + 1];
+    capstan_ref_t actor;
+} topic_group_t;
 
 typedef struct topics {
     capstan_actor_t *self;
@@ -116,8 +123,10 @@ typedef struct topics {
     status_job_t *statuses;
     capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
     uint64_t subscription_last;
-    consumer_t *consumers;
-    size_t consumer_count;
+    look_t *looks;
+    size_t look_count;
+    topic_group_t *groups;
+    size_t group_count;
 } topics_t;
 
 /* topics_actor.c: what its parts share. A question of its own is one at a time, `ask`. */
@@ -128,6 +137,8 @@ void topics_reply(topics_t *self, const capstan_message_t *request, const wire_r
 /* Starts the partitions of a topic that is on disk. */
 void topics_launch(topics_t *self, topic_t *topic);
 void topics_serve_waiters(topics_t *self, topic_t *topic);
+/* Answers the request and returns NULL when the topic is unknown or not ready. */
+topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name);
 
 /* topics_marks.c: a mark is appended, and then acted on. Copies the job. */
 void marks_add(topics_t *self, const topic_mark_job_t *job);
@@ -148,6 +159,12 @@ void topics_remove(topics_t *self, topic_t *topic);
 void topics_fini(topics_t *self);
 capstan_err_t topic_start(topics_t *self, topic_t *topic);
 producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name);
+
+/* topics_subscribe.c: looks and groups. */
+void topics_on_subscribe(topics_t *self, const capstan_message_t *message);
+/* False: it was neither. */
+bool topics_subscriber_down(topics_t *self, const down_t *down);
+void topics_subscribers_fini(topics_t *self);
 
 /* topics_status.c. */
 void status_start(topics_t *self, const capstan_message_t *message);

@@ -376,7 +376,7 @@ static void on_resolve(topics_t *self, const capstan_message_t *message)
     }
 }
 
-static topic_t *ready_topic(topics_t *self, const capstan_message_t *message, slice_t name)
+topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name)
 {
     topic_t *topic = existing(self, message, name);
     if (topic && topic->phase != TOPIC_READY) {
@@ -399,7 +399,7 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, "producer: 1 to 128 bytes of UTF-8");
         return;
     }
-    topic_t *topic = ready_topic(self, message, request.topic);
+    topic_t *topic = topics_ready(self, message, request.topic);
     if (!topic) {
         return;
     }
@@ -419,73 +419,6 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
     marks_add(self, &job);
 }
 
-/* Names are kept as C strings: one that is cut off at a zero byte would be another group's. */
-static bool is_group_name(slice_t name)
-{
-    return name.size <= PARTITION_GROUP_MAX &&
-           (name.size == 0 || !memchr(name.data, '\0', name.size));
-}
-
-/* A session that has given up waiting for `subscribed` knows nothing of its subscription, so that
- * what one session can have is counted here. */
-static capstan_err_t may_subscribe(const topics_t *self, const topic_t *topic, slice_t group,
-                                   capstan_ref_t session)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < self->consumer_count; i++) {
-        const consumer_t *consumer = &self->consumers[i];
-        if (group.size > 0 && consumer->topic == topic &&
-            slice_equal(slice_text(consumer->group), group)) {
-            return CAPSTAN_E_GROUP_BUSY;
-        }
-        count += capstan_ref_equal(consumer->session, session);
-    }
-    return count < SUBSCRIPTIONS_PER_SESSION_MAX ? CAPSTAN_OK : CAPSTAN_E_LIMIT;
-}
-
-static void on_subscribe(topics_t *self, const capstan_message_t *message)
-{
-    subscribe_t request;
-    capstan_err_t err = codec_decode(subscribe_wire(), message->body, &request, NULL);
-    if (err != CAPSTAN_OK || !is_group_name(request.group)) {
-        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
-                            "group: at most 128 bytes of UTF-8, none of them zero");
-        return;
-    }
-    const topic_t *topic = ready_topic(self, message, request.topic);
-    if (!topic) {
-        return;
-    }
-    err = may_subscribe(self, topic, request.group, message->sender);
-    if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err, NULL);
-        return;
-    }
-    capstan_ref_t ref;
-    err = capstan_spawn(
-        self->self, &subscription_behaviour,
-        &(capstan_spawn_options_t){
-            .argument = &(subscription_arguments_t){.number = ++self->subscription_last,
-                                                    .subscribe = &request,
-                                                    .request = message,
-                                                    .partitions = topic->refs,
-                                                    .partition_count = topic->partitions}},
-        &ref);
-    err = err ? err : capstan_monitor(self->self, ref);
-    if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err, NULL);
-        return;
-    }
-    self->consumers =
-        realloc(self->consumers, (self->consumer_count + 1) * sizeof *self->consumers);
-    ENSURE(self->consumers);
-    consumer_t *consumer = &self->consumers[self->consumer_count++];
-    *consumer = (consumer_t){.topic = topic, .session = message->sender, .subscription = ref};
-    if (request.group.size > 0) {
-        memcpy(consumer->group, request.group.data, request.group.size);
-    }
-}
-
 /* A subscription has ended, or a partition has failed: a failed partition is started again, and
  * rebuilds itself from the store. */
 static void on_down(topics_t *self, const capstan_message_t *message)
@@ -494,11 +427,8 @@ static void on_down(topics_t *self, const capstan_message_t *message)
     if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
         return;
     }
-    for (size_t i = 0; i < self->consumer_count; i++) {
-        if (capstan_ref_equal(self->consumers[i].subscription, down.actor)) {
-            self->consumers[i] = self->consumers[--self->consumer_count];
-            return;
-        }
+    if (topics_subscriber_down(self, &down)) {
+        return;
     }
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
@@ -531,7 +461,7 @@ static void on_request(topics_t *self, const capstan_message_t *message)
     } else if (message->message == MESSAGE_producer_open) {
         on_producer_open(self, message);
     } else if (message->message == MESSAGE_subscribe) {
-        on_subscribe(self, message);
+        topics_on_subscribe(self, message);
     } else if (message->message == MESSAGE_ordering_status) {
         status_start(self, message);
     } else {
@@ -590,7 +520,7 @@ static void destroy(capstan_actor_t *actor)
     marks_fini(self);
     status_fini(self);
     topics_fini(self);
-    free(self->consumers);
+    topics_subscribers_fini(self);
     free(self);
 }
 

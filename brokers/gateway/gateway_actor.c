@@ -197,7 +197,8 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
         link_end(session, END_REASON_goodbye);
         break;
     case MESSAGE_acknowledge:
-        link_on_acknowledge(session, body);
+    case MESSAGE_reject:
+        link_on_acknowledge(session, row->id, body);
         break;
     case MESSAGE_cancel:
         link_on_cancel(session, envelope->correlation);

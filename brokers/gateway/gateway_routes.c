@@ -10,14 +10,14 @@ enum {
     RESOLVE_TIMEOUT_US = 10000000,
 };
 
-typedef struct parked {
-    struct parked *next;
+typedef struct parked_publish {
+    struct parked_publish *next;
     link_t *session; /* NULL: it has ended */
     uint64_t sequence;
     capstan_trace_t trace; /* zero: none */
     size_t size;
     uint8_t body[];
-} parked_t;
+} parked_publish_t;
 
 typedef struct route {
     byte_entry_t by_topic; /* first: found by it */
@@ -25,8 +25,8 @@ typedef struct route {
     uint64_t ask;              /* while it is being resolved */
     capstan_ref_t *partitions; /* NULL while it is being resolved */
     size_t partition_count;
-    parked_t *parked_head;
-    parked_t *parked_tail;
+    parked_publish_t *parked_head;
+    parked_publish_t *parked_tail;
     uint8_t topic[NAME_BYTES_MAX];
 } route_t;
 
@@ -53,7 +53,7 @@ static void drop(routes_t *self, route_t *route)
     }
     byte_index_remove(&self->topics, &route->by_topic);
     while (route->parked_head) {
-        parked_t *parked = route->parked_head;
+        parked_publish_t *parked = route->parked_head;
         route->parked_head = parked->next;
         free(parked);
     }
@@ -79,7 +79,7 @@ void routes_destroy(routes_t **self_p)
 
 static void park(route_t *route, link_t *session, uint64_t sequence, slice_t body)
 {
-    parked_t *parked = malloc(sizeof *parked + body.size);
+    parked_publish_t *parked = malloc(sizeof *parked + body.size);
     ENSURE(parked);
     parked->next = NULL;
     parked->session = session;
@@ -246,7 +246,7 @@ void routes_forget_partition(routes_t *self, capstan_ref_t partition)
 static capstan_err_t release(route_t *route, capstan_err_t err)
 {
     while (route->parked_head) {
-        parked_t *parked = route->parked_head;
+        parked_publish_t *parked = route->parked_head;
         route->parked_head = parked->next;
         slice_t body = slice_of(parked->body, parked->size);
         slice_t key;
@@ -294,7 +294,7 @@ bool routes_on_answer(routes_t *self, const capstan_message_t *message)
 void routes_forget(routes_t *self, const link_t *session)
 {
     for (route_t *route = self->resolving; route; route = route->next_resolving) {
-        for (parked_t *parked = route->parked_head; parked; parked = parked->next) {
+        for (parked_publish_t *parked = route->parked_head; parked; parked = parked->next) {
             if (parked->session == session) {
                 parked->session = NULL;
             }

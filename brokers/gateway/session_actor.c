@@ -1,12 +1,12 @@
 /* A session's actor: the address of one greeted peer inside the node.
  *
- * Accepts  outcomes (partitions), deliver and subscription_ended (subscriptions), answers to what
- *          it asked for its peer, down (subscriptions), session_end (the gateway), and messages of
- *          users' tables, which go to the peer
- * Sends    publish and acknowledge for its peer, subscription_grant to its subscriptions, messages
- *          of users' tables
- * Asks     the topics actor (requests 0x40 to 0x5f) and the status actor, bodies unchanged; actors
- *          that are open to peers, and other sessions
+ * Accepts  outcomes (partitions), deliver, acknowledged, acknowledge_refused and
+ *          subscription_ended (subscriptions and groups), answers to what it asked for its peer,
+ *          down (subscriptions), session_end (the gateway), and messages of users' tables, which go
+ *          to the peer
+ * Sends    publish, acknowledge and reject for its peer, subscription_grant to its subscriptions,
+ * messages of users' tables Asks     the topics actor (requests 0x40 to 0x5f) and the status actor,
+ * bodies unchanged; actors that are open to peers, and other sessions
  *
  * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;
  * subscriptions watch it and end by themselves. Nothing is durable. */
@@ -221,6 +221,25 @@ void link_ask(link_t *self, const envelope_t *envelope, slice_t body, uint64_t s
                                    .message = (uint32_t)envelope->message});
 }
 
+static void unsubscribe(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
+{
+    uint64_t number = 0;
+    const subscription_t *subscription = NULL;
+    if (codec_peek_uint(body, 1, &number)) {
+        subscription = link_subscription(self, number);
+    }
+    size_t count = self->pending_count;
+    if (subscription) {
+        link_ask(self, envelope, body, sequence, subscription->actor);
+        if (self->pending_count > count) {
+            self->pending[count].subscription = number;
+        }
+    } else {
+        link_refuse_request(self, envelope, sequence, CAPSTAN_E_NOT_FOUND,
+                            "subscription: none of this session has that number");
+    }
+}
+
 void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence)
 {
     if (envelope->message == MESSAGE_describe) {
@@ -229,6 +248,10 @@ void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uin
     }
     if (envelope->message == MESSAGE_resolve) {
         users_on_resolve(self, envelope, body, sequence);
+        return;
+    }
+    if (envelope->message == MESSAGE_unsubscribe) {
+        unsubscribe(self, envelope, body, sequence);
         return;
     }
     capstan_ref_t target =
@@ -275,7 +298,20 @@ subscription_t *link_subscription(link_t *self, uint64_t number)
     return NULL;
 }
 
-void link_on_acknowledge(link_t *self, slice_t body)
+/* It may have ended while what is said about it was on its way. */
+static void refuse_acknowledgement(link_t *self, uint64_t number)
+{
+    buffer_t *body = &self->gateway->scratch;
+    self->gateway->figures.faults[FAULT_unknown_subscription]++;
+    buffer_clear(body);
+    codec_encode(acknowledge_refused_wire(),
+                 &(acknowledge_refused_t){.subscription = number, .error = CAPSTAN_E_FENCED}, body);
+    link_emit(self,
+              &(envelope_t){.message = MESSAGE_acknowledge_refused, .kind = CAPSTAN_KIND_EVENT},
+              buffer_slice(body));
+}
+
+void link_on_acknowledge(link_t *self, uint32_t message, slice_t body)
 {
     uint64_t number = 0;
     const subscription_t *subscription = NULL;
@@ -283,13 +319,12 @@ void link_on_acknowledge(link_t *self, slice_t body)
         subscription = link_subscription(self, number);
     }
     if (!subscription) {
-        /* It may have ended while the acknowledgement was on its way. */
-        self->gateway->figures.faults[FAULT_unknown_subscription]++;
+        refuse_acknowledgement(self, number);
         return;
     }
-    capstan_err_t err = actor_send(
-        self->actor, subscription->actor,
-        &(send_options_t){.message = MESSAGE_acknowledge, .kind = CAPSTAN_KIND_EVENT}, body);
+    capstan_err_t err =
+        actor_send(self->actor, subscription->actor,
+                   &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
     if (err == CAPSTAN_E_MAILBOX_FULL) {
         self->gateway->figures.faults[FAULT_lost_acknowledgement]++;
     }
@@ -307,6 +342,11 @@ static void add_subscription(link_t *self, const capstan_message_t *message)
         self->subscriptions[self->subscription_count++] =
             (subscription_t){.number = number, .actor = message->sender};
     }
+}
+
+static void remove_subscription(link_t *self, subscription_t *subscription)
+{
+    *subscription = self->subscriptions[--self->subscription_count];
 }
 
 static void on_answer(link_t *self, const capstan_message_t *message)
@@ -328,6 +368,12 @@ static void on_answer(link_t *self, const capstan_message_t *message)
     }
     if (message->message == MESSAGE_subscribed) {
         add_subscription(self, message);
+    }
+    subscription_t *left = pending.subscription > 0 && message->message == MESSAGE_done
+                               ? link_subscription(self, pending.subscription)
+                               : NULL;
+    if (left) {
+        remove_subscription(self, left);
     }
     if (message->body.size > DESCRIPTION_BYTES_MAX) {
         link_emit_failure(self, pending.correlation, CAPSTAN_E_TOO_LARGE, "of the reply");
@@ -355,11 +401,6 @@ static void on_outcomes(link_t *self, const capstan_message_t *message)
     gateway_mark_dirty(self->gateway, self);
 }
 
-static void remove_subscription(link_t *self, subscription_t *subscription)
-{
-    *subscription = self->subscriptions[--self->subscription_count];
-}
-
 static void on_deliver(link_t *self, const capstan_message_t *message)
 {
     uint64_t number;
@@ -370,7 +411,8 @@ static void on_deliver(link_t *self, const capstan_message_t *message)
     }
 }
 
-static void on_subscription_ended(link_t *self, const capstan_message_t *message)
+/* acknowledged, acknowledge_refused, subscription_ended: their first field is the number. */
+static void on_subscription_event(link_t *self, const capstan_message_t *message)
 {
     uint64_t number;
     subscription_t *subscription =
@@ -378,9 +420,10 @@ static void on_subscription_ended(link_t *self, const capstan_message_t *message
     if (!subscription || !capstan_ref_equal(subscription->actor, message->sender)) {
         return;
     }
-    remove_subscription(self, subscription);
-    link_emit(self,
-              &(envelope_t){.message = MESSAGE_subscription_ended, .kind = CAPSTAN_KIND_EVENT},
+    if (message->message == MESSAGE_subscription_ended) {
+        remove_subscription(self, subscription);
+    }
+    link_emit(self, &(envelope_t){.message = message->message, .kind = CAPSTAN_KIND_EVENT},
               message->body);
 }
 
@@ -391,23 +434,21 @@ static void on_down(link_t *self, const capstan_message_t *message)
     if (codec_decode(down_wire(), message->body, &down, NULL) != CAPSTAN_OK) {
         return;
     }
-    for (size_t i = 0; i < self->subscription_count; i++) {
-        subscription_t *subscription = &self->subscriptions[i];
-        if (capstan_ref_equal(subscription->actor, down.actor)) {
-            uint64_t error = down.reason != 0 ? down.reason : CAPSTAN_E_GONE;
-            buffer_t *body = &self->gateway->scratch;
-            buffer_clear(body);
-            codec_encode(
-                subscription_ended_wire(),
-                &(subscription_ended_t){.subscription = subscription->number, .error = error},
-                body);
-            remove_subscription(self, subscription);
-            link_emit(
-                self,
-                &(envelope_t){.message = MESSAGE_subscription_ended, .kind = CAPSTAN_KIND_EVENT},
-                buffer_slice(body));
-            return;
+    for (size_t i = self->subscription_count; i > 0; i--) { /* several may be of one group */
+        subscription_t *subscription = &self->subscriptions[i - 1];
+        if (!capstan_ref_equal(subscription->actor, down.actor)) {
+            continue;
         }
+        uint64_t error = down.reason != 0 ? down.reason : CAPSTAN_E_GONE;
+        buffer_t *body = &self->gateway->scratch;
+        buffer_clear(body);
+        codec_encode(subscription_ended_wire(),
+                     &(subscription_ended_t){.subscription = subscription->number, .error = error},
+                     body);
+        remove_subscription(self, subscription);
+        link_emit(self,
+                  &(envelope_t){.message = MESSAGE_subscription_ended, .kind = CAPSTAN_KIND_EVENT},
+                  buffer_slice(body));
     }
 }
 
@@ -429,8 +470,10 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     case MESSAGE_deliver:
         on_deliver(self, message);
         break;
+    case MESSAGE_acknowledged:
+    case MESSAGE_acknowledge_refused:
     case MESSAGE_subscription_ended:
-        on_subscription_ended(self, message);
+        on_subscription_event(self, message);
         break;
     case MESSAGE_down:
         on_down(self, message);

@@ -57,6 +57,7 @@ typedef struct pending {
     uint64_t correlation; /* the peer's */
     uint64_t sequence;    /* its link sequence */
     uint32_t message;
+    uint64_t subscription; /* that unsubscribe ends; 0: another request */
 } pending_t;
 
 typedef struct subscription {
@@ -124,7 +125,7 @@ void link_break(link_t *self, gateway_fault_t fault, uint64_t correlation, capst
 /* A credited request of the session's peer, its cancel, or an acknowledgement. */
 void link_on_request(link_t *self, const envelope_t *envelope, slice_t body, uint64_t sequence);
 void link_on_cancel(link_t *self, uint64_t correlation);
-void link_on_acknowledge(link_t *self, slice_t body);
+void link_on_acknowledge(link_t *self, uint32_t message, slice_t body);
 /* The outcome of a message that wants no reply: it was refused. */
 void link_reject(link_t *self, uint64_t sequence, capstan_err_t err);
 void link_refuse_request(link_t *self, const envelope_t *envelope, uint64_t sequence,

@@ -259,7 +259,9 @@ static void tell_subscriptions(link_t *self)
         buffer_t *body = &self->gateway->scratch;
         buffer_clear(body);
         codec_encode(subscription_grant_wire(),
-                     &(subscription_grant_t){.bytes = subscription->passed}, body);
+                     &(subscription_grant_t){.bytes = subscription->passed,
+                                             .subscription = subscription->number},
+                     body);
         capstan_err_t err = actor_send(self->actor, subscription->actor,
                                        &(send_options_t){.message = MESSAGE_subscription_grant,
                                                          .kind = CAPSTAN_KIND_EVENT,

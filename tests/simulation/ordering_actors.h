@@ -2,6 +2,8 @@
 #ifndef TESTS_ORDERING_ACTORS_H
 #define TESTS_ORDERING_ACTORS_H
 
+#include "actors/ordering/group_state.h"
+#include "actors/ordering/partition_groups.h"
 #include "runtime/simulation/core_world.h"
 #include "runtime/wire/wire_messages.h"
 #include "tests/simulation/ordering_history.h"
@@ -10,6 +12,7 @@ enum {
     WORLD_PRODUCERS_MAX = 4,
     WORLD_KEYS_MAX = 8,
     WORLD_GROUPS = 2,
+    WORLD_MEMBERS = 3, /* of each group */
     WORLD_EVENTS_MIN = 2000,
     WORLD_FAULTS_MAX = 32,
 };
@@ -58,27 +61,66 @@ typedef struct sim_producer {
     size_t under_way;
 } sim_producer_t;
 
+/* An event that a consumer holds. */
+typedef struct taken_event {
+    uint64_t offset;
+    uint64_t attempts;
+    uint64_t hash;
+    uint64_t sequence;
+    uint32_t producer;
+    uint32_t key;
+} taken_event_t;
+
 typedef struct sim_consumer {
     world_t *world;
     uint32_t slot;
     uint32_t host;
     uint32_t group;
-    bool resumed;
+    uint64_t subscription; /* 0: it has none */
+    uint64_t former;       /* the one before, under which a zombie acknowledges */
     uint64_t request;
-    uint64_t offset; /* processed up to here */
-    uint64_t lsn;    /* where to read on */
+    uint64_t timer;   /* the one that counts */
+    int64_t heard_us; /* when the group last said something */
+    taken_event_t *list;
+    size_t count;
+    size_t capacity;
 } sim_consumer_t;
 
-typedef struct frontier_state {
-    uint64_t offset;
-    uint64_t lsn;
-} frontier_state_t;
+typedef struct sim_member {
+    uint64_t number;
+    uint32_t consumer; /* its slot */
+    capstan_ref_t ref;
+    int64_t heard_us;
+    uint64_t held; /* deliveries that it has not answered, as a reason to wait for it */
+} sim_member_t;
+
+/* The shell around a group's core. */
+typedef struct sim_group {
+    world_t *world;
+    uint32_t slot;
+    uint32_t group;
+    group_limits_t limits;
+    group_t *core; /* NULL: it does not know where it stands */
+    group_effects_t effects;
+    uint64_t question; /* correlation of the last one of each kind */
+    uint64_t place_ask;
+    uint64_t read_ask;
+    uint64_t mark_ask;
+    int64_t asked_us; /* when the oldest of them was made */
+    buffer_t mark;    /* that is under way */
+    buffer_t parked;  /* records `parked`, each behind its size, that are not on disk */
+    size_t parked_sent;
+    buffer_t unparked; /* offsets */
+    size_t unparked_sent;
+    sim_member_t members[WORLD_MEMBERS];
+    size_t member_count;
+    uint64_t replays; /* left */
+} sim_group_t;
 
 typedef enum wait_kind {
     WAIT_ANSWER,
-    WAIT_EPOCH,
-    WAIT_FRONTIER,
-    WAIT_RESUME,
+    WAIT_DONE,
+    WAIT_GROUP,
 } wait_kind_t;
 
 /* What is sent once everything before `lsn` is on disk. */
@@ -88,7 +130,6 @@ typedef struct waiting {
     capstan_ref_t to;
     uint64_t correlation;
     fact_t fact;
-    frontier_state_t frontier;
 } waiting_t;
 
 typedef struct sim_shell {
@@ -105,10 +146,8 @@ typedef struct sim_shell {
     uint64_t lsn_on_disk; /* everything before it is committed */
     uint64_t outstanding; /* appends without an answer */
     bool broken;          /* an append was refused: load again once none is outstanding */
-    frontier_state_t frontiers[WORLD_GROUPS];         /* on disk */
-    frontier_state_t frontiers_written[WORLD_GROUPS]; /* appended */
-    uint32_t group_sessions[WORLD_GROUPS]; /* generation of the consumer that resumed last */
-    uint64_t snapshot_lsn;                 /* of the running pass; 0: none runs */
+    partition_groups_t groups;
+    uint64_t snapshot_lsn; /* of the running pass; 0: none runs */
     bool chunk_ready;
     bool chunk_last;
     uint64_t chunk_number;
@@ -149,7 +188,16 @@ void producer_stop(sim_producer_t *self);
 bool producer_is_done(const sim_producer_t *self);
 extern const core_actor_t producer_behaviour;
 
+void sim_group_start(sim_group_t *self);
+void sim_group_stop(sim_group_t *self);
+/* Everything that the partition has accepted is completed, and that is on disk. */
+bool sim_group_is_done(const sim_group_t *self);
+extern const core_actor_t sim_group_behaviour;
+
 void consumer_start(sim_consumer_t *self);
+void consumer_stop(sim_consumer_t *self);
+/* Its connection is lost, or it believes so. */
+void consumer_reconnect(sim_consumer_t *self);
 extern const core_actor_t consumer_behaviour;
 
 #endif

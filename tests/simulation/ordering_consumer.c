@@ -1,10 +1,13 @@
-/* A consumer of one group: asks for the group's frontier, reads on from there, processes, and now
- * and then has the frontier stored. A crash forgets everything but the frontier. */
+/* A consumer: a member of one group. It processes what it holds, key by key in order, now and then
+ * rejects an event, and believes now and then that its connection is lost. It then subscribes anew
+ * and forgets what it held; as a zombie, it acknowledges some of that under its old number. */
 #include "tests/simulation/ordering_world.h"
 
 enum {
-    POLL_US = 3000,
-    FRONTIER_PER_MILLE = 300,
+    WORK_US_MAX = 600,
+    SILENCE_US = 40000, /* without a word from the group, it subscribes again */
+    ZOMBIE_PER_MILLE = 300,
+    REJECT_PER_MILLE = 20,
 };
 
 static void send(sim_consumer_t *self, uint32_t message, const wire_record_t *record,
@@ -13,7 +16,7 @@ static void send(sim_consumer_t *self, uint32_t message, const wire_record_t *re
     buffer_t body = {0};
     codec_encode(record, value, &body);
     core_send_t options = {.from = self->slot,
-                           .target = {.slot = self->world->shell.slot},
+                           .target = {.slot = self->world->groups[self->group].slot},
                            .message = message,
                            .correlation = self->request,
                            .ordered = true};
@@ -21,99 +24,166 @@ static void send(sim_consumer_t *self, uint32_t message, const wire_record_t *re
     buffer_fini(&body);
 }
 
-/* One request at a time: the answer to an older one is ignored. */
-static void ask(sim_consumer_t *self)
+static void wait_on(sim_consumer_t *self)
 {
+    random_source_t *random = core_world_random(self->world->simulation);
+    core_world_timer(self->world->simulation, self->slot, random_between(random, 1, WORK_US_MAX),
+                     ++self->timer);
+}
+
+static void acknowledge(sim_consumer_t *self, uint64_t subscription, uint64_t first, uint64_t last)
+{
+    buffer_t list = {0};
+    codec_list_writer_t writer = codec_list_begin(&list);
+    codec_list_add(&writer, position_wire(), &(position_t){.first = first, .offset = last});
+    codec_list_end(&writer);
+    send(self, MESSAGE_acknowledge, acknowledge_wire(),
+         &(acknowledge_t){.subscription = subscription, .through = buffer_slice(&list)});
+    buffer_fini(&list);
+}
+
+void consumer_reconnect(sim_consumer_t *self)
+{
+    random_source_t *random = core_world_random(self->world->simulation);
+    self->former = self->subscription;
+    for (size_t i = 0; i < self->count && self->former > 0; i++) {
+        if (random_chance(random, ZOMBIE_PER_MILLE)) {
+            acknowledge(self, self->former, self->list[i].offset, self->list[i].offset);
+        }
+    }
+    self->subscription = 0;
+    self->count = 0;
     self->request++;
-    if (!self->resumed) {
-        partition_frontier_t question = {.group = world_key_name(self->group)};
-        send(self, MESSAGE_partition_frontier, partition_frontier_wire(), &question);
+    self->heard_us = core_world_now(self->world->simulation);
+    send(self, MESSAGE_subscribe, subscribe_wire(), &(subscribe_t){.group = slice_text("group")});
+    for (size_t i = 0; i < 2 && self->former > 0; i++) { /* behind the new one too */
+        acknowledge(self, self->former, 0, 1 + random_below(random, 100));
+    }
+}
+
+static void drop(sim_consumer_t *self, size_t place)
+{
+    self->count--;
+    memmove(&self->list[place], &self->list[place + 1], (self->count - place) * sizeof *self->list);
+}
+
+/* What it holds of a key behind an event that it rejected is not its any more. */
+static void reject(sim_consumer_t *self, size_t place)
+{
+    taken_event_t event = self->list[place];
+    for (size_t i = self->count; i > 0; i--) {
+        if (self->list[i - 1].key == event.key) {
+            drop(self, i - 1);
+        }
+    }
+    send(self, MESSAGE_reject, reject_wire(),
+         &(reject_t){.subscription = self->subscription, .offset = event.offset});
+}
+
+static void process(sim_consumer_t *self, size_t place)
+{
+    world_t *world = self->world;
+    random_source_t *random = core_world_random(world->simulation);
+    taken_event_t event = self->list[place];
+    bool poisoned = event.hash % 1000 < world->poison_per_mille;
+    if ((poisoned && event.attempts < world->poison_attempts) ||
+        random_chance(random, REJECT_PER_MILLE)) {
+        reject(self, place);
         return;
     }
-    partition_read_t read = {
-        .lsn = self->lsn, .offset = self->offset, .bytes_max = 1, .subscription = 1};
-    send(self, MESSAGE_partition_read, partition_read_wire(), &read);
+    fact_t *fact = world_record(world, FACT_DELIVERY);
+    fact->who = self->group;
+    fact->producer = event.producer;
+    fact->key = event.key;
+    fact->sequence = event.sequence;
+    fact->offset = event.offset;
+    fact->hash = event.hash;
+    drop(self, place);
+    acknowledge(self, self->subscription, event.offset, event.offset);
+}
+
+/* Any key that it holds, but of that the first event. */
+static size_t choose(const sim_consumer_t *self)
+{
+    size_t place = random_below(core_world_random(self->world->simulation), self->count);
+    for (size_t i = 0; i < place; i++) {
+        if (self->list[i].key == self->list[place].key) {
+            return i;
+        }
+    }
+    return place;
 }
 
 static void on_timer(void *context, uint64_t cookie)
 {
     sim_consumer_t *self = context;
-    if (cookie == self->request) {
-        ask(self); /* unanswered */
-        core_world_timer(self->world->simulation, self->slot, POLL_US, self->request);
+    if (cookie != self->timer) {
+        return;
     }
+    if (core_world_now(self->world->simulation) - self->heard_us > SILENCE_US) {
+        consumer_reconnect(self);
+    } else if (self->count > 0) {
+        process(self, choose(self));
+    }
+    wait_on(self);
 }
 
-static void ask_next(sim_consumer_t *self)
-{
-    ask(self);
-    core_world_timer(self->world->simulation, self->slot, POLL_US, self->request);
-}
-
-static void process(sim_consumer_t *self, slice_t record)
+static void take(sim_consumer_t *self, slice_t record, uint64_t attempts)
 {
     event_t event;
     ENSURE(codec_decode(event_wire(), record, &event, NULL) == CAPSTAN_OK);
-    fact_t *fact = world_record(self->world, FACT_DELIVERY);
-    fact->who = self->group;
-    fact->producer = world_index(event.producer);
-    fact->key = world_index(event.key);
-    fact->sequence = event.sequence;
-    fact->offset = event.offset;
-    fact->hash = world_hash(record);
-    self->offset = event.offset;
+    if (self->count == self->capacity) {
+        self->capacity = self->capacity > 0 ? self->capacity * 2 : 16;
+        self->list = realloc(self->list, self->capacity * sizeof *self->list);
+        ENSURE(self->list);
+    }
+    self->list[self->count++] = (taken_event_t){.offset = event.offset,
+                                                .attempts = attempts,
+                                                .hash = world_hash(record),
+                                                .sequence = event.sequence,
+                                                .producer = world_index(event.producer),
+                                                .key = world_index(event.key)};
 }
 
-static void on_events(sim_consumer_t *self, slice_t body)
+static void on_deliver(sim_consumer_t *self, slice_t body)
 {
-    partition_events_t events;
     deliver_t deliver;
     codec_list_t iterator;
-    ENSURE(codec_decode(partition_events_wire(), body, &events, NULL) == CAPSTAN_OK);
-    ENSURE(codec_decode(deliver_wire(), events.deliver, &deliver, NULL) == CAPSTAN_OK);
-    ENSURE(codec_list_open(event_wire(), deliver.events, &iterator) == CAPSTAN_OK);
-    uint64_t lsn_before = self->lsn;
-    random_source_t *random = core_world_random(self->world->simulation);
-    /* Some are processed, then the frontier may be stored in the middle of a batch. */
-    uint64_t stop = random_below(random, codec_list_count(deliver.events) + 1);
-    for (slice_t record; codec_list_next_raw(&iterator, &record);) {
-        process(self, record);
-        if (stop-- == 0 && random_chance(random, FRONTIER_PER_MILLE)) {
-            partition_frontier_t frontier = {
-                .group = world_key_name(self->group), .offset = self->offset, .lsn = lsn_before};
-            send(self, MESSAGE_partition_frontier, partition_frontier_wire(), &frontier);
-        }
+    ENSURE(codec_decode(deliver_wire(), body, &deliver, NULL) == CAPSTAN_OK);
+    if (deliver.subscription != self->subscription) {
+        return; /* on its way since before it subscribed anew */
     }
-    self->lsn = events.lsn_next;
+    ENSURE(codec_list_open(event_wire(), deliver.events, &iterator) == CAPSTAN_OK);
+    for (slice_t record; codec_list_next_raw(&iterator, &record);) {
+        take(self, record, deliver.attempts);
+    }
 }
 
 static void receive(void *context, const capstan_message_t *message)
 {
     sim_consumer_t *self = context;
-    if (message->message == MESSAGE_done || message->correlation != self->request) {
-        return;
+    if (message->message == MESSAGE_subscribed && message->correlation == self->request) {
+        subscribed_t subscribed;
+        ENSURE(codec_decode(subscribed_wire(), message->body, &subscribed, NULL) == CAPSTAN_OK);
+        self->subscription = subscribed.subscription;
+    } else if (message->message == MESSAGE_deliver) {
+        on_deliver(self, message->body);
     }
-    if (message->message == MESSAGE_frontier) {
-        frontier_t frontier;
-        ENSURE(codec_decode(frontier_wire(), message->body, &frontier, NULL) == CAPSTAN_OK);
-        self->resumed = true;
-        self->offset = frontier.offset;
-        self->lsn = frontier.lsn;
-        fact_t *fact = world_record(self->world, FACT_RESUME);
-        fact->who = self->group;
-        fact->offset = frontier.offset;
-    } else {
-        on_events(self, message->body);
-    }
-    ask_next(self);
+    self->heard_us = core_world_now(self->world->simulation);
+}
+
+void consumer_stop(sim_consumer_t *self)
+{
+    free(self->list);
+    self->list = NULL;
+    self->count = self->capacity = 0;
+    self->subscription = self->former = 0;
 }
 
 void consumer_start(sim_consumer_t *self)
 {
-    self->resumed = false;
-    self->offset = 0;
-    self->lsn = 0;
-    ask_next(self);
+    consumer_reconnect(self);
+    wait_on(self);
 }
 
 const core_actor_t consumer_behaviour = {.receive = receive, .timer = on_timer};

@@ -35,8 +35,16 @@ typedef struct disk {
 typedef enum fact_kind {
     FACT_ANSWER,   /* the shell answered a publish */
     FACT_DELIVERY, /* a consumer processed an event */
-    FACT_FRONTIER, /* the shell confirmed a group's frontier: `offset` */
-    FACT_RESUME,   /* a consumer begins behind `offset` */
+    FACT_PLACE,    /* a group begins: what it knows as completed follows as FACT_PLACED */
+    FACT_PLACED,   /* offsets from `sequence` to `offset` are completed */
+    FACT_GIVE,     /* a group delivers `offset` of `key` to member `epoch` */
+    FACT_DONE,     /* it takes the acknowledgement of member `epoch` for `offset` */
+    FACT_REJECT,   /* it takes the rejection of member `epoch` for `offset` */
+    FACT_LEAVE,    /* member `epoch` has left */
+    FACT_PARK,     /* `offset` is parked; `waits`: its key waits */
+    FACT_REPLAY,   /* the parked `offset` is to be delivered again */
+    FACT_DISCARD,  /* the parked `offset` was given up */
+    FACT_STORE,    /* that the offsets from `sequence` to `offset` are completed is on disk */
     FACT_ISSUE,    /* a producer got `epoch` */
     FACT_START,    /* a producer's process began with `epoch` */
 } fact_kind_t;
@@ -53,6 +61,7 @@ typedef struct fact {
     uint64_t log_size; /* records on disk at that time */
     event_result_t result;
     capstan_err_t err;
+    bool waits;
 } fact_t;
 
 typedef struct passage {

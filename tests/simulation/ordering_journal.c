@@ -33,6 +33,11 @@ void disk_put_row(disk_t *self, const snapshot_row_t *row)
     }
     buffer_clear(&self->rows[at].value);
     buffer_append(&self->rows[at].value, row->value.data, row->value.size);
+    if (row->value.size == 0) { /* deleted */
+        buffer_fini(&self->rows[at].key);
+        buffer_fini(&self->rows[at].value);
+        self->rows[at] = self->rows[--self->row_count];
+    }
 }
 
 void disk_fini(disk_t *self)

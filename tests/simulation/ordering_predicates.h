@@ -12,5 +12,7 @@ void predicate_at_cut(world_t *world);
 void predicate_after_recovery(world_t *world);
 /* After the run. Predicates about completeness are left out when the run was broken off. */
 void predicates_judge(world_t *world);
+/* The part of it that is about groups: O1, O2, O3, O8, O9. */
+void predicates_of_groups(world_t *world, bool complete);
 
 #endif

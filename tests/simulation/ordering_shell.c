@@ -25,42 +25,28 @@ static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t
 
 /* ---- loading ---- */
 
-static void load_frontier(sim_shell_t *self, slice_t data)
-{
-    frontier_mark_t mark;
-    ENSURE(codec_decode(frontier_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
-    uint32_t group = world_index(mark.group);
-    if (mark.offset >= self->frontiers[group].offset) {
-        self->frontiers[group] = (frontier_state_t){.offset = mark.offset, .lsn = mark.lsn};
-    }
-}
-
 static void load(sim_shell_t *self)
 {
     world_t *world = self->world;
     const disk_t *disk = &world->disk;
     self->core = partition_new(&world->limits);
-    memset(self->frontiers, 0, sizeof self->frontiers);
     capstan_err_t err = CAPSTAN_OK;
     for (size_t i = 0; i < disk->row_count && !err; i++) {
         slice_t key = buffer_slice(&disk->rows[i].key);
-        err = partition_load_row(self->core, key, buffer_slice(&disk->rows[i].value));
-        if (*(const uint8_t *)key.data == 'f') {
-            load_frontier(self, buffer_slice(&disk->rows[i].value));
-        }
+        slice_t value = buffer_slice(&disk->rows[i].value);
+        err = partition_groups_owns_row(key) ? partition_groups_load_row(&self->groups, key, value)
+                                             : partition_load_row(self->core, key, value);
     }
     size_t from = disk->snapshot_lsn > 0 ? disk->snapshot_lsn - 1 : 0;
     for (size_t i = from; i < disk->count && !err; i++) {
         slice_t data = slice_of(disk->log[i].data, disk->log[i].size);
-        err = partition_load_record(self->core, disk->log[i].kind, data);
-        if (disk->log[i].kind == RECORD_frontier_mark) {
-            load_frontier(self, data);
-        }
+        err = disk->log[i].kind == RECORD_group_mark
+                  ? partition_groups_apply(&self->groups, data)
+                  : partition_load_record(self->core, disk->log[i].kind, data);
     }
     if (err) {
         world_fail(world, "O10", "recovery says %s", capstan_err_name(err));
     }
-    memcpy(self->frontiers_written, self->frontiers, sizeof self->frontiers);
     self->lsn_next = disk->count + 1;
     self->lsn_on_disk = self->lsn_next;
 }
@@ -78,6 +64,7 @@ static void forget_core(sim_shell_t *self)
 void shell_stop(sim_shell_t *self)
 {
     forget_core(self);
+    partition_groups_fini(&self->groups);
     partition_effects_fini(&self->effects);
     free(self->queue);
     buffer_fini(&self->list);
@@ -121,11 +108,36 @@ static void check(sim_shell_t *self)
     }
 }
 
+static void load_saved_group(void *context, slice_t key, slice_t value)
+{
+    if (partition_groups_load_row(context, key, value)) {
+        ensure_failed("a saved row of a group can be loaded", __FILE__, __LINE__);
+    }
+}
+
 static void load_saved_row(void *context, slice_t key, slice_t value)
 {
     if (partition_load_row(context, key, value)) {
         ensure_failed("a saved row can be loaded", __FILE__, __LINE__);
     }
+}
+
+/* Rows that are still to be deleted are known to the old ones only: then these stay. */
+static void reload_groups(sim_shell_t *self)
+{
+    partition_groups_t copy = {0};
+    for (size_t i = 0; i < self->groups.count; i++) {
+        for (size_t k = 0; k < self->groups.list[i].parked_count; k++) {
+            if (self->groups.list[i].parked[k]->gone) {
+                return;
+            }
+        }
+    }
+    partition_groups_touch(&self->groups);
+    partition_groups_save(&self->groups, load_saved_group, &copy);
+    partition_groups_fini(&self->groups);
+    self->groups = copy;
+    partition_groups_touch(&self->groups);
 }
 
 void shell_save_and_reload(sim_shell_t *self)
@@ -137,6 +149,7 @@ void shell_save_and_reload(sim_shell_t *self)
     forget_core(self);
     self->core = copy;
     partition_touch_all(copy);
+    reload_groups(self);
     self->snapshot_lsn = 0;
     self->chunk_ready = false;
     self->world->figures.reloads++;
@@ -180,6 +193,22 @@ static void take_effects(sim_shell_t *self, waiting_t waiting)
     partition_effects_clear(&self->effects);
 }
 
+static void tell_group(sim_shell_t *self, const waiting_t *waiting)
+{
+    buffer_t done = {0};
+    buffer_t keys = {0};
+    group_stored_t stored = {0};
+    const stored_group_t *group =
+        partition_groups_find(&self->groups, world_key_name(waiting->fact.who));
+    if (group) {
+        partition_groups_describe(group, &done, &keys, &stored);
+    }
+    codec_encode(group_stored_wire(), &stored, &self->body);
+    send(self, waiting->to, MESSAGE_group_stored, waiting->correlation);
+    buffer_fini(&done);
+    buffer_fini(&keys);
+}
+
 static void tell(sim_shell_t *self, const waiting_t *waiting)
 {
     world_t *world = self->world;
@@ -201,17 +230,9 @@ static void tell(sim_shell_t *self, const waiting_t *waiting)
         send(self, waiting->to, MESSAGE_outcomes, waiting->correlation);
         return;
     }
-    if (waiting->kind == WAIT_RESUME) {
-        frontier_t answer = {.offset = waiting->frontier.offset, .lsn = waiting->frontier.lsn};
-        codec_encode(frontier_wire(), &answer, &self->body);
-        send(self, waiting->to, MESSAGE_frontier, waiting->correlation);
+    if (waiting->kind == WAIT_GROUP) {
+        tell_group(self, waiting);
         return;
-    }
-    if (waiting->kind == WAIT_FRONTIER) {
-        self->frontiers[waiting->fact.who] = waiting->frontier;
-        fact_t *fact = world_record(world, FACT_FRONTIER);
-        fact->who = waiting->fact.who;
-        fact->offset = waiting->frontier.offset;
     }
     done_t done = {0};
     codec_encode(done_wire(), &done, &self->body);
@@ -238,32 +259,21 @@ static void add_row(void *context, slice_t key, slice_t value)
     codec_list_add(context, snapshot_row_wire(), &row);
 }
 
-static void add_frontier_rows(sim_shell_t *self, codec_list_writer_t *writer)
-{
-    for (uint32_t group = 0; group < WORLD_GROUPS; group++) {
-        const frontier_state_t *frontier = &self->frontiers[group];
-        frontier_mark_t mark = {
-            .group = world_key_name(group), .offset = frontier->offset, .lsn = frontier->lsn};
-        buffer_clear(&self->part);
-        codec_encode(frontier_mark_wire(), &mark, &self->part);
-        const char key[2] = {'f', (char)('0' + group)};
-        add_row(writer, slice_of(key, sizeof key), buffer_slice(&self->part));
-    }
-}
-
 /* Nothing is gathered when this runs: the core's state is what the log says before lsn_next, which
  * the journal compares with how far the log has got. */
 static void take_chunk(sim_shell_t *self)
 {
     random_source_t *random = core_world_random(self->world->simulation);
     if (self->snapshot_lsn == 0) {
-        self->snapshot_lsn = self->lsn_on_disk; /* the frontiers are as old as that */
+        self->snapshot_lsn = self->lsn_on_disk;
     }
     buffer_clear(&self->chunk_rows);
     codec_list_writer_t writer = codec_list_begin(&self->chunk_rows);
-    add_frontier_rows(self, &writer);
     size_t bytes_max = 1 + random_below(random, CHUNK_BYTES_MAX);
     self->chunk_last = partition_save(self->core, bytes_max, add_row, &writer);
+    if (self->chunk_last) {
+        partition_groups_save(&self->groups, add_row, &writer);
+    }
     codec_list_end(&writer);
     self->chunk_ready = true;
     self->chunk_number = CORRELATION_CHUNK_FIRST + self->world->chunks++;
@@ -295,6 +305,7 @@ static void on_chunk_written(sim_shell_t *self, uint64_t correlation)
     self->chunk_ready = false;
     if (self->chunk_last) {
         self->snapshot_lsn = 0;
+        partition_groups_saved(&self->groups);
     }
 }
 
@@ -303,6 +314,7 @@ static void give_up_snapshot(sim_shell_t *self)
     self->snapshot_lsn = 0;
     self->chunk_ready = false;
     partition_touch_all(self->core);
+    partition_groups_touch(&self->groups);
 }
 
 static void on_timer(void *context, uint64_t cookie)
@@ -348,41 +360,30 @@ static void on_epoch(sim_shell_t *self, const capstan_message_t *message)
     ENSURE(codec_decode(partition_epoch_wire(), message->body, &request, NULL) == CAPSTAN_OK);
     partition_fence(self->core, request.producer, request.producer_epoch, &self->effects);
     waiting_t waiting = {
-        .kind = WAIT_EPOCH, .to = message->sender, .correlation = message->correlation};
+        .kind = WAIT_DONE, .to = message->sender, .correlation = message->correlation};
     take_effects(self, waiting);
     wait_for_disk(self, &waiting);
 }
 
-static void on_frontier(sim_shell_t *self, const capstan_message_t *message)
+static void on_group(sim_shell_t *self, const capstan_message_t *message)
 {
-    partition_frontier_t request;
-    ENSURE(codec_decode(partition_frontier_wire(), message->body, &request, NULL) == CAPSTAN_OK);
-    uint32_t group = world_index(request.group);
-    if (request.offset == 0) {
-        /* From now on the group is this consumer's: what an older one still sends is ignored. */
-        self->group_sessions[group] = message->sender.generation;
-        wait_for_disk(self, &(waiting_t){.kind = WAIT_RESUME,
-                                         .to = message->sender,
-                                         .correlation = message->correlation,
-                                         .frontier = self->frontiers_written[group]});
-        return;
-    }
-    uint32_t session = self->group_sessions[group];
-    if (request.offset <= self->frontiers_written[group].offset ||
-        (session != 0 && session != message->sender.generation)) {
-        return;
-    }
-    waiting_t waiting = {.kind = WAIT_FRONTIER,
-                         .to = message->sender,
-                         .correlation = message->correlation,
-                         .fact = {.who = group},
-                         .frontier = {.offset = request.offset, .lsn = request.lsn}};
-    self->frontiers_written[group] = waiting.frontier;
-    frontier_mark_t mark = {.group = request.group, .offset = request.offset, .lsn = request.lsn};
-    buffer_clear(&self->part);
-    codec_encode(frontier_mark_wire(), &mark, &self->part);
-    add_record(self, RECORD_frontier_mark, buffer_slice(&self->part));
-    wait_for_disk(self, &waiting);
+    partition_group_t request;
+    ENSURE(codec_decode(partition_group_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    wait_for_disk(self, &(waiting_t){.kind = WAIT_GROUP,
+                                     .to = message->sender,
+                                     .correlation = message->correlation,
+                                     .fact = {.who = world_index(request.group)}});
+}
+
+static void on_mark(sim_shell_t *self, const capstan_message_t *message)
+{
+    partition_mark_t request;
+    ENSURE(codec_decode(partition_mark_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    ENSURE(partition_groups_apply(&self->groups, request.mark) == CAPSTAN_OK);
+    add_record(self, RECORD_group_mark, request.mark);
+    wait_for_disk(self, &(waiting_t){.kind = WAIT_DONE,
+                                     .to = message->sender,
+                                     .correlation = message->correlation});
 }
 
 /* Committed events only: what is read comes from the disk. */
@@ -485,8 +486,11 @@ static void receive(void *context, const capstan_message_t *message)
     case MESSAGE_partition_epoch:
         on_epoch(self, message);
         break;
-    case MESSAGE_partition_frontier:
-        on_frontier(self, message);
+    case MESSAGE_partition_group:
+        on_group(self, message);
+        break;
+    case MESSAGE_partition_mark:
+        on_mark(self, message);
         break;
     case MESSAGE_partition_read:
         on_read(self, message);

@@ -13,6 +13,7 @@ typedef struct totals {
     world_figures_t figures;
     uint64_t hash; /* of all histories */
     uint64_t steps_taken[KEY_PHASE_COUNT][KEY_INPUT_COUNT];
+    uint64_t group_steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT];
 } totals_t;
 
 static void add_world(totals_t *totals, const world_t *world, uint64_t hash)
@@ -26,6 +27,11 @@ static void add_world(totals_t *totals, const world_t *world, uint64_t hash)
     for (size_t phase = 0; phase < KEY_PHASE_COUNT; phase++) {
         for (size_t input = 0; input < KEY_INPUT_COUNT; input++) {
             totals->steps_taken[phase][input] += world->steps_taken[phase][input];
+        }
+    }
+    for (size_t state = 0; state < GROUP_KEY_STATE_COUNT; state++) {
+        for (size_t input = 0; input < GROUP_INPUT_COUNT; input++) {
+            totals->group_steps[state][input] += world->group_steps[state][input];
         }
     }
 }
@@ -54,7 +60,10 @@ static bool run_seed(const seeds_options_t *options, uint64_t seed, void *totals
         world_fail(world, "size", "%" PRIu64 " crashes, %" PRIu64 " cuts, %zu facts",
                    world->figures.crashes, world->figures.cuts, world->history.count);
     }
-    shell_stop(&world->shell); /* counts the steps of its core */
+    for (size_t i = 0; i < WORLD_GROUPS; i++) { /* counts the steps of the cores */
+        sim_group_stop(&world->groups[i]);
+    }
+    shell_stop(&world->shell);
     size_t failures = report(world, seed);
     *ret_hash = core_world_hash(world->simulation);
     add_world(totals, world, *ret_hash);
@@ -78,6 +87,13 @@ static bool all_steps_taken(const totals_t *totals)
         all = false;                                                                               \
     }
 #include "actors/ordering/ordering_states.def"
+#undef TRANSITION
+#define TRANSITION(from, input, to, what)                                                          \
+    if (totals->group_steps[GROUP_KEY_##from][GROUP_INPUT_##input] == 0) {                         \
+        printf("no seed took a group's step from " #from " on " #input "\n");                      \
+        all = false;                                                                               \
+    }
+#include "actors/ordering/group_states.def"
 #undef STATE
 #undef INPUT
 #undef TRANSITION

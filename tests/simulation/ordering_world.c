@@ -132,6 +132,9 @@ static void restart_server(void *context, uint64_t argument)
     world_trace(self, "server restarts, log %zu, snapshot at %llu", self->disk.count,
                 (unsigned long long)self->disk.snapshot_lsn);
     shell_start(&self->shell);
+    for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+        sim_group_start(&self->groups[i]);
+    }
     predicate_after_recovery(self);
 }
 
@@ -145,6 +148,9 @@ static void crash_server(void *context, uint64_t argument)
     world_trace(self, "server crashes");
     self->figures.crashes++;
     core_world_crash(self->simulation, self->server);
+    for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+        sim_group_stop(&self->groups[i]);
+    }
     shell_stop(&self->shell);
     journal_stop(&self->journal);
     core_world_at(self->simulation, soon(self, 500, 20000), restart_server, self, 0);
@@ -197,7 +203,17 @@ static void crash_consumer(void *context, uint64_t argument)
     }
     world_trace(self, "consumer %llu crashes", (unsigned long long)argument);
     core_world_crash(self->simulation, host);
+    consumer_stop(&self->consumers[argument]);
     core_world_at(self->simulation, soon(self, 500, 20000), restart_consumer, self, argument);
+}
+
+/* Its connection breaks; the process goes on. */
+static void disconnect_consumer(void *context, uint64_t argument)
+{
+    world_t *self = context;
+    if (core_world_is_up(self->simulation, self->consumers[argument].host)) {
+        consumer_reconnect(&self->consumers[argument]);
+    }
 }
 
 static void cut_host(void *context, uint64_t host)
@@ -285,13 +301,17 @@ static void plan_faults(world_t *self)
         plan_fault(self, random_chance(dice, 400) ? crash_server_at_commit : crash_server, 0);
     }
     for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
-        plan_fault(self, cut_host, 1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS));
+        plan_fault(self, cut_host,
+                   1 + random_below(dice, self->source_count * 2 + WORLD_GROUPS * WORLD_MEMBERS));
     }
     for (uint64_t i = random_below(dice, 4); i > 0; i--) {
         plan_fault(self, crash_producer, random_below(dice, self->source_count * 2));
     }
     for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
-        plan_fault(self, crash_consumer, random_below(dice, WORLD_GROUPS));
+        plan_fault(self, crash_consumer, random_below(dice, WORLD_GROUPS * WORLD_MEMBERS));
+    }
+    for (uint64_t i = 1 + random_below(dice, 3); i > 0; i--) {
+        plan_fault(self, disconnect_consumer, random_below(dice, WORLD_GROUPS * WORLD_MEMBERS));
     }
     for (uint64_t i = random_below(dice, 3); i > 0; i--) {
         plan_fault(self, take_over, random_below(dice, self->source_count));
@@ -392,13 +412,42 @@ static void add_actors(world_t *self)
         producer->slot =
             core_world_add_actor(simulation, producer->host, &producer_behaviour, producer, wide);
     }
-    for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+    for (uint32_t i = 0; i < WORLD_GROUPS * WORLD_MEMBERS; i++) {
         sim_consumer_t *consumer = &self->consumers[i];
         consumer->world = self;
-        consumer->group = i;
+        consumer->group = i % WORLD_GROUPS;
         consumer->host = core_world_add_host(simulation);
         consumer->slot =
             core_world_add_actor(simulation, consumer->host, &consumer_behaviour, consumer, wide);
+    }
+}
+
+static void add_groups(world_t *self)
+{
+    random_source_t *dice = &self->dice;
+    self->poison_per_mille = random_chance(dice, 700) ? (uint32_t)random_below(dice, 30) : 0;
+    self->poison_attempts = (uint64_t)random_between(dice, 1, 6);
+    for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+        sim_group_t *group = &self->groups[i];
+        group->world = self;
+        group->group = i;
+        group->replays = random_below(dice, 3);
+        group->limits = (group_limits_t){
+            .mode = random_chance(dice, 800) ? GROUP_BY_KEY : GROUP_BY_PARTITION,
+            .while_retried = random_chance(dice, 750) ? WHILE_RETRIED_WAIT : WHILE_RETRIED_GO_ON,
+            .when_exhausted = random_chance(dice, 500) ? WHEN_EXHAUSTED_WAIT : WHEN_EXHAUSTED_GO_ON,
+            .attempts_max = random_chance(dice, 700) ? (uint64_t)random_between(dice, 2, 5) : 0,
+            .retry_us_min = random_between(dice, 100, 1000),
+            .retry_us_max = random_between(dice, 1000, 5000),
+            .partitions = 1,
+            .events_max = (uint64_t)random_between(dice, 1, 300),
+            .bytes_max = 1 << 20,
+            .ranges_max = (uint64_t)random_between(dice, 4, 100),
+            .parked_max = random_chance(dice, 500) ? (uint64_t)random_below(dice, 30) : 100000,
+            .parked_bytes_max = 1 << 24,
+        };
+        group->slot =
+            core_world_add_actor(self->simulation, self->server, &sim_group_behaviour, group, wide);
     }
 }
 
@@ -420,6 +469,7 @@ world_t *world_new(const world_options_t *options)
                     WORLD_EVENTS_MIN / self->source_count + 1 + random_below(dice, 100));
     }
     add_actors(self);
+    add_groups(self);
     plan_faults(self);
     shell_start(&self->shell);
     for (uint32_t i = 0; i < self->source_count; i++) {
@@ -431,6 +481,9 @@ world_t *world_new(const world_options_t *options)
         producer_start(&self->producers[i]);
     }
     for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+        sim_group_start(&self->groups[i]);
+    }
+    for (uint32_t i = 0; i < WORLD_GROUPS * WORLD_MEMBERS; i++) {
         consumer_start(&self->consumers[i]);
     }
     return self;
@@ -452,9 +505,8 @@ static bool is_at_rest(const world_t *self)
             return false;
         }
     }
-    uint64_t offset_last = partition_figures(shell->core).offset_next - 1;
     for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
-        if (self->consumers[i].offset != offset_last) {
+        if (!sim_group_is_done(&self->groups[i])) {
             return false;
         }
     }
@@ -487,6 +539,12 @@ void world_run(world_t *self)
 void world_destroy(world_t **self_p)
 {
     world_t *self = *self_p;
+    for (uint32_t i = 0; i < WORLD_GROUPS; i++) {
+        sim_group_stop(&self->groups[i]);
+    }
+    for (uint32_t i = 0; i < WORLD_GROUPS * WORLD_MEMBERS; i++) {
+        consumer_stop(&self->consumers[i]);
+    }
     shell_stop(&self->shell);
     journal_stop(&self->journal);
     for (uint32_t i = 0; i < self->source_count * 2; i++) {

@@ -1,9 +1,10 @@
 /* The world in which the ordering core is tried: producers that lose, resend, crash and take over
  * from one another; a server with the partition core behind a shell and a journal with group
- * commit; consumers that store a frontier. Everything is drawn from one seed.
+ * commit; groups whose members fail, hang, and acknowledge as
+ * zombies. Everything is drawn from one seed.
  *
- *   producer hosts           server host                        consumer hosts
- *   producer, twin  --net--> shell (partition core) <--net-->   consumer of each group
+ *   producer hosts           server host                            consumer hosts
+ *   producer, twin  --net--> shell (partition core) <--> groups --net--> members of each
  *        ^                     |  append, chunk  ^
  *        +------ outcomes -----+     journal ----+--- disk (survives every crash)
  *
@@ -48,7 +49,12 @@ struct world {
     uint32_t key_count;
     source_t sources[WORLD_PRODUCERS_MAX];
     sim_producer_t producers[WORLD_PRODUCERS_MAX * 2]; /* each name and its twin */
-    sim_consumer_t consumers[WORLD_GROUPS];
+    sim_group_t groups[WORLD_GROUPS];
+    sim_consumer_t consumers[WORLD_GROUPS * WORLD_MEMBERS];
+    uint64_t subscription_last; /* numbers are never used again */
+    uint64_t poison_attempts;   /* an event of a poisoned key is processed after so many */
+    uint32_t poison_per_mille;  /* of events */
+    uint64_t group_steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT];
 
     struct {
         uint64_t at_log_size;

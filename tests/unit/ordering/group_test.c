@@ -14,7 +14,8 @@ static const group_limits_t usual = {.mode = GROUP_BY_KEY,
                                      .events_max = 1000,
                                      .bytes_max = 1 << 20,
                                      .ranges_max = 100,
-                                     .parked_max = 10};
+                                     .parked_max = 10,
+                                     .parked_bytes_max = 1 << 16};
 
 static const member_limits_t one_at_a_time = {.events_max = 1, .key_events_max = 1};
 static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
@@ -259,6 +260,14 @@ Test(group, parks_what_was_tried_often_enough_and_what_follows_it)
     group_destroy(&group);
 }
 
+static void discard(group_t *group, uint64_t offset, const char *key, bool last)
+{
+    buffer_t bytes = {0};
+    codec_encode(event_wire(), &(event_t){.offset = offset, .key = slice_text(key)}, &bytes);
+    cr_assert_eq(group_discard(group, 0, buffer_slice(&bytes), last), CAPSTAN_OK);
+    buffer_fini(&bytes);
+}
+
 /* An event as it was parked. */
 static void replay(group_t *group, uint64_t offset, const char *key, group_effects_t *effects)
 {
@@ -275,7 +284,7 @@ Test(group, delivers_parked_events_again_in_order)
     group_t *group = group_new(&usual);
     completed_t completed = {.frontier = 9};
     group_place(group, 0, &completed, 10);
-    group_place_parked(group, 0, 2);
+    group_place_parked(group, 0, 2, 200);
     group_place_waiting(group, 0, slice_text("a"));
     group_join(group, 1, &one_at_a_time);
     read_keys(group, 10, "a", &effects);
@@ -290,7 +299,7 @@ Test(group, delivers_parked_events_again_in_order)
     cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
     expect(group, &effects, ""); /* what is on record already stays there */
     cr_assert_eq(group_figures(group).parked, 2);
-    group_discard(group, 0, slice_text("a"), false);
+    discard(group, 7, "a", false);
     replay(group, 10, "a", &effects);
     dispatch(group, 0, &effects, "1:10 ");
     group_effects_fini(&effects);
@@ -313,7 +322,7 @@ Test(group, tries_on_while_there_is_no_room_to_park)
     rejection.offset = 3;
     cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
     dispatch(group, 100, &effects, "1:3 ");
-    group_discard(group, 0, slice_text("a"), true);
+    discard(group, 1, "a", true);
     dispatch(group, 100, &effects, "1:2 ");
     group_effects_fini(&effects);
     group_destroy(&group);

@@ -1,0 +1,124 @@
+/* The shell of a consumer group: an actor that owns one group core. Internal to ordering/. */
+#ifndef ORDERING_GROUP_ACTOR_H
+#define ORDERING_GROUP_ACTOR_H
+
+#include "actors/ordering/group.h"
+#include "actors/ordering/ordering_settings.h"
+
+#include <capstan/actor.h>
+
+/* Passed to init, which copies it; `partitions` too. */
+typedef struct group_arguments {
+    const char *topic;
+    slice_t group;
+    const ordering_settings_t *settings;
+    const capstan_ref_t *partitions;
+    size_t partition_count;
+} group_arguments_t;
+
+extern const capstan_behaviour_t group_behaviour;
+
+enum {
+    GROUP_MEMBERS_MAX = 1024,
+    GROUP_MEMBER_EVENTS_MAX = 65536,
+    GROUP_READ_BYTES = 128 << 10,
+    GROUP_WINDOW_BYTES = 4 << 20, /* of deliveries that a member has not taken from its session */
+    GROUP_ASK_US = 60000000,
+    GROUP_RETRY_US = 500000, /* before a mark is tried again that could not be stored */
+};
+
+/* Events that a member acknowledged and whose mark is not on disk yet. */
+typedef struct owed {
+    uint64_t member;
+    uint64_t events;
+} owed_t;
+
+/* A growing list of things for the next mark, of which the first `sent` are in one under way. */
+typedef struct outbox {
+    buffer_t bytes;
+    size_t sent;
+} outbox_t;
+
+/* A partition, as the group sees it. */
+typedef struct source {
+    capstan_ref_t partition;
+    bool placed;
+    uint64_t place_ask;
+    uint64_t read_ask;
+    uint64_t mark_ask;
+    outbox_t parked;   /* records `parked`, each behind its size (a size_t) */
+    outbox_t unparked; /* offsets (uint64_t) */
+    outbox_t owed;     /* owed_t */
+} source_t;
+
+/* A deliver message under construction. */
+typedef struct parcel {
+    uint64_t attempts;
+    buffer_t events;
+    codec_list_writer_t list;
+} parcel_t;
+
+typedef struct member {
+    struct member *next;
+    uint64_t number;
+    capstan_ref_t session;
+    uint64_t sent_bytes;
+    uint64_t granted_bytes;
+    uint64_t stored; /* events whose acknowledgement is on disk */
+    uint64_t told;   /* of them the member was told */
+    bool open;
+    parcel_t parcels[]; /* per partition */
+} member_t;
+
+/* A join that waits until the group knows where it stands. */
+typedef struct joining {
+    struct joining *next;
+    capstan_message_t request; /* of the session, without its body */
+    uint64_t number;
+    member_limits_t limits;
+    bool latest;
+} joining_t;
+
+typedef struct group_actor {
+    capstan_actor_t *self;
+    char topic[129];
+    char group[129];
+    const ordering_settings_t *settings;
+    group_limits_t limits;
+    group_t *core; /* NULL: it rests, and knows nothing */
+    group_effects_t effects;
+    slice_t reason; /* of the rejection that is being handled */
+    member_t *members;
+    member_t *member_last; /* found last */
+    size_t member_count;
+    joining_t *joining;
+    bool retrying; /* a timer runs, after a mark could not be stored */
+    bool ended;
+    bool stopping;
+    int64_t due_us; /* for when a timer of the core runs; INT64_MAX: none */
+    uint64_t due_timer;
+    size_t next; /* source whose turn it is to be read, so that all get theirs */
+    size_t count;
+    source_t sources[];
+} group_actor_t;
+
+/* group_actor.c */
+member_t *group_find_member(group_actor_t *self, uint64_t number);
+/* Ends all subscriptions, and the actor: topics makes another for the next one who subscribes. */
+void group_end(group_actor_t *self, capstan_err_t err);
+
+/* group_deliver.c: what the core wants done. */
+void group_take_effects(group_actor_t *self);
+void group_send_parcels(group_actor_t *self);
+
+/* group_store.c: reading partitions, and storing what is completed. */
+void group_ask_places(group_actor_t *self);
+void group_open_reads(group_actor_t *self);
+void group_send_marks(group_actor_t *self);
+void group_confirm(group_actor_t *self);
+/* True when nothing waits to be stored. */
+bool group_is_stored(const group_actor_t *self);
+void group_on_answer(group_actor_t *self, const capstan_message_t *message);
+void outbox_add(outbox_t *self, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,281 @@
+/* A group and its partitions: where it stands, what comes next, and what is completed. */
+#include "actors/ordering/group_actor.h"
+
+#include "actors/ordering/partition_groups.h"
+#include "runtime/base/ensure.h"
+#include "runtime/runtime.h"
+
+#include <stdlib.h>
+
+void outbox_add(outbox_t *self, const void *data, size_t size)
+{
+    buffer_append(&self->bytes, data, size);
+}
+
+static void outbox_sent(outbox_t *self)
+{
+    memmove(self->bytes.data, self->bytes.data + self->sent, self->bytes.size - self->sent);
+    self->bytes.size -= self->sent;
+    self->sent = 0;
+}
+
+static void ask(group_actor_t *self, const source_t *source, const wire_record_t *message,
+                const void *value, uint64_t *ret_ask)
+{
+    buffer_t body = {0};
+    codec_encode(message, value, &body);
+    capstan_err_t err = capstan_ask_for(self->self, NULL, source->partition, message->id,
+                                        buffer_slice(&body), GROUP_ASK_US, ret_ask);
+    buffer_fini(&body);
+    if (err != CAPSTAN_OK) {
+        *ret_ask = 0;
+        group_end(self, CAPSTAN_E_UNAVAILABLE);
+    }
+}
+
+/* --- where it stands ------------------------------------------------------------------------- */
+
+void group_ask_places(group_actor_t *self)
+{
+    for (size_t i = 0; i < self->count && !self->ended; i++) {
+        self->sources[i].placed = false;
+        ask(self, &self->sources[i], partition_group_wire(),
+            &(partition_group_t){.group = slice_text(self->group)}, &self->sources[i].place_ask);
+    }
+}
+
+static void place(group_actor_t *self, uint32_t partition, const group_stored_t *stored)
+{
+    completed_t completed = {0};
+    codec_list_t list;
+    waiting_key_t waiting;
+    bool latest = self->joining && self->joining->latest && !stored->known;
+    if (latest && stored->end_offset > 0) {
+        completed_add(&completed, 1, stored->end_offset);
+    }
+    if (completed_decode(&completed, stored->done) != CAPSTAN_OK ||
+        codec_list_open(waiting_key_wire(), stored->waiting, &list) != CAPSTAN_OK) {
+        completed_fini(&completed);
+        group_end(self, CAPSTAN_E_INTERNAL);
+        return;
+    }
+    group_place(self->core, partition, &completed, latest ? stored->end_lsn : stored->lsn);
+    group_place_parked(self->core, partition, stored->parked, stored->parked_bytes);
+    while (codec_list_next(&list, &waiting)) {
+        group_place_waiting(self->core, partition, waiting.key);
+    }
+    if (latest) { /* so that it begins there again after a crash */
+        group_forget_mark(self->core, partition);
+    }
+    completed_fini(&completed);
+    self->sources[partition].placed = true;
+}
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+void group_open_reads(group_actor_t *self)
+{
+    for (size_t i = 0; i < self->count && !self->ended; i++) {
+        uint32_t partition = (uint32_t)self->next;
+        source_t *source = &self->sources[partition];
+        self->next = (self->next + 1) % self->count;
+        if (source->read_ask > 0 || !source->placed || !group_wants(self->core, partition)) {
+            continue;
+        }
+        group_place_t place = group_read_place(self->core, partition);
+        ask(self, source, partition_read_wire(),
+            &(partition_read_t){
+                .lsn = place.lsn, .offset = place.offset, .bytes_max = GROUP_READ_BYTES},
+            &source->read_ask);
+    }
+}
+
+static void on_events(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
+{
+    partition_events_t events;
+    deliver_t deliver;
+    capstan_err_t err = codec_decode(partition_events_wire(), message->body, &events, NULL);
+    err = err ? err : codec_decode(deliver_wire(), events.deliver, &deliver, NULL);
+    err = err ? err
+              : group_read(self->core, partition, deliver.events, events.lsn_next,
+                           events.offset_last, &self->effects);
+    if (err != CAPSTAN_OK) {
+        group_end(self, CAPSTAN_E_INTERNAL);
+        return;
+    }
+    group_take_effects(self);
+}
+
+/* --- storing --------------------------------------------------------------------------------- */
+
+static void encode_parked(const outbox_t *parked, buffer_t *out)
+{
+    codec_list_writer_t list = codec_list_begin(out);
+    size_t size;
+    for (size_t at = 0; at < parked->bytes.size; at += sizeof size + size) {
+        memcpy(&size, parked->bytes.data + at, sizeof size);
+        codec_list_add_raw(&list, slice_of(parked->bytes.data + at + sizeof size, size));
+    }
+    codec_list_end(&list);
+}
+
+static void encode_unparked(const outbox_t *unparked, uint64_t partition, buffer_t *out)
+{
+    codec_list_writer_t list = codec_list_begin(out);
+    uint64_t offset;
+    for (size_t at = 0; at < unparked->bytes.size; at += sizeof offset) {
+        memcpy(&offset, unparked->bytes.data + at, sizeof offset);
+        codec_list_add(&list, position_wire(),
+                       &(position_t){.partition = partition, .first = offset, .offset = offset});
+    }
+    codec_list_end(&list);
+}
+
+static void send_mark(group_actor_t *self, uint32_t partition)
+{
+    source_t *source = &self->sources[partition];
+    const completed_t nothing = {0};
+    const completed_t *done = &nothing;
+    uint64_t lsn = 0;
+    bool completed = group_take_mark(self->core, partition, &done, &lsn);
+    if (!completed && source->parked.bytes.size == 0 && source->unparked.bytes.size == 0) {
+        return;
+    }
+    buffer_t lists[3] = {{0}};
+    completed_encode(done, partition, &lists[0]);
+    encode_parked(&source->parked, &lists[1]);
+    encode_unparked(&source->unparked, partition, &lists[2]);
+    buffer_t mark = {0};
+    codec_encode(group_mark_wire(),
+                 &(group_mark_t){.group = slice_text(self->group),
+                                 .lsn = lsn,
+                                 .done = buffer_slice(&lists[0]),
+                                 .parked = buffer_slice(&lists[1]),
+                                 .unparked = buffer_slice(&lists[2])},
+                 &mark);
+    source->parked.sent = source->parked.bytes.size;
+    source->unparked.sent = source->unparked.bytes.size;
+    source->owed.sent = source->owed.bytes.size;
+    ask(self, source, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&mark)},
+        &source->mark_ask);
+    buffer_fini(&mark);
+    for (size_t i = 0; i < 3; i++) {
+        buffer_fini(&lists[i]);
+    }
+}
+
+void group_send_marks(group_actor_t *self)
+{
+    for (size_t i = 0; i < self->count && !self->ended && !self->retrying; i++) {
+        if (self->sources[i].placed && self->sources[i].mark_ask == 0) {
+            send_mark(self, (uint32_t)i);
+        }
+    }
+}
+
+bool group_is_stored(const group_actor_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        const source_t *source = &self->sources[i];
+        if (source->mark_ask > 0 || source->owed.bytes.size > 0 || source->parked.bytes.size > 0 ||
+            source->unparked.bytes.size > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_marked(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
+{
+    source_t *source = &self->sources[partition];
+    if (message->kind == CAPSTAN_KIND_ERROR) {
+        /* A disk that is full or fails is no reason to send members away: what they acknowledged
+         * is stored when the partition has recovered. */
+        if (capstan_err_retry(message_failure(message)) != CAPSTAN_RETRY_LATER) {
+            group_end(self, CAPSTAN_E_UNAVAILABLE);
+            return;
+        }
+        group_forget_mark(self->core, partition);
+        source->parked.sent = source->unparked.sent = source->owed.sent = 0;
+        if (!self->retrying) {
+            self->retrying = true;
+            capstan_timer_start(self->self, GROUP_RETRY_US, &self->retrying);
+        }
+        return;
+    }
+    for (size_t at = 0; at < source->owed.sent; at += sizeof(owed_t)) {
+        owed_t owed;
+        memcpy(&owed, source->owed.bytes.data + at, sizeof owed);
+        member_t *member = group_find_member(self, owed.member);
+        if (member) {
+            member->stored += owed.events;
+        }
+    }
+    outbox_sent(&source->parked);
+    outbox_sent(&source->unparked);
+    outbox_sent(&source->owed);
+}
+
+void group_confirm(group_actor_t *self)
+{
+    buffer_t body = {0};
+    for (member_t *member = self->members; member; member = member->next) {
+        if (member->told == member->stored) {
+            continue;
+        }
+        buffer_clear(&body);
+        codec_encode(acknowledged_wire(),
+                     &(acknowledged_t){.subscription = member->number, .events = member->stored},
+                     &body);
+        (void)!actor_send(self->self, member->session,
+                          &(send_options_t){.message = MESSAGE_acknowledged,
+                                            .kind = CAPSTAN_KIND_EVENT,
+                                            .always = true},
+                          buffer_slice(&body));
+        member->told = member->stored;
+    }
+    buffer_fini(&body);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void on_placed(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
+{
+    group_stored_t stored;
+    if (message->kind == CAPSTAN_KIND_ERROR) {
+        group_end(self, message_failure(message));
+    } else if (codec_decode(group_stored_wire(), message->body, &stored, NULL) == CAPSTAN_OK) {
+        place(self, partition, &stored);
+    } else {
+        group_end(self, CAPSTAN_E_INTERNAL);
+    }
+}
+
+static void on_read(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
+{
+    if (message->kind != CAPSTAN_KIND_ERROR) {
+        on_events(self, partition, message);
+    } else if (message_failure(message) != CAPSTAN_E_TIMEOUT) { /* nothing came: it asks again */
+        group_end(self, message_failure(message));
+    }
+}
+
+void group_on_answer(group_actor_t *self, const capstan_message_t *message)
+{
+    for (uint32_t i = 0; i < self->count && self->core; i++) {
+        source_t *source = &self->sources[i];
+        if (source->mark_ask == message->correlation) {
+            source->mark_ask = 0;
+            on_marked(self, i, message);
+        } else if (source->read_ask == message->correlation) {
+            source->read_ask = 0;
+            on_read(self, i, message);
+        } else if (source->place_ask == message->correlation) {
+            source->place_ask = 0;
+            on_placed(self, i, message);
+        } else {
+            continue;
+        }
+        return;
+    }
+}
