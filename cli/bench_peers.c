@@ -16,6 +16,7 @@ enum {
     PAYLOAD_BYTES = 64,
     PARTITIONS = 16,
     REQUEST_US = 10000000,
+    HELD_MAX = 65536,        /* events that a consumer may hold */
     SILENCE_POLLS_MAX = 100, /* of 0.1 s without an event: something is lost */
 };
 
@@ -91,6 +92,7 @@ static void on_deliver(void *context, const deliver_t *deliver)
     consumer_t *consumer = context;
     codec_list_t list;
     event_t event = {0};
+    position_t done = {.partition = deliver->partition, .first = UINT64_MAX};
     int64_t now_ns = bench_now_ns();
     ENSURE(codec_list_open(event_wire(), deliver->events, &list) == CAPSTAN_OK);
     while (codec_list_next(&list, &event)) {
@@ -98,11 +100,12 @@ static void on_deliver(void *context, const deliver_t *deliver)
         memcpy(&sent_ns, event.payload.data, sizeof sent_ns);
         ENSURE(consumer->count < consumer->capacity);
         consumer->latencies_ns[consumer->count++] = (uint64_t)(now_ns - sent_ns);
+        done.first = event.offset < done.first ? event.offset : done.first;
+        done.offset = event.offset > done.offset ? event.offset : done.offset;
     }
     buffer_t through = {0};
     codec_list_writer_t writer = codec_list_begin(&through);
-    codec_list_add(&writer, position_wire(),
-                   &(position_t){.partition = deliver->partition, .offset = event.offset});
+    codec_list_add(&writer, position_wire(), &done);
     codec_list_end(&writer);
     peer_acknowledge(consumer->peer, &(acknowledge_t){.subscription = deliver->subscription,
                                                       .through = buffer_slice(&through)});
@@ -121,7 +124,9 @@ static capstan_err_t subscribe_to_bench(peer_t *peer, const char *group, char *t
                : peer_request(peer, subscribe_wire(),
                               &(subscribe_t){.topic = slice_text("bench"),
                                              .group = slice_text(group),
-                                             .from = 1},
+                                             .from = 1,
+                                             .events_max = HELD_MAX,
+                                             .key_events_max = HELD_MAX},
                               subscribed_wire(), REQUEST_US, &body, text, size);
 }
 

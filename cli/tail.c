@@ -4,6 +4,7 @@
  * A group's events are acknowledged only after that write: what was not written is delivered again
  * to the next consumer. After a loss of the connection it subscribes again; events that were
  * printed before are recognised by their offsets and left out. */
+#include "actors/ordering/completed.h"
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
@@ -26,7 +27,7 @@ enum {
     PAUSE_US = 100 * 1000,
     REQUEST_TIMEOUT_US = 10 * 1000000,
     SUBSCRIBE_US_MAX = 30 * 1000000, /* a node that is starting gets that long */
-    BUSY_US_MAX = 1000 * 1000,       /* a group whose consumer has just ended is free by then */
+    EVENTS_MAX = 65536,
     LINGER_US = 1000 * 1000,
     TEXT_SIZE = 1024,
 };
@@ -40,9 +41,12 @@ typedef struct tail_options {
     uint64_t idle_ms;
 } tail_options_t;
 
+/* Events in the buffer or written. Those of a group come in the order of their keys, not of their
+ * offsets. */
 typedef struct place {
-    uint64_t printed; /* offset of the last event in the buffer or written; 0: none */
-    uint64_t acknowledged;
+    uint64_t last;       /* offset of the last one; 0: none */
+    completed_t printed; /* in a group: of all sessions */
+    completed_t owed;    /* and those of this session that are not acknowledged */
 } place_t;
 
 typedef struct tail {
@@ -53,7 +57,6 @@ typedef struct tail {
     uint64_t subscription;
     bool subscribe; /* there is no subscription, and none is asked for */
     bool asking;    /* a subscription is asked for */
-    bool again;     /* the group's consumer may be this tail, before it lost a session */
     bool closed;    /* nobody reads stdout */
     bool failed;
     uint64_t arrived; /* events, printed or left out */
@@ -118,12 +121,18 @@ static void acknowledge(tail_t *self)
     buffer_clear(&self->positions);
     codec_list_writer_t list = codec_list_begin(&self->positions);
     for (uint64_t i = 0; i < PARTITIONS_MAX; i++) {
-        place_t *place = &self->places[i];
-        if (place->printed > place->acknowledged) {
-            const position_t position = {.partition = i, .offset = place->printed};
-            codec_list_add(&list, position_wire(), &position);
-            place->acknowledged = place->printed;
+        completed_t *owed = &self->places[i].owed;
+        if (owed->frontier > 0) {
+            codec_list_add(&list, position_wire(),
+                           &(position_t){.partition = i, .first = 1, .offset = owed->frontier});
         }
+        for (size_t k = 0; k < owed->count; k++) {
+            const offset_range_t *range = completed_range(owed, k);
+            codec_list_add(
+                &list, position_wire(),
+                &(position_t){.partition = i, .first = range->first, .offset = range->last});
+        }
+        completed_clear(owed);
     }
     codec_list_end(&list);
     if (list.count > 0) {
@@ -138,9 +147,14 @@ static void acknowledge(tail_t *self)
 static void take_event(tail_t *self, uint64_t partition, const event_t *event)
 {
     place_t *place = &self->places[partition];
+    bool grouped = self->options->group != NULL;
     self->arrived++;
-    if (event->offset <= place->printed) {
-        return; /* it was printed before the connection was lost */
+    if (grouped && completed_has(&place->printed, event->offset)) {
+        completed_add(&place->owed, event->offset, event->offset);
+        return; /* it was printed before the connection was lost, and not acknowledged */
+    }
+    if (!grouped && event->offset <= place->last) {
+        return;
     }
     const char *fault = tail_print(self->printer, partition, event, &self->out);
     if (fault) {
@@ -150,7 +164,11 @@ static void take_event(tail_t *self, uint64_t partition, const event_t *event)
              self->options->topic, partition, event->offset, fault);
         return;
     }
-    place->printed = event->offset;
+    place->last = event->offset;
+    if (grouped) {
+        completed_add(&place->printed, event->offset, event->offset);
+        completed_add(&place->owed, event->offset, event->offset);
+    }
     if (self->out.size >= OUT_BYTES) {
         write_out(self);
     }
@@ -179,7 +197,6 @@ static void on_reconnected(void *context)
     /* A request that is not answered yet is sent again by the link, and answered in this session.
      */
     self->subscribe = !self->asking;
-    self->again = true;
 }
 
 static void on_subscription_ended(void *context, uint64_t subscription, capstan_err_t err)
@@ -187,7 +204,6 @@ static void on_subscription_ended(void *context, uint64_t subscription, capstan_
     tail_t *self = context;
     if (subscription == self->subscription) {
         self->subscribe = true;
-        self->again = true;
         if (capstan_err_retry(err) == CAPSTAN_RETRY_FIX) {
             fail(self, "the node ended the subscription: %s. %s", capstan_err_text(err),
                  capstan_err_remedy(err));
@@ -202,8 +218,8 @@ static void list_resume(tail_t *self)
     buffer_clear(&self->positions);
     codec_list_writer_t list = codec_list_begin(&self->positions);
     for (uint64_t i = 0; i < PARTITIONS_MAX; i++) {
-        if (self->places[i].printed > 0 && !self->options->group) {
-            const position_t position = {.partition = i, .offset = self->places[i].printed};
+        if (self->places[i].last > 0 && !self->options->group) {
+            const position_t position = {.partition = i, .offset = self->places[i].last};
             codec_list_add(&list, position_wire(), &position);
         }
     }
@@ -217,11 +233,16 @@ static capstan_err_t request_subscription(tail_t *self, char *ret_reason, size_t
 {
     const tail_options_t *options = self->options;
     list_resume(self);
+    for (size_t i = 0; i < PARTITIONS_MAX; i++) {
+        completed_clear(&self->places[i].owed); /* a new subscription holds none of it */
+    }
     const subscribe_t request = {
         .topic = slice_text(options->topic),
         .group = slice_text(options->group),
         .from = strcmp(options->from, "latest") == 0 ? 2 : 1,
         .resume = buffer_slice(&self->positions),
+        .events_max = EVENTS_MAX, /* it rejects nothing, so that it may have many of a key */
+        .key_events_max = EVENTS_MAX,
     };
     slice_t body;
     subscribed_t reply;
@@ -249,25 +270,19 @@ static void pause_for(tail_t *self, int64_t pause_us)
     }
 }
 
-/* Subscribes, for the first time or again. A node that is starting answers LATER for a while; so
- * does one that has not yet noticed that the group's consumer is gone: for long when that was us
- * and the connection broke, for a moment when another tail has just ended. */
+/* Subscribes, for the first time or again. A node that is starting answers LATER for a while. */
 static void subscribe(tail_t *self)
 {
     const tail_options_t *options = self->options;
     char reason[TEXT_SIZE / 2] = "";
     int64_t end = read_clock() + SUBSCRIBE_US_MAX;
-    int64_t busy_end = self->again ? end : read_clock() + BUSY_US_MAX;
     capstan_err_t err = request_subscription(self, reason, sizeof reason);
     while (err && capstan_err_retry(err) == CAPSTAN_RETRY_LATER && !is_over(self) &&
-           read_clock() < (err == CAPSTAN_E_GROUP_BUSY ? busy_end : end)) {
+           read_clock() < end) {
         pause_for(self, PAUSE_US);
         err = request_subscription(self, reason, sizeof reason);
     }
-    if (err == CAPSTAN_E_GROUP_BUSY) {
-        fail(self, "group %s of topic %s has a consumer already. Stop it, or use another --group.",
-             options->group, options->topic);
-    } else if (err == CAPSTAN_E_UNKNOWN_TOPIC) {
+    if (err == CAPSTAN_E_UNKNOWN_TOPIC) {
         fail(self,
              "there is no topic %s at %s. Check the name, or make it with `capstan feed --topic "
              "%s ...`.",
@@ -275,9 +290,6 @@ static void subscribe(tail_t *self)
     } else if (err) {
         fail(self, "topic %s at %s: %s. %s", options->topic, options->endpoint,
              *reason ? reason : capstan_err_text(err), capstan_err_remedy(err));
-    }
-    for (size_t i = 0; i < PARTITIONS_MAX; i++) {
-        self->places[i].acknowledged = 0; /* an acknowledgement may have been lost */
     }
 }
 
@@ -352,6 +364,10 @@ static int tail_topic(const tail_options_t *options)
         status = EXIT_FAILED;
     }
     tail_printer_destroy(&self->printer);
+    for (size_t i = 0; i < PARTITIONS_MAX; i++) {
+        completed_fini(&self->places[i].printed);
+        completed_fini(&self->places[i].owed);
+    }
     buffer_fini(&self->out);
     buffer_fini(&self->positions);
     free(self);
@@ -403,7 +419,8 @@ static const char summary[] =
     "Prints the events of a topic in the order of delivery: within each key, that of its "
     "sequence.\n"
     "With --group, events are acknowledged once they were written, and the next tail of the group\n"
-    "goes on behind them; a group has one consumer at a time. Without, nothing is acknowledged.\n"
+    "goes on behind them; several tails of a group share its keys. Without, nothing is\n"
+    "acknowledged.\n"
     "csv needs events that `capstan feed` or a writer of the same maps published; json shows any.";
 
 static const char examples[] = "  capstan tail --topic orders --from earliest --idle-ms 2000\n"

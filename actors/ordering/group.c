@@ -93,7 +93,8 @@ void group_place_parked(group_t *self, uint32_t partition, uint64_t count, uint6
     self->partitions[partition].parked_bytes += bytes;
 }
 
-/* The ranges become fewer only by what is read below them: after a restart that is still to come. */
+/* The ranges become fewer only by what is read below them: after a restart that is still to come.
+ */
 bool group_wants(const group_t *self, uint32_t partition)
 {
     const group_partition_t *place = &self->partitions[partition];
@@ -200,7 +201,7 @@ static void leave_key(group_t *self, group_event_t *event)
 void group_complete(group_t *self, group_event_t *event, group_effects_t *effects)
 {
     leave_key(self, event);
-    self->completed++;
+    self->counted.completed++;
     finish(self, event, effects);
 }
 
@@ -313,7 +314,7 @@ static capstan_err_t find_held(group_t *self, uint64_t number, uint32_t partitio
         bool held = *ret_event && (*ret_event)->given > 0 && (*ret_event)->key->member == member;
         err = held ? CAPSTAN_OK : CAPSTAN_E_NOT_HELD;
     }
-    self->refused += err != CAPSTAN_OK;
+    self->counted.refused += err != CAPSTAN_OK;
     return err;
 }
 
@@ -353,7 +354,60 @@ capstan_err_t group_reject(group_t *self, int64_t now_us, const group_rejection_
     return err;
 }
 
+/* --- giving out ------------------------------------------------------------------------------ */
+
+static uint64_t backlog(const group_key_t *key)
+{
+    return key->count - key->held;
+}
+
+/* What the member goes on with: a key that it holds, while none that is ready has more to do. */
+static group_key_t *choose(group_t *self, const group_member_t *member)
+{
+    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first) {
+        return self->ready.first;
+    }
+    group_key_t *own = NULL;
+    uint64_t looked = 0;
+    for (group_key_t *key = member->may_grow.first; key && looked < GROWING_LOOKED_AT;
+         key = key->list_behind, looked++) {
+        own = own && backlog(own) >= backlog(key) ? own : key;
+    }
+    if (self->longest > 0 && (!own || backlog(own) < self->longest)) {
+        return self->buckets[self->longest].first;
+    }
+    return own;
+}
+
+static void give(group_t *self, group_member_t *member, group_key_t *key, group_effects_t *effects)
+{
+    group_key_step(self, key, GROUP_INPUT_give, member);
+    while (key->pending && member->held < member->limits.events_max &&
+           key->held < member->limits.key_events_max) {
+        group_event_t *event = key->pending;
+        group_event_hold(self, member, key);
+        group_effect_t *effect = add_effect(effects, GROUP_DELIVER, event);
+        effect->member = member->number;
+        effect->event = slice_of(event->data, event->size);
+    }
+    group_key_relist(self, key);
+    group_member_relist(self, member);
+}
+
 /* --- what comes in --------------------------------------------------------------------------- */
+
+/* While nothing waits, events go on as they come, in the order of their offsets. */
+static void give_at_once(group_t *self, group_key_t *key, group_effects_t *effects)
+{
+    if (key->may_grow && key->member->has_room && !self->ready.first) {
+        give(self, key->member, key, effects);
+    } else if (key->state == GROUP_KEY_READY && !key->age_before && !key->age_behind &&
+               self->room_first) {
+        group_member_t *member = self->room_first;
+        group_member_rotate(self, member);
+        give(self, member, key, effects);
+    }
+}
 
 static void arrive(group_t *self, group_event_t *event, slice_t name, group_input_t input,
                    group_effects_t *effects)
@@ -364,13 +418,15 @@ static void arrive(group_t *self, group_event_t *event, slice_t name, group_inpu
     group_key_step(self, key, input, NULL);
     if (waits) {
         park_followers(self, key, effects);
+    } else {
+        give_at_once(self, key, effects);
     }
 }
 
 static void note_absent(group_t *self, group_partition_t *place, uint64_t first, uint64_t last)
 {
     for (uint64_t offset = first; offset <= last && offset - first < UINT16_MAX; offset++) {
-        self->absent += !completed_has(&place->completed, offset);
+        self->counted.absent += !completed_has(&place->completed, offset);
     }
     completed_add(&place->completed, first, last);
     completed_add(&place->unsaved, first, last);
@@ -462,7 +518,7 @@ capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record, b
     return CAPSTAN_OK;
 }
 
-/* --- giving out ------------------------------------------------------------------------------ */
+/* --- turns ------------------------------------------------------------------------------------ */
 
 static void retry_due(group_t *self, int64_t now_us, group_effects_t *effects)
 {
@@ -479,44 +535,6 @@ static void retry_due(group_t *self, int64_t now_us, group_effects_t *effects)
                    effects);
         }
     }
-}
-
-static uint64_t backlog(const group_key_t *key)
-{
-    return key->count - key->held;
-}
-
-/* What the member goes on with: a key that it holds, while none that is ready has more to do. */
-static group_key_t *choose(group_t *self, const group_member_t *member)
-{
-    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first) {
-        return self->ready.first;
-    }
-    group_key_t *own = NULL;
-    uint64_t looked = 0;
-    for (group_key_t *key = member->may_grow.first; key && looked < GROWING_LOOKED_AT;
-         key = key->list_behind, looked++) {
-        own = own && backlog(own) >= backlog(key) ? own : key;
-    }
-    if (self->longest > 0 && (!own || backlog(own) < self->longest)) {
-        return self->buckets[self->longest].first;
-    }
-    return own;
-}
-
-static void give(group_t *self, group_member_t *member, group_key_t *key, group_effects_t *effects)
-{
-    group_key_step(self, key, GROUP_INPUT_give, member);
-    while (key->pending && member->held < member->limits.events_max &&
-           key->held < member->limits.key_events_max) {
-        group_event_t *event = key->pending;
-        group_event_hold(self, member, key);
-        group_effect_t *effect = add_effect(effects, GROUP_DELIVER, event);
-        effect->member = member->number;
-        effect->event = slice_of(event->data, event->size);
-    }
-    group_key_relist(self, key);
-    group_member_relist(self, member);
 }
 
 /* Those for which there was no room may have some now. */
@@ -559,17 +577,13 @@ int64_t group_due_us(const group_t *self)
 
 group_figures_t group_figures(const group_t *self)
 {
-    group_figures_t figures = {
-        .members = self->member_count,
-        .keys = self->keys.count,
-        .unfinished = self->unfinished,
-        .bytes = self->bytes,
-        .held = self->held,
-        .retrying = self->retry_count,
-        .completed = self->completed,
-        .absent = self->absent,
-        .refused = self->refused,
-    };
+    group_figures_t figures = self->counted;
+    figures.members = self->member_count;
+    figures.keys = self->keys.count;
+    figures.unfinished = self->unfinished;
+    figures.bytes = self->bytes;
+    figures.held = self->held;
+    figures.retrying = self->retry_count;
     for (uint32_t i = 0; i < self->limits.partitions; i++) {
         figures.parked += self->partitions[i].parked;
         figures.ranges += self->partitions[i].completed.count;

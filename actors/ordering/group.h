@@ -16,7 +16,8 @@
  *    its successors go on (O9);
  *  - what is kept in memory is within its bounds: the group asks for nothing more before.
  *
- * A member gets the key with the longest backlog: first come, first served wastes the workers'
+ * While members keep up, they get events as they are read. When events wait, a member gets the key
+ * with the longest backlog: first come, first served wastes the workers'
  * time when keys are few more than workers, since the last keys are then worked off one by one.
  * Every sixteenth time it is the key that has waited longest, so that none waits for ever. */
 #ifndef ORDERING_GROUP_H

@@ -151,9 +151,7 @@ struct group {
     size_t retry_count;
     size_t retry_capacity;
 
-    uint64_t completed;
-    uint64_t absent;
-    uint64_t refused;
+    group_figures_t counted;                                  /* completed, absent, refused */
     uint64_t steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT]; /* how often each was taken */
     group_partition_t partitions[];
 };

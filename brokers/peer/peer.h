@@ -29,9 +29,9 @@ typedef struct peer_handlers {
     void (*deliver)(void *context, const deliver_t *deliver);
     /* The session was lost and opened again. Its subscriptions are gone: subscribe again, except
      * where a peer_request to subscribe is under way, which the peer itself makes again and which
-     * returns what the new session answers. A node that has not yet noticed the end of the old
-     * session answers GROUP_BUSY for a while. It is called before anything is sent in the new
-     * session; it may not call the peer. */
+     * returns what the new session answers. What the old one held of a group is delivered again
+     * once the node has noticed its end. It is called before anything is sent in the new session;
+     * it may not call the peer. */
     void (*reconnected)(void *context);
     /* A message of a user's table: an event, or a request that peer_answer answers. */
     void (*user)(void *context, const envelope_t *envelope, slice_t body);

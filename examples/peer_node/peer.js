@@ -146,7 +146,8 @@ async function main({ schema, endpoint, topic, group, name, count, timeout }) {
     welcome: () => peer.post("topic_ensure", { topic, sequence: 1 }, subscribe),
     deliver: ({ subscription, partition, events: list }) => {
       events.push(...list);
-      const through = [{ partition, offset: list.at(-1).offset }];
+      const offsets = list.map(({ offset }) => offset);
+      const through = [{ partition, first: Math.min(...offsets), offset: Math.max(...offsets) }];
       if (group) peer.post("acknowledge", { subscription, through });
     },
   });

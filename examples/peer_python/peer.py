@@ -140,8 +140,9 @@ def main():
     def deliver(body, _envelope):
         events.extend((event["key"], event["sequence"]) for event in body["events"])
         if options.group:
+            offsets = [event["offset"] for event in body["events"]]
             peer.post("acknowledge", subscription=body["subscription"], through=[
-                {"partition": body["partition"], "offset": body["events"][-1]["offset"]}])
+                {"partition": body["partition"], "first": min(offsets), "offset": max(offsets)}])
 
     peer = Peer(json.load(open(options.schema)), options.endpoint, options.name,
                 {"welcome": ensure, "deliver": deliver})

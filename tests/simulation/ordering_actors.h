@@ -2,7 +2,6 @@
 #ifndef TESTS_ORDERING_ACTORS_H
 #define TESTS_ORDERING_ACTORS_H
 
-#include "actors/ordering/group_state.h"
 #include "actors/ordering/partition_groups.h"
 #include "runtime/simulation/core_world.h"
 #include "runtime/wire/wire_messages.h"
@@ -86,37 +85,6 @@ typedef struct sim_consumer {
     size_t capacity;
 } sim_consumer_t;
 
-typedef struct sim_member {
-    uint64_t number;
-    uint32_t consumer; /* its slot */
-    capstan_ref_t ref;
-    int64_t heard_us;
-    uint64_t held; /* deliveries that it has not answered, as a reason to wait for it */
-} sim_member_t;
-
-/* The shell around a group's core. */
-typedef struct sim_group {
-    world_t *world;
-    uint32_t slot;
-    uint32_t group;
-    group_limits_t limits;
-    group_t *core; /* NULL: it does not know where it stands */
-    group_effects_t effects;
-    uint64_t question; /* correlation of the last one of each kind */
-    uint64_t place_ask;
-    uint64_t read_ask;
-    uint64_t mark_ask;
-    int64_t asked_us; /* when the oldest of them was made */
-    buffer_t mark;    /* that is under way */
-    buffer_t parked;  /* records `parked`, each behind its size, that are not on disk */
-    size_t parked_sent;
-    buffer_t unparked; /* offsets */
-    size_t unparked_sent;
-    sim_member_t members[WORLD_MEMBERS];
-    size_t member_count;
-    uint64_t replays; /* left */
-} sim_group_t;
-
 typedef enum wait_kind {
     WAIT_ANSWER,
     WAIT_DONE,
@@ -187,12 +155,6 @@ void producer_start(sim_producer_t *self);
 void producer_stop(sim_producer_t *self);
 bool producer_is_done(const sim_producer_t *self);
 extern const core_actor_t producer_behaviour;
-
-void sim_group_start(sim_group_t *self);
-void sim_group_stop(sim_group_t *self);
-/* Everything that the partition has accepted is completed, and that is on disk. */
-bool sim_group_is_done(const sim_group_t *self);
-extern const core_actor_t sim_group_behaviour;
 
 void consumer_start(sim_consumer_t *self);
 void consumer_stop(sim_consumer_t *self);

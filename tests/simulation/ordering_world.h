@@ -13,6 +13,7 @@
 #define TESTS_ORDERING_WORLD_H
 
 #include "tests/simulation/ordering_actors.h"
+#include "tests/simulation/ordering_group.h"
 
 static const int64_t world_utc_base = INT64_C(1700000000000000);
 

@@ -35,6 +35,14 @@ void bench_init(bench_t *self)
         .key_held_items_max = 8192,
         .hold_ms_max = 86400000,
         .snapshot_records = 64,
+        .group_events_max = 65536,
+        .group_bytes_max = 1 << 25,
+        .group_ranges_max = 1024,
+        .group_attempts_max = 3,
+        .group_retry_ms_min = 1,
+        .group_retry_ms_max = 10,
+        .group_parked_max = 1000,
+        .group_parked_bytes_max = 1 << 20,
         .tail_bytes = 4096,
     };
 }
@@ -158,12 +166,16 @@ capstan_err_t bench_topic(bench_t *self, const char *topic, uint64_t partitions,
 
 uint64_t bench_frontier(bench_t *self, uint64_t partition, const char *group)
 {
-    partition_frontier_t request = {.group = slice_text(group)};
-    frontier_t frontier = {0};
-    cr_assert_eq(bench_ask(self, self->partitions[partition], partition_frontier_wire(), &request,
-                           frontier_wire(), &frontier),
+    partition_group_t request = {.group = slice_text(group)};
+    group_stored_t stored;
+    completed_t completed = {0};
+    cr_assert_eq(bench_ask(self, self->partitions[partition], partition_group_wire(), &request,
+                           group_stored_wire(), &stored),
                  CAPSTAN_OK);
-    return frontier.offset;
+    cr_assert_eq(completed_decode(&completed, stored.done), CAPSTAN_OK);
+    uint64_t frontier = completed.frontier;
+    completed_fini(&completed);
+    return frontier;
 }
 
 uint64_t bench_accepted(bench_t *self)
@@ -625,7 +637,9 @@ capstan_err_t client_subscribe(client_t *self, const client_place_t *place)
     subscribe_t subscribe = {.topic = slice_text(self->topic),
                              .group = place->group ? slice_text(place->group) : (slice_t){0},
                              .from = place->latest ? 2 : 1,
-                             .resume = buffer_slice(&resume)};
+                             .resume = buffer_slice(&resume),
+                             .events_max = 65536,
+                             .key_events_max = 65536};
     subscribed_t subscribed;
     capstan_err_t err =
         client_ask(self, subscribe_wire(), &subscribe, subscribed_wire(), &subscribed);
@@ -690,22 +704,27 @@ uint64_t client_faults(client_t *self)
 
 const char *client_disorder(client_t *self, size_t from, bool whole)
 {
-    uint64_t offsets[BENCH_PARTITIONS_MAX] = {0};
+    completed_t offsets[BENCH_PARTITIONS_MAX] = {{0}};
     uint64_t sequences[KEYS_MAX] = {0};
     const char *fault = NULL;
     pthread_mutex_lock(&self->mutex);
     for (size_t i = from; !fault && i < self->got_count; i++) {
         const got_t *got = &self->got[i];
         ENSURE(got->partition < BENCH_PARTITIONS_MAX && got->key < KEYS_MAX);
-        uint64_t *offset = &offsets[got->partition];
         uint64_t *sequence = &sequences[got->key];
-        if (got->offset != *offset + 1 && (whole || *offset > 0)) {
-            fault = "an offset is missing or comes twice";
+        if (completed_has(&offsets[got->partition], got->offset)) {
+            fault = "an offset comes twice";
         } else if (got->sequence != *sequence + 1 && (whole || *sequence > 0)) {
             fault = "a key's sequence has a hole or goes back";
         }
-        *offset = got->offset;
+        completed_add(&offsets[got->partition], got->offset, got->offset);
         *sequence = got->sequence;
+    }
+    for (size_t i = 0; i < BENCH_PARTITIONS_MAX; i++) {
+        if (!fault && (offsets[i].count > 1 || (whole && offsets[i].count > 0))) {
+            fault = "an offset is missing";
+        }
+        completed_fini(&offsets[i]);
     }
     pthread_mutex_unlock(&self->mutex);
     return fault;

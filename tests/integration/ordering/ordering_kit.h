@@ -5,6 +5,7 @@
 #define ORDERING_ORDERING_KIT_H
 
 #include "actors/journal/journal.h"
+#include "actors/ordering/partition_groups.h"
 #include "actors/ordering/ordering_messages.h"
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"

@@ -35,6 +35,14 @@ static void prepare(world_t *self)
                                    .key_held_items_max = 64,
                                    .hold_ms_max = 60000,
                                    .snapshot_records = 65536,
+                                   .group_events_max = 65536,
+                                   .group_bytes_max = 1 << 25,
+                                   .group_ranges_max = 1024,
+                                   .group_attempts_max = 3,
+                                   .group_retry_ms_min = 1,
+                                   .group_retry_ms_max = 10,
+                                   .group_parked_max = 1000,
+                                   .group_parked_bytes_max = 1 << 20,
                                    .tail_bytes = 65536}};
     cr_assert_geq(sodium_init(), 0);
     fixture_folder(&self->fixture);
@@ -112,7 +120,7 @@ static capstan_err_t subscribe(world_t *self, slice_t group)
 }
 
 /* Names are kept as C strings: cut off at a zero byte, the first would be a second topic on the
- * streams of `orders`, and the second a second consumer in the group `billing`. */
+ * streams of `orders`, and the second a member of the group `billing`. */
 Test(topics, refuses_names_with_a_zero_byte)
 {
     world_t world;
@@ -122,7 +130,6 @@ Test(topics, refuses_names_with_a_zero_byte)
     cr_assert_eq(ensure_topic(&world, slice_of("orders\0", 7)), CAPSTAN_E_INVALID);
     cr_assert_eq(ensure_topic(&world, slice_of("\0", 1)), CAPSTAN_E_INVALID);
     cr_assert_eq(subscribe(&world, slice_text("billing")), CAPSTAN_OK);
-    cr_assert_eq(subscribe(&world, slice_text("billing")), CAPSTAN_E_GROUP_BUSY);
     cr_assert_eq(subscribe(&world, slice_of("billing\0x", 9)), CAPSTAN_E_INVALID);
     stop(&world);
 }

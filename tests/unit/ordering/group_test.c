@@ -101,8 +101,8 @@ Test(group, goes_on_with_the_longest_backlog)
 {
     group_effects_t effects = {0};
     group_t *group = group_new(&usual);
-    group_join(group, 1, &one_at_a_time);
     read_keys(group, 1, "abbccb", &effects);
+    group_join(group, 1, &one_at_a_time);
     dispatch(group, 0, &effects, "1:2 ");
     cr_assert_eq(acknowledge(group, 1, 0, 2, &effects), CAPSTAN_OK);
     dispatch(group, 0, &effects, "1:4 ");
@@ -114,8 +114,8 @@ Test(group, lets_no_key_wait_for_ever)
 {
     group_effects_t effects = {0};
     group_t *group = group_new(&usual);
-    group_join(group, 1, &one_at_a_time);
     read_keys(group, 1, "abbbbbbbbb", &effects);
+    group_join(group, 1, &one_at_a_time);
     uint64_t offset = 10;
     bool served = false;
     for (int i = 0; i < 40 && !served; i++) { /* b gets two for each that is done */

@@ -170,7 +170,8 @@ Test(partition_store, contradictions_are_a_damaged_store)
                  CAPSTAN_E_STORE_CORRUPT);
     cr_assert_eq(partition_load_row(self, slice_text("k\0\5p"), slice_text("")),
                  CAPSTAN_E_STORE_CORRUPT);
-    cr_assert_eq(partition_load_row(self, slice_text("zgroup"), slice_text("?")), CAPSTAN_E_STORE_CORRUPT);
+    cr_assert_eq(partition_load_row(self, slice_text("zgroup"), slice_text("?")),
+                 CAPSTAN_E_STORE_CORRUPT);
     partition_destroy(&self);
 }
 
