@@ -93,7 +93,7 @@ static void park(sim_group_t *self, const group_effect_t *effect)
     buffer_append(&self->parked, &record.size, sizeof record.size);
     buffer_append(&self->parked, record.data, record.size);
     buffer_fini(&record);
-    note(self, FACT_PARK, 0, effect->offset)->waits = effect->waits;
+    note(self, FACT_PARK, 0, effect->offset);
 }
 
 static void take_effects(sim_group_t *self)

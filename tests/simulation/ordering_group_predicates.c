@@ -25,20 +25,30 @@ typedef struct place {
 typedef struct opinion {
     world_t *world;
     uint32_t group;
-    bool in_order;   /* nothing of a key may overtake */
-    place_t *places; /* by offset, from 1 */
+    bool in_order;    /* nothing of a key may overtake what is retried */
+    bool parked_wait; /* nor what is parked */
+    place_t *places;  /* by offset, from 1 */
     uint64_t last;
     uint64_t first_of_key[WORLD_KEYS_MAX]; /* the first that is not done for good, or before it */
 } opinion_t;
+
+static void fail(opinion_t *self, const char *predicate, const char *what, uint64_t offset,
+                 uint64_t member)
+{
+    world_fail(self->world, predicate, "group %u, member %llu, offset %llu: %s", self->group,
+               (ull)member, (ull)offset, what);
+}
 
 static void opinion_init(opinion_t *self, world_t *world, uint32_t group)
 {
     const group_limits_t *limits = &world->groups[group].limits;
     *self = (opinion_t){.world = world, .group = group};
     self->in_order = limits->while_retried == WHILE_RETRIED_WAIT;
+    self->parked_wait = limits->when_exhausted == WHEN_EXHAUSTED_WAIT;
     self->places = calloc(world->disk.count + 2, sizeof *self->places);
     ENSURE(self->places);
     uint64_t last_of_key[WORLD_KEYS_MAX] = {0};
+    uint64_t sequences[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX] = {{0}};
     for (size_t i = 0; i < world->disk.count; i++) {
         event_t event;
         if (world->disk.log[i].kind != RECORD_event ||
@@ -49,18 +59,15 @@ static void opinion_init(opinion_t *self, world_t *world, uint32_t group)
         }
         uint32_t key = limits->mode == GROUP_BY_PARTITION ? 0 : world_index(event.key);
         self->places[event.offset].key = key;
+        uint64_t *sequence = &sequences[world_index(event.producer)][world_index(event.key)];
+        if (event.sequence != ++*sequence) {
+            fail(self, "O1", "its key's sequence jumps or goes back", event.offset, 0);
+        }
         *(last_of_key[key] > 0 ? &self->places[last_of_key[key]].behind
                                : &self->first_of_key[key]) = event.offset;
         last_of_key[key] = event.offset;
         self->last = event.offset;
     }
-}
-
-static void fail(opinion_t *self, const char *predicate, const char *what, uint64_t offset,
-                 uint64_t member)
-{
-    world_fail(self->world, predicate, "group %u, member %llu, offset %llu: %s", self->group,
-               (ull)member, (ull)offset, what);
 }
 
 /* What stands before an event of its key. */
@@ -155,7 +162,7 @@ static void on_park(opinion_t *self, const fact_t *fact)
     place_t *place = &self->places[fact->offset];
     place->state = PARKED;
     place->was_done = true;
-    place->waits = fact->waits;
+    place->waits = self->parked_wait;
     place->holder = 0;
     let_go_of_key(self, place->key);
 }

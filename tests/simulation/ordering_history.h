@@ -41,7 +41,7 @@ typedef enum fact_kind {
     FACT_DONE,     /* it takes the acknowledgement of member `epoch` for `offset` */
     FACT_REJECT,   /* it takes the rejection of member `epoch` for `offset` */
     FACT_LEAVE,    /* member `epoch` has left */
-    FACT_PARK,     /* `offset` is parked; `waits`: its key waits */
+    FACT_PARK,     /* `offset` is parked */
     FACT_REPLAY,   /* the parked `offset` is to be delivered again */
     FACT_DISCARD,  /* the parked `offset` was given up */
     FACT_STORE,    /* that the offsets from `sequence` to `offset` are completed is on disk */
@@ -61,7 +61,6 @@ typedef struct fact {
     uint64_t log_size; /* records on disk at that time */
     event_result_t result;
     capstan_err_t err;
-    bool waits;
 } fact_t;
 
 typedef struct passage {
