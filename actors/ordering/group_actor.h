@@ -22,6 +22,7 @@ enum {
     GROUP_MEMBERS_MAX = 1024,
     GROUP_MEMBER_EVENTS_MAX = 65536,
     GROUP_READ_BYTES = 128 << 10,
+    GROUP_MARK_BYTES = 256 << 10, /* of parked events in one mark; one event is always in it */
     GROUP_WINDOW_BYTES = 4 << 20, /* of deliveries that a member has not taken from its session */
     GROUP_ASK_US = 60000000,
     GROUP_RETRY_US = 500000, /* before a mark is tried again that could not be stored */

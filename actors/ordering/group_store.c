@@ -108,15 +108,19 @@ static void on_events(group_actor_t *self, uint32_t partition, const capstan_mes
 
 /* --- storing --------------------------------------------------------------------------------- */
 
-static void encode_parked(const outbox_t *parked, buffer_t *out)
+/* Returns how many bytes of the outbox are in it. */
+static size_t encode_parked(const outbox_t *parked, buffer_t *out)
 {
     codec_list_writer_t list = codec_list_begin(out);
     size_t size;
-    for (size_t at = 0; at < parked->bytes.size; at += sizeof size + size) {
+    size_t at = 0;
+    while (at < parked->bytes.size && at < GROUP_MARK_BYTES) {
         memcpy(&size, parked->bytes.data + at, sizeof size);
         codec_list_add_raw(&list, slice_of(parked->bytes.data + at + sizeof size, size));
+        at += sizeof size + size;
     }
     codec_list_end(&list);
+    return at;
 }
 
 static void encode_unparked(const outbox_t *unparked, uint64_t partition, buffer_t *out)
@@ -131,34 +135,35 @@ static void encode_unparked(const outbox_t *unparked, uint64_t partition, buffer
     codec_list_end(&list);
 }
 
+/* A parked event is completed by its record. So what is completed is said with the last of those
+ * that wait to be recorded, or after it, never before. */
 static void send_mark(group_actor_t *self, uint32_t partition)
 {
     source_t *source = &self->sources[partition];
     const completed_t nothing = {0};
     const completed_t *done = &nothing;
     uint64_t lsn = 0;
-    bool completed = group_take_mark(self->core, partition, &done, &lsn);
-    if (!completed && source->parked.bytes.size == 0 && source->unparked.bytes.size == 0) {
-        return;
-    }
     buffer_t lists[3] = {{0}};
-    completed_encode(done, partition, &lists[0]);
-    encode_parked(&source->parked, &lists[1]);
-    encode_unparked(&source->unparked, partition, &lists[2]);
-    buffer_t mark = {0};
-    codec_encode(group_mark_wire(),
-                 &(group_mark_t){.group = slice_text(self->group),
-                                 .lsn = lsn,
-                                 .done = buffer_slice(&lists[0]),
-                                 .parked = buffer_slice(&lists[1]),
-                                 .unparked = buffer_slice(&lists[2])},
-                 &mark);
-    source->parked.sent = source->parked.bytes.size;
-    source->unparked.sent = source->unparked.bytes.size;
-    source->owed.sent = source->owed.bytes.size;
-    ask(self, source, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&mark)},
-        &source->mark_ask);
-    buffer_fini(&mark);
+    source->parked.sent = encode_parked(&source->parked, &lists[1]);
+    bool all = source->parked.sent == source->parked.bytes.size;
+    bool completed = all && group_take_mark(self->core, partition, &done, &lsn);
+    if (completed || source->parked.sent > 0 || source->unparked.bytes.size > 0) {
+        completed_encode(done, partition, &lists[0]);
+        encode_unparked(&source->unparked, partition, &lists[2]);
+        buffer_t mark = {0};
+        codec_encode(group_mark_wire(),
+                     &(group_mark_t){.group = slice_text(self->group),
+                                     .lsn = lsn,
+                                     .done = buffer_slice(&lists[0]),
+                                     .parked = buffer_slice(&lists[1]),
+                                     .unparked = buffer_slice(&lists[2])},
+                     &mark);
+        source->unparked.sent = source->unparked.bytes.size;
+        source->owed.sent = all ? source->owed.bytes.size : 0;
+        ask(self, source, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&mark)},
+            &source->mark_ask);
+        buffer_fini(&mark);
+    }
     for (size_t i = 0; i < 3; i++) {
         buffer_fini(&lists[i]);
     }

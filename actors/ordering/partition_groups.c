@@ -110,6 +110,10 @@ static capstan_err_t add_parked(stored_group_t *group, slice_t data)
         !codec_peek_uint(parked.event, FIELD_OFFSET, &offset)) {
         return CAPSTAN_E_MALFORMED;
     }
+    if (offset == 0 || offset == UINT64_MAX) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    completed_add(&group->completed, offset, offset);
     size_t at = find_place(group, offset);
     parked_event_t *known = at < group->parked_count ? group->parked[at] : NULL;
     if (known && known->offset == offset && !known->gone) {

@@ -8,6 +8,7 @@ enum {
     ANSWER_US = 15000,  /* without an answer, a question is asked again */
     SILENCE_US = 60000, /* of a member that holds something */
     READ_BYTES = 4096,
+    MARK_BYTES = 2000,     /* of parked events */
     OPERATE_PER_MILLE = 4, /* of ticks */
     TIMER_TICK = 1,
 };
@@ -126,15 +127,18 @@ static void take_effects(sim_group_t *self)
 
 /* ---- storing ---- */
 
-static void encode_parked(const sim_group_t *self, buffer_t *out)
+static size_t encode_parked(const sim_group_t *self, buffer_t *out)
 {
     codec_list_writer_t list = codec_list_begin(out);
     size_t size;
-    for (size_t at = 0; at < self->parked.size; at += sizeof size + size) {
+    size_t at = 0;
+    while (at < self->parked.size && at < MARK_BYTES) {
         memcpy(&size, self->parked.data + at, sizeof size);
         codec_list_add_raw(&list, slice_of(self->parked.data + at + sizeof size, size));
+        at += sizeof size + size;
     }
     codec_list_end(&list);
+    return at;
 }
 
 static void encode_unparked(const sim_group_t *self, buffer_t *out)
@@ -153,26 +157,25 @@ static void send_mark(sim_group_t *self)
     const completed_t nothing = {0};
     const completed_t *done = &nothing;
     uint64_t lsn = 0;
-    bool completed = group_take_mark(self->core, 0, &done, &lsn);
-    if (!completed && self->parked.size == 0 && self->unparked.size == 0) {
-        return;
-    }
     buffer_t lists[3] = {{0}};
-    completed_encode(done, 0, &lists[0]);
-    encode_parked(self, &lists[1]);
-    encode_unparked(self, &lists[2]);
-    self->parked_sent = self->parked.size;
-    self->unparked_sent = self->unparked.size;
-    buffer_clear(&self->mark);
-    codec_encode(group_mark_wire(),
-                 &(group_mark_t){.group = world_key_name(self->group),
-                                 .lsn = lsn,
-                                 .done = buffer_slice(&lists[0]),
-                                 .parked = buffer_slice(&lists[1]),
-                                 .unparked = buffer_slice(&lists[2])},
-                 &self->mark);
-    self->mark_ask =
-        ask(self, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&self->mark)});
+    self->parked_sent = encode_parked(self, &lists[1]);
+    bool all = self->parked_sent == self->parked.size;
+    bool completed = all && group_take_mark(self->core, 0, &done, &lsn);
+    if (completed || self->parked_sent > 0 || self->unparked.size > 0) {
+        completed_encode(done, 0, &lists[0]);
+        encode_unparked(self, &lists[2]);
+        self->unparked_sent = self->unparked.size;
+        buffer_clear(&self->mark);
+        codec_encode(group_mark_wire(),
+                     &(group_mark_t){.group = world_key_name(self->group),
+                                     .lsn = lsn,
+                                     .done = buffer_slice(&lists[0]),
+                                     .parked = buffer_slice(&lists[1]),
+                                     .unparked = buffer_slice(&lists[2])},
+                     &self->mark);
+        self->mark_ask = ask(self, partition_mark_wire(),
+                             &(partition_mark_t){.mark = buffer_slice(&self->mark)});
+    }
     for (size_t i = 0; i < 3; i++) {
         buffer_fini(&lists[i]);
     }
