@@ -84,6 +84,7 @@ void group_place(group_t *self, uint32_t partition, const completed_t *completed
 void group_place_waiting(group_t *self, uint32_t partition, slice_t name)
 {
     group_key_t *key = group_key_get(self, partition, 0, name);
+    key->parked++;
     group_key_step(self, key, GROUP_INPUT_park, NULL);
 }
 
@@ -253,7 +254,16 @@ static void park_followers(group_t *self, group_key_t *key, group_effects_t *eff
             return;
         }
         group_event_take_out(self, event);
+        key->parked++;
         record_parked(self, event, true, true, effects);
+    }
+}
+
+/* While parked events come back, what follows them waits in memory, to go on behind them. */
+static void park_behind(group_t *self, group_key_t *key, group_effects_t *effects)
+{
+    if (key->first && !key->first->parked) {
+        park_followers(self, key, effects);
     }
 }
 
@@ -269,6 +279,7 @@ static void park(group_t *self, group_event_t *event, group_effects_t *effects)
     group_key_unhold(self, key);
     group_event_take_out(self, event);
     group_key_step(self, key, GROUP_INPUT_park, NULL);
+    key->parked++;
     record_parked(self, event, false, true, effects);
     park_followers(self, key, effects);
 }
@@ -417,7 +428,7 @@ static void arrive(group_t *self, group_event_t *event, slice_t name, group_inpu
     group_event_insert(key, event);
     group_key_step(self, key, input, NULL);
     if (waits) {
-        park_followers(self, key, effects);
+        park_behind(self, key, effects);
     } else {
         give_at_once(self, key, effects);
     }
@@ -491,15 +502,23 @@ capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t record,
     uint64_t offset;
     slice_t name;
     capstan_err_t err = open_parked(self, partition, record, &offset, &name);
-    if (err == CAPSTAN_OK) {
-        group_event_t *event = group_event_new(self, partition, offset, record);
-        event->parked = true;
-        arrive(self, event, name, GROUP_INPUT_release, effects);
+    if (err != CAPSTAN_OK) {
+        return err;
     }
-    return err;
+    group_event_t *event = group_event_new(self, partition, offset, record);
+    group_key_t *key = group_key_get(self, partition, offset, name);
+    event->parked = true;
+    group_event_insert(key, event);
+    if (key->state == GROUP_KEY_WAITING && --key->parked > 0) {
+        group_key_step(self, key, GROUP_INPUT_arrive, NULL);
+    } else {
+        group_key_step(self, key, GROUP_INPUT_release, NULL);
+        give_at_once(self, key, effects);
+    }
+    return CAPSTAN_OK;
 }
 
-capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record, bool last)
+capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record)
 {
     uint64_t offset;
     slice_t name;
@@ -510,7 +529,7 @@ capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record, b
     self->partitions[partition].parked--;
     self->partitions[partition].parked_bytes -= record.size;
     group_key_t *key = group_key_get(self, partition, offset, name);
-    if (key->state == GROUP_KEY_WAITING && last) {
+    if (key->state == GROUP_KEY_WAITING && --key->parked == 0) {
         group_key_step(self, key, key->count > 0 ? GROUP_INPUT_release : GROUP_INPUT_discard, NULL);
     } else if (key->state == GROUP_KEY_IDLE) {
         group_key_forget(self, key);
@@ -547,7 +566,7 @@ static void unstick(group_t *self, group_effects_t *effects)
     size_t position = 0;
     for (group_key_t *key; (key = map_next(&self->keys, &position));) {
         if (key->state == GROUP_KEY_WAITING) {
-            park_followers(self, key, effects);
+            park_behind(self, key, effects);
         }
     }
 }
@@ -580,13 +599,14 @@ group_figures_t group_figures(const group_t *self)
     group_figures_t figures = self->counted;
     figures.members = self->member_count;
     figures.keys = self->keys.count;
-    figures.unfinished = self->unfinished;
+    figures.unfinished = figures.replayed = self->unfinished;
     figures.bytes = self->bytes;
     figures.held = self->held;
     figures.retrying = self->retry_count;
     for (uint32_t i = 0; i < self->limits.partitions; i++) {
         figures.parked += self->partitions[i].parked;
         figures.ranges += self->partitions[i].completed.count;
+        figures.replayed -= self->partitions[i].unfinished;
     }
     return figures;
 }

@@ -150,14 +150,11 @@ CAPSTAN_MUST_CHECK capstan_err_t group_reject(group_t *self, int64_t now_us,
                                               group_effects_t *effects);
 
 /* A parked event is to be delivered once more; it stays on record until it is done. A key that
- * waits gets all its parked events in a row of these calls, ascending, then goes on. EXISTS: it is
- * being delivered. MALFORMED. */
+ * waits goes on once all its parked events have come back. EXISTS: it has. MALFORMED. */
 CAPSTAN_MUST_CHECK capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t event,
                                               group_effects_t *effects);
-/* A parked event, which is not being delivered, was given up. `last`: no other one of its key is
- * parked. MALFORMED; EXISTS: it is being delivered. */
-CAPSTAN_MUST_CHECK capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t event,
-                                               bool last);
+/* A parked event was given up: its record goes. MALFORMED; EXISTS: it is being delivered. */
+CAPSTAN_MUST_CHECK capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t event);
 
 /* Delivers what can be delivered. To be called when a turn's inputs are through. */
 void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects);
@@ -179,7 +176,8 @@ typedef struct group_figures {
     uint64_t held;     /* of them at members */
     uint64_t retrying; /* of them rejected, waiting for their time */
     uint64_t parked;
-    uint64_t ranges; /* above the frontiers */
+    uint64_t replayed; /* of them in memory, to be delivered again */
+    uint64_t ranges;   /* above the frontiers */
     uint64_t completed;
     uint64_t absent; /* offsets that did not exist any more */
     uint64_t

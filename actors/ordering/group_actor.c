@@ -1,10 +1,10 @@
 /* A consumer group of a topic.
  *
- * Accepts   group_join (from topics), acknowledge, reject, unsubscribe, subscription_grant (from
- *           its members' sessions), down (of a session).
- * Replies   subscribed to the session that joins, done to unsubscribe.
- * Sends     deliver, acknowledged, acknowledge_refused and subscription_ended to sessions;
- *           partition_group, partition_read and partition_mark to the partitions.
+ * Accepts   group_join and group_release (from topics), acknowledge, reject, unsubscribe,
+ * subscription_grant (from its members' sessions), down (of a session). Replies   subscribed to the
+ * session that joins, done to unsubscribe. Sends     deliver, acknowledged, acknowledge_refused and
+ * subscription_ended to sessions; partition_group, partition_read and partition_mark to the
+ * partitions.
  *
  * Durable: what is completed and what is parked, in the partitions. A crash delivers again what was
  * not acknowledged, or whose acknowledgement was not on disk, in order; how often an event was
@@ -16,7 +16,8 @@
  *
  * An acknowledgement releases the key's successor at once; it is on disk with the next mark, of
  * which one per partition is under way. What a partition cannot store is said again. Without
- * members the group stores what is left, and then rests: it holds no events and no state. */
+ * members the group stores what is left, and then rests: it holds no events and no state. It does
+ * not while parked events wait to be delivered again. */
 #include "actors/ordering/group_actor.h"
 
 #include "actors/ordering/ordering_events.h"
@@ -94,6 +95,9 @@ void group_end(group_actor_t *self, capstan_err_t err)
     for (joining_t *joining = self->joining; joining; joining = joining->next) {
         capstan_reply_error(self->self, &joining->request, err, NULL);
     }
+    while (self->releases) {
+        group_release_end(self, err);
+    }
     capstan_actor_exit(self->self, CAPSTAN_OK);
 }
 
@@ -111,16 +115,6 @@ static void rest(group_actor_t *self)
 }
 
 /* --- joining --------------------------------------------------------------------------------- */
-
-static bool is_placed(const group_actor_t *self)
-{
-    for (size_t i = 0; i < self->count; i++) {
-        if (!self->sources[i].placed) {
-            return false;
-        }
-    }
-    return self->core;
-}
 
 static capstan_err_t add_member(group_actor_t *self, const joining_t *joining)
 {
@@ -160,11 +154,19 @@ static void admit(group_actor_t *self, const joining_t *joining)
 
 static void admit_all(group_actor_t *self)
 {
-    while (self->joining && !self->ended && is_placed(self)) {
+    while (self->joining && !self->ended && group_is_placed(self)) {
         joining_t *joining = self->joining;
         self->joining = joining->next;
         admit(self, joining);
         free(joining);
+    }
+}
+
+static void wake(group_actor_t *self)
+{
+    if (!self->core) {
+        self->core = group_new(&self->limits);
+        group_ask_places(self);
     }
 }
 
@@ -188,10 +190,7 @@ static void on_join(group_actor_t *self, const capstan_message_t *message)
         link = &(*link)->next;
     }
     *link = joining;
-    if (!self->core) {
-        self->core = group_new(&self->limits);
-        group_ask_places(self);
-    }
+    wake(self);
 }
 
 /* --- what members say ------------------------------------------------------------------------ */
@@ -325,7 +324,9 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         return CAPSTAN_OK;
     }
     if (message->kind == CAPSTAN_KIND_REPLY || message->kind == CAPSTAN_KIND_ERROR) {
-        group_on_answer(self, message);
+        if (!group_release_answer(self, message)) {
+            group_on_answer(self, message);
+        }
         return CAPSTAN_OK;
     }
     switch (message->message) {
@@ -343,6 +344,10 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         break;
     case MESSAGE_unsubscribe:
         on_unsubscribe(self, message);
+        break;
+    case MESSAGE_group_release:
+        wake(self);
+        group_on_release(self, message);
         break;
     case MESSAGE_down:
         on_down(self, message);
@@ -375,6 +380,7 @@ static void turn_end(capstan_actor_t *actor)
     if (!self->core || self->ended) {
         return;
     }
+    group_release_on(self);
     group_dispatch(self->core, capstan_now_us(actor), &self->effects);
     group_take_effects(self);
     group_send_parcels(self);
@@ -382,7 +388,8 @@ static void turn_end(capstan_actor_t *actor)
     group_send_marks(self);
     if (!self->ended && self->members) {
         group_open_reads(self);
-    } else if (!self->ended && !self->joining && group_is_stored(self)) {
+    } else if (!self->ended && !self->joining && !self->releases && group_is_stored(self) &&
+               group_figures(self->core).replayed == 0) {
         rest(self);
     }
     if (self->stopping && (!self->core || group_is_stored(self))) {
@@ -459,6 +466,9 @@ static void destroy(capstan_actor_t *actor)
     }
     while (self->members) {
         remove_member(self, self->members);
+    }
+    while (self->releases) {
+        group_release_end(self, CAPSTAN_E_GONE);
     }
     while (self->joining) {
         joining_t *joining = self->joining;

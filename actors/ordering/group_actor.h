@@ -80,6 +80,20 @@ typedef struct joining {
     bool latest;
 } joining_t;
 
+/* A group_release: goes through the parked events of all partitions, page by page. One is under way
+ * at a time; others wait. */
+typedef struct release {
+    struct release *next;
+    capstan_message_t request; /* without its body */
+    bool discard;
+    bool all;
+    buffer_t key;
+    uint32_t partition; /* that is asked */
+    uint64_t offset;    /* behind which */
+    uint64_t ask;
+    parked_released_t result;
+} release_t;
+
 typedef struct group_actor {
     capstan_actor_t *self;
     char topic[129];
@@ -93,6 +107,7 @@ typedef struct group_actor {
     member_t *member_last; /* found last */
     size_t member_count;
     joining_t *joining;
+    release_t *releases;
     bool retrying; /* a timer runs, after a mark could not be stored */
     bool ended;
     bool stopping;
@@ -112,8 +127,16 @@ void group_end(group_actor_t *self, capstan_err_t err);
 void group_take_effects(group_actor_t *self);
 void group_send_parcels(group_actor_t *self);
 
+/* group_release.c: what was parked. */
+void group_on_release(group_actor_t *self, const capstan_message_t *message);
+/* Goes on with the first one, if the group knows where it stands. */
+void group_release_on(group_actor_t *self);
+bool group_release_answer(group_actor_t *self, const capstan_message_t *message);
+void group_release_end(group_actor_t *self, capstan_err_t err);
+
 /* group_store.c: reading partitions, and storing what is completed. */
 void group_ask_places(group_actor_t *self);
+bool group_is_placed(const group_actor_t *self);
 void group_open_reads(group_actor_t *self);
 void group_send_marks(group_actor_t *self);
 void group_confirm(group_actor_t *self);

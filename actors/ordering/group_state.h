@@ -73,6 +73,7 @@ struct group_key {
     uint64_t hash;
     uint64_t count;  /* events in the list */
     uint64_t held;   /* of them */
+    uint64_t parked; /* WAITING: events on record that are not in the list */
     uint64_t bucket; /* READY: the backlog under which it is listed */
     uint32_t size;   /* of the name */
     uint8_t state;   /* group_key_state_t; changed by group_key_step only */

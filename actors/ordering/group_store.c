@@ -44,6 +44,16 @@ void group_ask_places(group_actor_t *self)
     }
 }
 
+bool group_is_placed(const group_actor_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (!self->sources[i].placed) {
+            return false;
+        }
+    }
+    return self->core;
+}
+
 static void place(group_actor_t *self, uint32_t partition, const group_stored_t *stored)
 {
     completed_t completed = {0};

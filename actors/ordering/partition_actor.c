@@ -1,10 +1,10 @@
 /* One partition of a topic.
  *
  * Accepts   publish (from sessions), partition_read, partition_group, partition_mark,
- *           partition_epoch, partition_status; answers of the journal and its reader.
- * Replies   partition_events, group_stored, done, partition_report.
- * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
- *           stream_open, journal_read, snapshot_read.
+ *           partition_parked, partition_epoch, partition_status; answers of the journal and its
+ * reader. Replies   partition_events, group_stored, parked_page, done, partition_report. Sends
+ * outcomes to sessions, partition_ready to topics, journal_append, snapshot_write, stream_open,
+ * journal_read, snapshot_read.
  *
  * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
  * was told of it, so producers send it again.
@@ -318,6 +318,30 @@ static void on_mark(partition_actor_t *self, const capstan_message_t *message)
                                             .reply = MESSAGE_done});
 }
 
+static void on_parked(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_parked_t request;
+    capstan_err_t err = codec_decode(partition_parked_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    buffer_t events = {0};
+    buffer_t body = {0};
+    parked_page_t page = {.partition = self->index};
+    const stored_group_t *group = partition_groups_find(&self->groups, request.group);
+    if (group) {
+        page.next_partition = self->index;
+        page.next_offset = partition_groups_parked(group, request.offset, request.events_max,
+                                                   PARTITION_PARKED_BYTES, &events, &page.more);
+        page.events = buffer_slice(&events);
+    }
+    codec_encode(parked_page_wire(), &page, &body);
+    capstan_reply(self->self, message, MESSAGE_parked_page, buffer_slice(&body));
+    buffer_fini(&events);
+    buffer_fini(&body);
+}
+
 static void on_epoch(partition_actor_t *self, const capstan_message_t *message)
 {
     partition_epoch_t request;
@@ -377,6 +401,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         on_group(self, message);
     } else if (message->message == MESSAGE_partition_mark) {
         on_mark(self, message);
+    } else if (message->message == MESSAGE_partition_parked) {
+        on_parked(self, message);
     } else if (message->message == MESSAGE_partition_epoch) {
         on_epoch(self, message);
     } else if (message->message == MESSAGE_partition_status) {

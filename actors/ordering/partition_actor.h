@@ -31,6 +31,7 @@ enum {
     PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
     PARTITION_READ_BYTES = 1 << 20,
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
+    PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
 };
 
 typedef enum partition_phase {

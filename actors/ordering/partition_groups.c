@@ -314,3 +314,27 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
     ret_stored->done = buffer_slice(done);
     ret_stored->waiting = buffer_slice(waiting);
 }
+
+uint64_t partition_groups_parked(const stored_group_t *group, uint64_t offset, uint64_t events_max,
+                                 size_t bytes_max, buffer_t *out, bool *ret_more)
+{
+    uint64_t last = 0;
+    uint64_t count = 0;
+    codec_list_writer_t list = codec_list_begin(out);
+    *ret_more = false;
+    for (size_t i = find_place(group, offset + 1); i < group->parked_count; i++) {
+        const parked_event_t *event = group->parked[i];
+        if (event->gone) {
+            continue;
+        }
+        if (count > 0 && (count == events_max || out->size + event->size > bytes_max)) {
+            *ret_more = true;
+            break;
+        }
+        codec_list_add_raw(&list, slice_of(event->data, event->size));
+        last = event->offset;
+        count++;
+    }
+    codec_list_end(&list);
+    return last;
+}

@@ -98,6 +98,14 @@ typedef struct topic_group {
     capstan_ref_t actor;
 } topic_group_t;
 
+/* A request that somebody else answers. */
+typedef struct relay_job {
+    struct relay_job *next;
+    capstan_message_t request; /* without its body */
+    uint64_t ask;
+    uint64_t partitions; /* of the topic */
+} relay_job_t;
+
 typedef struct topics {
     capstan_actor_t *self;
     const ordering_settings_t *settings;
@@ -121,6 +129,7 @@ typedef struct topics {
     topic_mark_job_t *job_tail;
     fence_job_t *fences;
     status_job_t *statuses;
+    relay_job_t *relays;
     capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
     uint64_t subscription_last;
     look_t *looks;
@@ -162,9 +171,18 @@ producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name);
 
 /* topics_subscribe.c: looks and groups. */
 void topics_on_subscribe(topics_t *self, const capstan_message_t *message);
+/* The group's actor, made when there is none. INVALID: no group can have that name. */
+capstan_err_t topics_group(topics_t *self, const topic_t *topic, slice_t name,
+                           capstan_ref_t *ret_group);
 /* False: it was neither. */
 bool topics_subscriber_down(topics_t *self, const down_t *down);
 void topics_subscribers_fini(topics_t *self);
+
+/* topics_parked.c. */
+void topics_on_parked_list(topics_t *self, const capstan_message_t *message);
+void topics_on_parked_release(topics_t *self, const capstan_message_t *message);
+bool topics_relay_answer(topics_t *self, const capstan_message_t *message);
+void topics_relays_fini(topics_t *self);
 
 /* topics_status.c. */
 void status_start(topics_t *self, const capstan_message_t *message);

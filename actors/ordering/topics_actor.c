@@ -1,10 +1,9 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, producer_open, subscribe (for peers), topic_resolve, ordering_status,
- *           topics_settle, partition_ready, down; answers of the journal, its reader and the
- *           partitions.
- * Replies   topic_info, producer_opened, topic_route, ordering_report, done; `subscribed` is
- * replied by the subscription that it starts.
+ * Accepts   topic_ensure, producer_open, subscribe, parked_list, parked_release (for peers),
+ * topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
+ * reader and the partitions. Replies   topic_info, producer_opened, topic_route, ordering_report,
+ * done; `subscribed` is replied by the subscription that it starts.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -462,6 +461,10 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         on_producer_open(self, message);
     } else if (message->message == MESSAGE_subscribe) {
         topics_on_subscribe(self, message);
+    } else if (message->message == MESSAGE_parked_list) {
+        topics_on_parked_list(self, message);
+    } else if (message->message == MESSAGE_parked_release) {
+        topics_on_parked_release(self, message);
     } else if (message->message == MESSAGE_ordering_status) {
         status_start(self, message);
     } else {
@@ -480,7 +483,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
     } else if (self->ask > 0 && message->correlation == self->ask) {
         on_own_answer(self, message);
-    } else if (!marks_fence_answer(self, message)) {
+    } else if (!marks_fence_answer(self, message) && !topics_relay_answer(self, message)) {
         (void)status_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -521,6 +524,7 @@ static void destroy(capstan_actor_t *actor)
     status_fini(self);
     topics_fini(self);
     topics_subscribers_fini(self);
+    topics_relays_fini(self);
     free(self);
 }
 

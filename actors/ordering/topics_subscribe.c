@@ -106,11 +106,25 @@ static capstan_err_t make_group(topics_t *self, const topic_t *topic, slice_t na
     return err;
 }
 
+capstan_err_t topics_group(topics_t *self, const topic_t *topic, slice_t name,
+                           capstan_ref_t *ret_group)
+{
+    if (name.size == 0 || !is_group_name(name)) {
+        return CAPSTAN_E_INVALID;
+    }
+    topic_group_t *group = find_group(self, topic, name);
+    capstan_err_t err = group ? CAPSTAN_OK : make_group(self, topic, name, &group);
+    if (err == CAPSTAN_OK) {
+        *ret_group = group->actor;
+    }
+    return err;
+}
+
 static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_message_t *message,
                           const subscribe_t *request)
 {
-    topic_group_t *group = find_group(self, topic, request->group);
-    capstan_err_t err = group ? CAPSTAN_OK : make_group(self, topic, request->group, &group);
+    capstan_ref_t group;
+    capstan_err_t err = topics_group(self, topic, request->group, &group);
     if (err != CAPSTAN_OK) {
         return err;
     }
@@ -124,7 +138,7 @@ static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_me
                         .key_events_max = request->key_events_max ? request->key_events_max : 1,
                         .latest = request->from == FROM_LATEST},
         &body);
-    err = capstan_tell(self->self, group->actor, MESSAGE_group_join, buffer_slice(&body));
+    err = capstan_tell(self->self, group, MESSAGE_group_join, buffer_slice(&body));
     buffer_fini(&body);
     return err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err;
 }

@@ -333,25 +333,6 @@ static slice_t parked_record(const parked_event_t *event)
     return parked.event;
 }
 
-static bool has_same_key(const parked_event_t *event, const parked_event_t *other)
-{
-    slice_t keys[2];
-    return codec_peek_slice(parked_record(event), 2, &keys[0]) &&
-           codec_peek_slice(parked_record(other), 2, &keys[1]) && slice_equal(keys[0], keys[1]);
-}
-
-/* Nothing else of its key is parked; by mode the whole partition is one key. */
-static bool is_last(const sim_group_t *self, const stored_group_t *stored, size_t place)
-{
-    for (size_t i = place + 1; i < stored->parked_count; i++) {
-        if (!stored->parked[i]->gone && (self->limits.mode == GROUP_BY_PARTITION ||
-                                         has_same_key(stored->parked[place], stored->parked[i]))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void replay(sim_group_t *self, const stored_group_t *stored)
 {
     for (size_t i = 0; i < stored->parked_count; i++) {
@@ -367,8 +348,7 @@ static void discard(sim_group_t *self, const stored_group_t *stored)
 {
     for (size_t i = 0; i < stored->parked_count; i++) {
         const parked_event_t *event = stored->parked[i];
-        if (!event->gone && group_discard(self->core, 0, parked_record(event),
-                                          is_last(self, stored, i)) == CAPSTAN_OK) {
+        if (!event->gone && group_discard(self->core, 0, parked_record(event)) == CAPSTAN_OK) {
             note(self, FACT_DISCARD, 0, event->offset);
             buffer_append(&self->unparked, &event->offset, sizeof event->offset);
         }

@@ -1,0 +1,131 @@
+/* What peers ask about parked events is passed on: to the partition that keeps them, or to the
+ * group that delivers them again; the answer goes back to the peer. */
+#include "actors/ordering/topics.h"
+
+#include "runtime/base/ensure.h"
+#include "runtime/runtime.h"
+
+#include <stdlib.h>
+
+enum {
+    PAGE_EVENTS_USUAL = 100,
+    PAGE_EVENTS_MAX = 1000,
+};
+
+static void relay(topics_t *self, const capstan_message_t *message, const topic_t *topic,
+                  capstan_ref_t target, const wire_record_t *record, const void *value)
+{
+    buffer_t body = {0};
+    relay_job_t *job = calloc(1, sizeof *job);
+    ENSURE(job);
+    codec_encode(record, value, &body);
+    job->partitions = topic->partitions;
+    job->request = *message;
+    job->request.body = (slice_t){0};
+    capstan_err_t err = capstan_ask_for(self->self, &job->request, target, record->id,
+                                        buffer_slice(&body), TOPICS_ASK_US, &job->ask);
+    buffer_fini(&body);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message,
+                            err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
+        free(job);
+        return;
+    }
+    job->next = self->relays;
+    self->relays = job;
+}
+
+void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
+{
+    parked_list_t request;
+    capstan_err_t err = codec_decode(parked_list_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    if (!topic) {
+        return;
+    }
+    if (request.partition >= topic->partitions || request.events_max > PAGE_EVENTS_MAX) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
+                            request.events_max > PAGE_EVENTS_MAX
+                                ? "events_max: 1 to 1000"
+                                : "partition: the topic has fewer");
+        return;
+    }
+    uint64_t events_max = request.events_max > 0 ? request.events_max : PAGE_EVENTS_USUAL;
+    relay(self, message, topic, topic->refs[request.partition], partition_parked_wire(),
+          &(partition_parked_t){
+              .group = request.group, .offset = request.offset, .events_max = events_max});
+}
+
+void topics_on_parked_release(topics_t *self, const capstan_message_t *message)
+{
+    parked_release_t request;
+    capstan_err_t err = codec_decode(parked_release_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    capstan_ref_t group;
+    if (!topic) {
+        return;
+    }
+    err = topics_group(self, topic, request.group, &group);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err,
+                            "group: 1 to 128 bytes of UTF-8, none of them zero");
+        return;
+    }
+    relay(self, message, topic, group, group_release_wire(),
+          &(group_release_t){.key = request.key, .discard = request.discard});
+}
+
+/* A partition knows nothing of the next one. */
+static void reply_page(topics_t *self, const relay_job_t *job, slice_t body)
+{
+    parked_page_t page;
+    if (codec_decode(parked_page_wire(), body, &page, NULL) != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_INTERNAL, NULL);
+        return;
+    }
+    if (!page.more && page.partition + 1 < job->partitions) {
+        page.more = true;
+        page.next_partition = page.partition + 1;
+        page.next_offset = 0;
+    }
+    topics_reply(self, &job->request, parked_page_wire(), &page);
+}
+
+bool topics_relay_answer(topics_t *self, const capstan_message_t *message)
+{
+    for (relay_job_t **link = &self->relays, *job; (job = *link); link = &job->next) {
+        if (job->ask != message->correlation) {
+            continue;
+        }
+        if (message->kind == CAPSTAN_KIND_ERROR) {
+            capstan_err_t err = message_failure(message);
+            capstan_reply_error(self->self, &job->request,
+                                err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
+        } else if (message->message == MESSAGE_parked_page) {
+            reply_page(self, job, message->body);
+        } else {
+            capstan_reply(self->self, &job->request, message->message, message->body);
+        }
+        *link = job->next;
+        free(job);
+        return true;
+    }
+    return false;
+}
+
+void topics_relays_fini(topics_t *self)
+{
+    while (self->relays) {
+        relay_job_t *job = self->relays;
+        self->relays = job->next;
+        free(job);
+    }
+}
