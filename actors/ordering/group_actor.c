@@ -298,7 +298,7 @@ static void on_unsubscribe(group_actor_t *self, const capstan_message_t *message
         return;
     }
     leave(self, group_find_member(self, request.subscription), false);
-    capstan_reply(self->self, message, MESSAGE_done, (slice_t){0});
+    capstan_reply(self->self, message, MESSAGE_done, slice_of("\x80", 1));
 }
 
 static void on_down(group_actor_t *self, const capstan_message_t *message)

@@ -265,7 +265,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     subscription_t *self = capstan_actor_state(actor);
     subscription_grant_t grant;
     if (message->message == MESSAGE_unsubscribe && message->kind == CAPSTAN_KIND_REQUEST) {
-        capstan_reply(actor, message, MESSAGE_done, (slice_t){0});
+        capstan_reply(actor, message, MESSAGE_done, slice_of("\x80", 1));
         capstan_actor_exit(actor, CAPSTAN_OK);
     } else if (message->kind != CAPSTAN_KIND_EVENT) {
         on_answer(self, message);

@@ -300,10 +300,12 @@ Test(group, delivers_parked_events_again_in_order)
     dispatch(group, 0, &effects, "u3 1:7 ");
     group_rejection_t rejection = {.member = 1, .offset = 7, .final = true};
     cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
-    expect(group, &effects, ""); /* what is on record already stays there */
-    cr_assert_eq(group_figures(group).parked, 2);
+    expect(group, &effects, "p11 "); /* what is on record already stays there */
+    cr_assert_eq(group_figures(group).parked, 3);
     discard(group, 7, "a");
     replay(group, 10, "a", &effects);
+    dispatch(group, 0, &effects, "");
+    replay(group, 11, "a", &effects);
     dispatch(group, 0, &effects, "1:10 ");
     group_effects_fini(&effects);
     group_destroy(&group);

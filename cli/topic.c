@@ -1,0 +1,237 @@
+/* capstan topic: makes and lists topics, and looks after what groups have parked. */
+#include "cli/topic.h"
+
+#include "cli/cli.h"
+#include "cli/failed.h"
+#include "cli/options.h"
+#include "cli/table.h"
+#include "runtime/base/json_writer.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CONNECT_TIMEOUT_US INT64_C(5000000)
+
+/* What an action needs beside the options that all have. */
+typedef struct action {
+    const char *name;
+    int (*run)(peer_t *peer, const topic_options_t *options);
+    bool topic;
+    bool group;
+    bool which; /* --key or --all */
+} action_t;
+
+static const action_t actions[] = {
+    {.name = "create", .run = topic_create, .topic = true},
+    {.name = "list", .run = topic_list},
+    {.name = "parked", .run = topic_parked, .topic = true, .group = true},
+    {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
+    {.name = "discard", .run = topic_discard, .topic = true, .group = true, .which = true},
+};
+
+int topic_create(peer_t *peer, const topic_options_t *options)
+{
+    topic_ensure_t request = {.topic = slice_text(options->topic),
+                              .partitions = options->partitions,
+                              .sequence = options->sequence == NULL                    ? 0
+                                          : strcmp(options->sequence, "producer") == 0 ? 1
+                                                                                       : 2};
+    char text[1024] = "";
+    slice_t body;
+    topic_info_t info;
+    capstan_err_t err = peer_request(peer, topic_ensure_wire(), &request, topic_info_wire(),
+                                     TOPIC_ANSWER_US, &body, text, sizeof text);
+    err = err ? err : codec_decode(topic_info_wire(), body, &info, NULL);
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    const char *sequence = info.sequence == 1 ? "producer" : "arrival";
+    if (options->json) {
+        printf("{\"topic\":\"%s\",\"partitions\":%" PRIu64 ",\"sequence\":\"%s\",\"created\":%s}\n",
+               options->topic, info.partitions, sequence, info.created ? "true" : "false");
+    } else {
+        printf("%s: %" PRIu64 " partitions, sequence %s%s\n", options->topic, info.partitions,
+               sequence, info.created ? "" : " (it existed)");
+    }
+    return EXIT_DONE;
+}
+
+/* --- list ------------------------------------------------------------------------------------ */
+
+static const char *const columns[] = {"topic",  "partitions", "sequence",
+                                      "events", "held_items", "gaps"};
+
+static void add_text(table_t *table, const char *text)
+{
+    table_cell(table, slice_text(text));
+}
+
+static void print_topics(const json_t *topics)
+{
+    enum { COLUMNS = sizeof columns / sizeof columns[0] };
+    table_t table = {.columns = COLUMNS};
+    size_t index;
+    const json_t *topic;
+    for (size_t i = 0; i < COLUMNS; i++) {
+        add_text(&table, columns[i]);
+    }
+    json_array_foreach((json_t *)topics, index, topic)
+    {
+        for (size_t i = 0; i < COLUMNS; i++) {
+            const json_t *value = json_object_get(topic, columns[i]);
+            char number[32];
+            snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+            add_text(&table, json_is_string(value) ? json_string_value(value) : number);
+        }
+    }
+    table_print(&table, 0, stdout);
+    table_fini(&table);
+}
+
+int topic_list(peer_t *peer, const topic_options_t *options)
+{
+    const status_t request = {.empty_ = 0};
+    char text[1024] = "";
+    slice_t body;
+    slice_t report = {0};
+    capstan_err_t err = peer_request(peer, status_wire(), &request, status_report_wire(),
+                                     TOPIC_ANSWER_US, &body, text, sizeof text);
+    if (err == CAPSTAN_OK && !codec_peek_slice(body, 1, &report)) {
+        err = CAPSTAN_E_MALFORMED;
+    }
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    json_t *root = json_loadb(report.data, report.size, 0, NULL);
+    json_t *topics = json_object_get(root, "topics");
+    if (!json_is_array(topics)) {
+        json_decref(root);
+        return cli_failed("topic", CAPSTAN_E_MALFORMED, "");
+    }
+    if (options->json) {
+        json_dumpf(topics, stdout, JSON_COMPACT);
+        printf("\n");
+    } else {
+        print_topics(topics);
+    }
+    json_decref(root);
+    return EXIT_DONE;
+}
+
+/* --- the command ----------------------------------------------------------------------------- */
+
+static int run(const char *to, const action_t *action, const topic_options_t *options)
+{
+    peer_t *peer;
+    char text[1024] = "";
+    capstan_err_t err =
+        peer_connect(&(peer_options_t){.endpoint = to, .connect_timeout_us = CONNECT_TIMEOUT_US},
+                     &(peer_handlers_t){.context = NULL}, &peer, text, sizeof text);
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    int status = action->run(peer, options);
+    peer_close(&peer, 0);
+    return status;
+}
+
+static int choose(const command_line_t *line, const operands_t *operands, topic_options_t *options,
+                  const action_t **ret_action)
+{
+    const action_t *action = NULL;
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+        action = strcmp(operands->items[0], actions[i].name) == 0 ? &actions[i] : action;
+    }
+    if (!action) {
+        return options_wrong(
+            line, "there is no action '%s'; there are create, list, parked, replay and discard",
+            operands->items[0]);
+    }
+    options->topic = operands->count > 1 ? operands->items[1] : NULL;
+    if (action->topic != (options->topic != NULL)) {
+        return options_wrong(line,
+                             action->topic ? "%s needs the name of a topic" : "%s takes no name",
+                             action->name);
+    }
+    if (action->group && !options->group) {
+        return options_wrong(line, "%s needs --group", action->name);
+    }
+    if (action->which && (options->key != NULL) == options->all) {
+        return options_wrong(line, "%s needs either --key or --all", action->name);
+    }
+    *ret_action = action;
+    return OPTIONS_RUN;
+}
+
+int cli_topic(int argc, char **argv)
+{
+    const char *to = NULL;
+    topic_options_t chosen = {0};
+    const option_t options[] = {
+        {.name = "partitions",
+         .argument = "N",
+         .type = OPTION_UINT,
+         .initial = "0",
+         .maximum = 256,
+         .target.number = &chosen.partitions,
+         .meaning = "create: how many; 0: as the node's setting says"},
+        {.name = "sequence",
+         .argument = "WHO",
+         .type = OPTION_CHOICE,
+         .choices = "producer|arrival",
+         .target.text = &chosen.sequence,
+         .meaning = "create: who numbers the events of a key; without it, nobody: arrival"},
+        {.name = "group",
+         .argument = "G",
+         .type = OPTION_TEXT,
+         .target.text = &chosen.group,
+         .meaning = "parked, replay, discard: the group"},
+        {.name = "key",
+         .argument = "K",
+         .type = OPTION_TEXT,
+         .target.text = &chosen.key,
+         .meaning = "replay, discard: the parked events of this key"},
+        {.name = "all",
+         .type = OPTION_FLAG,
+         .target.flag = &chosen.all,
+         .meaning = "replay, discard: all parked events"},
+        {.name = "limit",
+         .argument = "N",
+         .type = OPTION_UINT,
+         .initial = "100",
+         .minimum = 1,
+         .target.number = &chosen.limit,
+         .meaning = "parked: at most so many"},
+        {.name = "json",
+         .type = OPTION_FLAG,
+         .target.flag = &chosen.json,
+         .meaning = "print JSON; parked: one object per line"},
+        OPTION_TO(&to),
+    };
+    const command_line_t line = {
+        .usage = "capstan topic ACTION [TOPIC] [options]",
+        .summary =
+            "Makes and lists topics, and looks after events that a group has given up on.\n"
+            "  create TOPIC    makes a topic, or confirms one of the same definition\n"
+            "  list            shows all topics\n"
+            "  parked TOPIC    shows what a group has parked after its last attempt\n"
+            "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"
+            "                  record until a member has processed them\n"
+            "  discard TOPIC   gives up what failed; what was parked behind it is delivered",
+        .examples = "  capstan topic create orders --partitions 8 --sequence producer\n"
+                    "  capstan topic parked orders --group billing\n"
+                    "  capstan topic replay orders --group billing --key order-17\n",
+        .options = options,
+        .count = OPTION_COUNT(options),
+        .operands_min = 1,
+        .operands_max = 2};
+    operands_t operands;
+    const action_t *action;
+    int status = options_parse(&line, argc, argv, &operands);
+    if (status == OPTIONS_RUN) {
+        status = choose(&line, &operands, &chosen, &action);
+    }
+    return status == OPTIONS_RUN ? run(to, action, &chosen) : status;
+}

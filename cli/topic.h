@@ -1,0 +1,28 @@
+/* The actions of `capstan topic`; each gets a peer that is connected, and returns the exit status.
+ */
+#ifndef CLI_TOPIC_H
+#define CLI_TOPIC_H
+
+#include "brokers/peer/peer.h"
+
+enum { TOPIC_ANSWER_US = 60000000 };
+
+typedef struct topic_options {
+    const char *topic; /* NULL: none was named */
+    const char *group;
+    const char *key; /* NULL: all */
+    const char *sequence;
+    uint64_t partitions; /* 0: the node's default */
+    uint64_t limit;
+    bool all;
+    bool json;
+} topic_options_t;
+
+int topic_create(peer_t *peer, const topic_options_t *options);
+int topic_list(peer_t *peer, const topic_options_t *options);
+/* topic_parked.c */
+int topic_parked(peer_t *peer, const topic_options_t *options);
+int topic_replay(peer_t *peer, const topic_options_t *options);
+int topic_discard(peer_t *peer, const topic_options_t *options);
+
+#endif
