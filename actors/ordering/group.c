@@ -539,19 +539,31 @@ capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record)
 
 /* --- turns ------------------------------------------------------------------------------------ */
 
+/* An event that its successors overtook is back. If its key waits behind a parked one by now, so
+ * does it: on record, where it goes back to if it was there. */
+static void come_back(group_t *self, group_event_t *event, group_effects_t *effects)
+{
+    slice_t name = {0};
+    ENSURE(codec_peek_slice(slice_of(event->data, event->size), FIELD_KEY, &name));
+    group_key_t *key = group_key_get(self, event->partition, event->offset, name);
+    if (key->state == GROUP_KEY_WAITING && event->parked) {
+        key->parked++;
+        record_parked(self, event, true, true, effects);
+        return;
+    }
+    arrive(self, event, name,
+           key->state == GROUP_KEY_WAITING ? GROUP_INPUT_arrive : GROUP_INPUT_release, effects);
+}
+
 static void retry_due(group_t *self, int64_t now_us, group_effects_t *effects)
 {
     while (self->retry_count > 0 && self->retries[0]->due_us <= now_us) {
         group_event_t *event = self->retries[0];
         group_retry_remove(self, event);
-        slice_t name;
         if (event->key) {
             group_key_step(self, event->key, GROUP_INPUT_due, NULL);
-        } else if (codec_peek_slice(slice_of(event->data, event->size), FIELD_KEY, &name)) {
-            group_key_t *key = group_key_get(self, event->partition, event->offset, name);
-            arrive(self, event, name,
-                   key->state == GROUP_KEY_WAITING ? GROUP_INPUT_arrive : GROUP_INPUT_release,
-                   effects);
+        } else {
+            come_back(self, event, effects);
         }
     }
 }
