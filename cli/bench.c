@@ -94,6 +94,20 @@ static const bench_case_t cases[] = {
         .run = bench_pipeline_beside_stuck,
         .run_peer = bench_pipeline_alone,
     },
+#define KEYED(keys)                                                                                \
+    {                                                                                              \
+        .bench = "keyed",                                                                          \
+        .name = #keys,                                                                             \
+        .what = "10,000 events of 0 to 5 ms of sleep, shared by 16 workers; keys: " #keys,         \
+        .peer = "the ideal time of the same sleeps",                                               \
+        .metric = "ops_per_s",                                                                     \
+        .goal = "at least 0.98x",                                                                  \
+        .ratio_min = 0.98,                                                                         \
+        .run = bench_keyed_##keys,                                                                 \
+        .run_peer = bench_keyed_ideal,                                                             \
+    },
+#include "cli/bench_keyed.def"
+#undef KEYED
 };
 
 enum { CASE_COUNT = sizeof cases / sizeof cases[0] };
@@ -266,10 +280,17 @@ static void print_table(const outcome_row_t *rows, size_t count)
     }
 }
 
-static bool is_known(const char *name)
+/* Whether the operands, which name a bench and perhaps one of its cases, are this case's. */
+static bool is_chosen(const bench_case_t *bench, const operands_t *operands)
+{
+    return (operands->count < 1 || strcmp(bench->bench, operands->items[0]) == 0) &&
+           (operands->count < 2 || strcmp(bench->name, operands->items[1]) == 0);
+}
+
+static bool is_known(const operands_t *operands)
 {
     for (size_t i = 0; i < CASE_COUNT; i++) {
-        if (strcmp(cases[i].bench, name) == 0) {
+        if (is_chosen(&cases[i], operands)) {
             return true;
         }
     }
@@ -284,6 +305,7 @@ static const struct {
     {"publisher", bench_publisher},
     {"consumer", bench_consumer},
     {"stuck", bench_stuck},
+    {"worker", bench_worker},
 };
 
 int cli_bench(int argc, char **argv)
@@ -302,27 +324,28 @@ int cli_bench(int argc, char **argv)
          .meaning = "one line of JSON per case"},
     };
     const command_line_t line = {
-        .usage = "capstan bench [tell|ask|metrics|pipeline] [options]",
+        .usage = "capstan bench [tell|ask|metrics|pipeline|keyed [CASE]] [options]",
         .summary = "Measures this build on this machine, each case in turn with the bare library\n"
                    "it stands on, and prints medians of three runs. Missing a goal is no failure.",
-        .examples = "  capstan bench\n  capstan bench pipeline --json\n",
+        .examples = "  capstan bench\n  capstan bench pipeline --json\n  capstan bench keyed 20\n",
         .options = options,
         .count = OPTION_COUNT(options),
-        .operands_max = 1,
+        .operands_max = 2,
     };
     int status = options_parse(&line, argc, argv, &operands);
     if (status != OPTIONS_RUN) {
         return status;
     }
-    const char *only = operands.count > 0 ? operands.items[0] : NULL;
-    if (only && !is_known(only)) {
-        return options_wrong(&line, "no bench is called '%s': tell, ask, metrics or pipeline",
-                             only);
+    if (!is_known(&operands)) {
+        return options_wrong(&line,
+                             "no bench is called '%s%s%s': tell, ask, metrics, pipeline, keyed",
+                             operands.items[0], operands.count > 1 ? " " : "",
+                             operands.count > 1 ? operands.items[1] : "");
     }
     outcome_row_t rows[CASE_COUNT];
     size_t count = 0;
     for (size_t i = 0; i < CASE_COUNT; i++) {
-        if (only && strcmp(cases[i].bench, only) != 0) {
+        if (!is_chosen(&cases[i], &operands)) {
             continue;
         }
         fprintf(stderr, "measuring %s %s ...\n", cases[i].bench, cases[i].name);

@@ -44,10 +44,16 @@ capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 
-/* The processes that the pipeline starts: `capstan bench publisher|consumer|stuck ...`. */
+#define KEYED(keys) capstan_err_t bench_keyed_##keys(bench_figures_t *ret_figures);
+#include "cli/bench_keyed.def"
+#undef KEYED
+capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
+
+/* The processes that benches start: `capstan bench publisher|consumer|stuck|worker ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);
+int bench_worker(int argc, char **argv);
 
 /* Says on stderr what went wrong; returns the exit status. */
 int bench_failed(const char *who, const char *text);
