@@ -131,7 +131,7 @@ static void add_checkpoint(group_partition_t *place, uint64_t offset, uint64_t l
             realloc(place->checkpoints, place->checkpoint_capacity * sizeof *place->checkpoints);
         ENSURE(place->checkpoints);
     }
-    place->checkpoints[place->checkpoint_count++] = (checkpoint_t){.offset = offset, .lsn = lsn};
+    place->checkpoints[place->checkpoint_count++] = (group_place_t){.offset = offset, .lsn = lsn};
 }
 
 static void use_checkpoints(group_partition_t *place)
@@ -451,38 +451,55 @@ static void pass_to(group_t *self, group_partition_t *place, uint64_t offset)
     place->offset_read = offset;
 }
 
-capstan_err_t group_read(group_t *self, uint32_t partition, slice_t events, uint64_t lsn_next,
-                         uint64_t offset_last, group_effects_t *effects)
+static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record,
+                                group_effects_t *effects)
 {
     group_partition_t *place = &self->partitions[partition];
-    codec_list_t list;
-    if (codec_list_open(event_wire(), events, &list) != CAPSTAN_OK) {
+    uint64_t offset;
+    slice_t name;
+    if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
+        !codec_peek_slice(record, FIELD_KEY, &name)) {
         return CAPSTAN_E_MALFORMED;
     }
-    for (slice_t record; codec_list_next_raw(&list, &record);) {
-        uint64_t offset;
-        slice_t name;
-        if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
-            !codec_peek_slice(record, FIELD_KEY, &name)) {
+    if (offset <= place->offset_read) {
+        return CAPSTAN_OK;
+    }
+    pass_to(self, place, offset);
+    if (!completed_has(&place->completed, offset)) {
+        place->unfinished++;
+        arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
+               effects);
+    }
+    return CAPSTAN_OK;
+}
+
+capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_effects_t *effects)
+{
+    group_partition_t *place = &self->partitions[stretch->partition];
+    codec_list_t list;
+    if (codec_list_open(event_wire(), stretch->events, &list) != CAPSTAN_OK ||
+        stretch->sizes.size != list.left * sizeof(uint32_t)) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    const uint8_t *at = (const uint8_t *)stretch->events.data + list.position;
+    size_t left = stretch->events.size - list.position;
+    for (size_t i = 0; i < list.left; i++) {
+        uint32_t size;
+        memcpy(&size, (const uint8_t *)stretch->sizes.data + i * sizeof size, sizeof size);
+        if (size > left ||
+            read_event(self, stretch->partition, slice_of(at, size), effects) != CAPSTAN_OK) {
             return CAPSTAN_E_MALFORMED;
         }
-        if (offset <= place->offset_read) {
-            continue;
-        }
-        pass_to(self, place, offset);
-        if (!completed_has(&place->completed, offset)) {
-            place->unfinished++;
-            arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
-                   effects);
-        }
+        at += size;
+        left -= size;
     }
-    if (offset_last > place->offset_read) {
-        pass_to(self, place, offset_last + 1);
-        place->offset_read = offset_last;
+    if (stretch->offset_last > place->offset_read) {
+        pass_to(self, place, stretch->offset_last + 1);
+        place->offset_read = stretch->offset_last;
     }
-    place->lsn_read = lsn_next;
-    add_checkpoint(place, place->offset_read, lsn_next);
-    return list.fault.err ? CAPSTAN_E_MALFORMED : CAPSTAN_OK;
+    place->lsn_read = stretch->lsn_next;
+    add_checkpoint(place, place->offset_read, stretch->lsn_next);
+    return left == 0 ? CAPSTAN_OK : CAPSTAN_E_MALFORMED;
 }
 
 /* A parked event that is not being delivered. */

@@ -122,10 +122,17 @@ typedef struct group_place {
     uint64_t offset;
 } group_place_t;
 group_place_t group_read_place(const group_t *self, uint32_t partition);
-/* A stretch of a partition: a LIST of events, copied; ascending offsets, which end at `offset_last`
- * or before. Offsets in between that are missing do not exist any more. MALFORMED. */
-CAPSTAN_MUST_CHECK capstan_err_t group_read(group_t *self, uint32_t partition, slice_t events,
-                                            uint64_t lsn_next, uint64_t offset_last,
+/* A stretch of a partition: a LIST of events, copied, and the size of each (uint32_t); ascending
+ * offsets, which end at `offset_last` or before. Offsets in between that are missing do not exist
+ * any more. MALFORMED. */
+typedef struct group_stretch {
+    uint32_t partition;
+    slice_t events;
+    slice_t sizes;
+    uint64_t lsn_next;
+    uint64_t offset_last;
+} group_stretch_t;
+CAPSTAN_MUST_CHECK capstan_err_t group_read(group_t *self, const group_stretch_t *stretch,
                                             group_effects_t *effects);
 
 /* The member has processed what it holds of the partition from `first` (0: from the first) to

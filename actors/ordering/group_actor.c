@@ -1,10 +1,10 @@
 /* A consumer group of a topic.
  *
- * Accepts   group_join and group_release (from topics), acknowledge, reject, unsubscribe,
- * subscription_grant (from its members' sessions), down (of a session). Replies   subscribed to the
- * session that joins, done to unsubscribe. Sends     deliver, acknowledged, acknowledge_refused and
- * subscription_ended to sessions; partition_group, partition_read and partition_mark to the
- * partitions.
+ * Accepts   group_open, group_join and group_release (from topics), acknowledge, reject,
+ * unsubscribe, subscription_grant (from its members' sessions), down (of a session). Replies
+ * subscribed to the session that joins, done to unsubscribe. Sends     deliver, acknowledged,
+ * acknowledge_refused and subscription_ended to sessions; partition_group, partition_read and
+ * partition_mark to the partitions.
  *
  * Durable: what is completed and what is parked, in the partitions. A crash delivers again what was
  * not acknowledged, or whose acknowledgement was not on disk, in order; how often an event was
@@ -112,6 +112,28 @@ static void rest(group_actor_t *self)
         source->placed = false;
     }
     group_destroy(&self->core);
+}
+
+/* --- beginning ------------------------------------------------------------------------------- */
+
+static void on_open(group_actor_t *self, const capstan_message_t *message)
+{
+    group_open_t open;
+    codec_list_t list;
+    partition_ref_t partition;
+    if (self->count > 0 || codec_decode(group_open_wire(), message->body, &open, NULL) ||
+        codec_list_open(partition_ref_wire(), open.partitions, &list) || list.left == 0) {
+        return;
+    }
+    ENSURE(open.topic.size < sizeof self->topic && open.group.size < sizeof self->group);
+    memcpy(self->topic, open.topic.data, open.topic.size);
+    memcpy(self->group, open.group.data, open.group.size);
+    self->sources = calloc(list.left, sizeof *self->sources);
+    ENSURE(self->sources);
+    while (codec_list_next(&list, &partition)) {
+        self->sources[self->count++].partition = partition.actor;
+    }
+    self->limits.partitions = (uint32_t)self->count;
 }
 
 /* --- joining --------------------------------------------------------------------------------- */
@@ -323,6 +345,10 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     if (self->ended) {
         return CAPSTAN_OK;
     }
+    if (self->count == 0) {
+        on_open(self, message);
+        return CAPSTAN_OK;
+    }
     if (message->kind == CAPSTAN_KIND_REPLY || message->kind == CAPSTAN_KIND_ERROR) {
         if (!group_release_answer(self, message)) {
             group_on_answer(self, message);
@@ -423,23 +449,12 @@ static void stop(capstan_actor_t *actor)
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
 {
-    const group_arguments_t *arguments = argument;
-    const ordering_settings_t *settings = arguments->settings;
-    size_t count = arguments->partition_count;
-    group_actor_t *self = calloc(1, sizeof *self + count * sizeof self->sources[0]);
-    ENSURE(self && count > 0);
+    const ordering_settings_t *settings = argument;
+    group_actor_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
     capstan_actor_set_state(actor, self);
     self->self = actor;
-    self->settings = settings;
     self->due_us = INT64_MAX;
-    ENSURE(strlen(arguments->topic) < sizeof self->topic &&
-           arguments->group.size < sizeof self->group);
-    memcpy(self->topic, arguments->topic, strlen(arguments->topic));
-    memcpy(self->group, arguments->group.data, arguments->group.size);
-    self->count = count;
-    for (size_t i = 0; i < count; i++) {
-        self->sources[i].partition = arguments->partitions[i];
-    }
     self->limits = (group_limits_t){
         .mode = GROUP_BY_KEY,
         .while_retried = WHILE_RETRIED_WAIT,
@@ -447,7 +462,6 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
         .attempts_max = settings->group_attempts_max,
         .retry_us_min = (int64_t)settings->group_retry_ms_min * 1000,
         .retry_us_max = (int64_t)settings->group_retry_ms_max * 1000,
-        .partitions = (uint32_t)count,
         .events_max = settings->group_events_max,
         .bytes_max = settings->group_bytes_max,
         .ranges_max = settings->group_ranges_max,
@@ -480,6 +494,7 @@ static void destroy(capstan_actor_t *actor)
         buffer_fini(&self->sources[i].unparked.bytes);
         buffer_fini(&self->sources[i].owed.bytes);
     }
+    free(self->sources);
     group_effects_fini(&self->effects);
     group_destroy(&self->core);
     free(self);

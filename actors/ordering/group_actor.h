@@ -7,15 +7,8 @@
 
 #include <capstan/actor.h>
 
-/* Passed to init, which copies it; `partitions` too. */
-typedef struct group_arguments {
-    const char *topic;
-    slice_t group;
-    const ordering_settings_t *settings;
-    const capstan_ref_t *partitions;
-    size_t partition_count;
-} group_arguments_t;
-
+/* Its argument is the ordering_settings_t, which outlives it. The actor may be on another cell than
+ * who starts it; whose group it is, the message group_open says. */
 extern const capstan_behaviour_t group_behaviour;
 
 enum {
@@ -98,7 +91,6 @@ typedef struct group_actor {
     capstan_actor_t *self;
     char topic[129];
     char group[129];
-    const ordering_settings_t *settings;
     group_limits_t limits;
     group_t *core; /* NULL: it rests, and knows nothing */
     group_effects_t effects;
@@ -113,9 +105,9 @@ typedef struct group_actor {
     bool stopping;
     int64_t due_us; /* for when a timer of the core runs; INT64_MAX: none */
     uint64_t due_timer;
-    size_t next; /* source whose turn it is to be read, so that all get theirs */
-    size_t count;
-    source_t sources[];
+    size_t next;  /* source whose turn it is to be read, so that all get theirs */
+    size_t count; /* 0: it was not opened yet */
+    source_t *sources;
 } group_actor_t;
 
 /* group_actor.c */

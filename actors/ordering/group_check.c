@@ -128,7 +128,13 @@ const char *group_check(const group_t *self)
             return "O9: the next retry is known";
         }
     }
-    if (totals.events + loose != self->unfinished || self->unfinished != self->events.count) {
+    uint64_t found = 0;
+    for (size_t i = 0; self->events && i <= self->events_mask; i++) {
+        for (const group_event_t *event = self->events[i]; event; event = event->chain) {
+            found++;
+        }
+    }
+    if (totals.events + loose != self->unfinished || self->unfinished != found) {
         return "O2: every unfinished event has a key";
     }
     uint64_t ready = 0;

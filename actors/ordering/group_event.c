@@ -5,32 +5,47 @@
 
 #include <stdlib.h>
 
-typedef struct event_place {
-    uint32_t partition;
-    uint64_t offset;
-} event_place_t;
+enum { TABLE_SIZE_FIRST = 64 };
 
-/* Offsets come in rows, which would make rows of neighbours in the map, and removing from those
- * takes a walk (the finaliser of MurmurHash3, which spreads them). */
-static uint64_t hash_of(uint32_t partition, uint64_t offset)
+/* Offsets come in rows: so do their places, which the processor fetches ahead. */
+static group_event_t **chain_of(const group_t *self, uint32_t partition, uint64_t offset)
 {
-    uint64_t hash = offset ^ (uint64_t)partition << 48;
-    hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
-    hash = (hash ^ hash >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
-    return hash ^ hash >> 33;
-}
-
-static bool is_at(const void *value, const void *wanted)
-{
-    const group_event_t *event = value;
-    const event_place_t *place = wanted;
-    return event->offset == place->offset && event->partition == place->partition;
+    uint64_t place = offset + (uint64_t)partition * UINT64_C(0x9e3779b97f4a7c15);
+    return &self->events[place & self->events_mask];
 }
 
 group_event_t *group_event_find(const group_t *self, uint32_t partition, uint64_t offset)
 {
-    event_place_t wanted = {partition, offset};
-    return map_find(&self->events, hash_of(partition, offset), is_at, &wanted);
+    group_event_t *event = self->events ? *chain_of(self, partition, offset) : NULL;
+    while (event && (event->offset != offset || event->partition != partition)) {
+        event = event->chain;
+    }
+    return event;
+}
+
+static void chain_add(group_t *self, group_event_t *event)
+{
+    group_event_t **chain = chain_of(self, event->partition, event->offset);
+    event->chain = *chain;
+    *chain = event;
+}
+
+/* Twice the size, when there are as many events as places. */
+static void table_grow(group_t *self)
+{
+    size_t old_size = self->events ? self->events_mask + 1 : 0;
+    size_t size = old_size > 0 ? old_size * 2 : TABLE_SIZE_FIRST;
+    group_event_t **old = self->events;
+    self->events = calloc(size, sizeof(group_event_t *));
+    ENSURE(self->events);
+    self->events_mask = size - 1;
+    for (size_t i = 0; i < old_size; i++) {
+        for (group_event_t *event = old[i], *next; event; event = next) {
+            next = event->chain;
+            chain_add(self, event);
+        }
+    }
+    free(old);
 }
 
 group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offset, slice_t record)
@@ -40,7 +55,10 @@ group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offse
     *event =
         (group_event_t){.offset = offset, .partition = partition, .size = (uint32_t)record.size};
     memcpy(event->data, record.data, record.size);
-    map_add(&self->events, hash_of(partition, offset), event);
+    if (!self->events || self->unfinished > self->events_mask) {
+        table_grow(self);
+    }
+    chain_add(self, event);
     self->unfinished++;
     self->bytes += sizeof *event + record.size;
     return event;
@@ -49,7 +67,11 @@ group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offse
 void group_event_free(group_t *self, group_event_t *event)
 {
     ENSURE(!event->key && event->given == 0 && event->retry_at == 0);
-    map_remove(&self->events, hash_of(event->partition, event->offset), event);
+    group_event_t **link = chain_of(self, event->partition, event->offset);
+    while (*link != event) {
+        link = &(*link)->chain;
+    }
+    *link = event->chain;
     self->unfinished--;
     self->bytes -= sizeof *event + event->size;
     free(event);
@@ -57,11 +79,13 @@ void group_event_free(group_t *self, group_event_t *event)
 
 void group_events_fini(group_t *self)
 {
-    size_t position = 0;
-    for (void *event; (event = map_next(&self->events, &position));) {
-        free(event);
+    for (size_t i = 0; self->events && i <= self->events_mask; i++) {
+        for (group_event_t *event = self->events[i], *next; event; event = next) {
+            next = event->chain;
+            free(event);
+        }
     }
-    map_fini(&self->events);
+    free(self->events);
     free(self->retries);
 }
 

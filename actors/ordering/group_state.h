@@ -4,7 +4,7 @@
  *         |      |               keys that it holds (list), those of them that may grow (list)
  *         |      `-- those with room (list)
  *         |-> keys (map)  -->  key --> events, ascending offsets: [ held ][ pending ... (list)
- *         |-> events (map)
+ *         |-> events (table)
  *         |-> ready keys: by backlog (a list per length), by age (list)
  *         `-> retries: heap of events, by due time
  *
@@ -43,6 +43,7 @@ typedef struct group_key group_key_t;
 typedef struct group_member group_member_t;
 
 struct group_event {
+    group_event_t *chain;  /* in the table of events */
     group_event_t *before; /* in its key's list */
     group_event_t *behind;
     group_event_t *held_before; /* in its member's list of its partition */
@@ -106,12 +107,6 @@ struct group_member {
     held_list_t partitions[];
 };
 
-/* Where reading goes on once everything up to `offset` is completed. */
-typedef struct checkpoint {
-    uint64_t offset;
-    uint64_t lsn;
-} checkpoint_t;
-
 typedef struct group_partition {
     completed_t completed;
     completed_t unsaved; /* what the next mark says */
@@ -122,7 +117,7 @@ typedef struct group_partition {
     uint64_t unfinished;
     uint64_t parked;
     uint64_t parked_bytes;
-    checkpoint_t *checkpoints; /* ascending */
+    group_place_t *checkpoints; /* where reading goes on once everything before is completed */
     size_t checkpoint_count;
     size_t checkpoint_capacity;
 } group_partition_t;
@@ -135,7 +130,8 @@ struct group {
     group_member_t *room_last;
     uint64_t room_count;
     map_t keys;
-    map_t events;
+    group_event_t **events; /* by offset: chains, of which neighbours stand side by side */
+    size_t events_mask;
     uint64_t unfinished;
     uint64_t bytes;
     uint64_t held;

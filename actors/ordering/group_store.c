@@ -103,12 +103,15 @@ void group_open_reads(group_actor_t *self)
 static void on_events(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
 {
     partition_events_t events;
-    deliver_t deliver;
     capstan_err_t err = codec_decode(partition_events_wire(), message->body, &events, NULL);
-    err = err ? err : codec_decode(deliver_wire(), events.deliver, &deliver, NULL);
     err = err ? err
-              : group_read(self->core, partition, deliver.events, events.lsn_next,
-                           events.offset_last, &self->effects);
+              : group_read(self->core,
+                           &(group_stretch_t){.partition = partition,
+                                              .events = events.deliver,
+                                              .sizes = events.sizes,
+                                              .lsn_next = events.lsn_next,
+                                              .offset_last = events.offset_last},
+                           &self->effects);
     if (err != CAPSTAN_OK) {
         group_end(self, CAPSTAN_E_INTERNAL);
         return;

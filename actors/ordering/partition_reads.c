@@ -17,20 +17,24 @@ static void unlink_read(partition_actor_t *self, parked_read_t *read)
     free(read);
 }
 
-static void answer(partition_actor_t *self, parked_read_t *read, slice_t events)
+static void answer(partition_actor_t *self, parked_read_t *read, slice_t events, slice_t sizes)
 {
     buffer_t deliver = {0};
-    codec_encode(deliver_wire(),
-                 &(deliver_t){.subscription = read->read.subscription,
-                              .partition = self->index,
-                              .events = events},
-                 &deliver);
+    bool grouped = read->read.subscription == 0;
+    if (!grouped) {
+        codec_encode(deliver_wire(),
+                     &(deliver_t){.subscription = read->read.subscription,
+                                  .partition = self->index,
+                                  .events = events},
+                     &deliver);
+    }
     buffer_t body = {0};
     codec_encode(partition_events_wire(),
                  &(partition_events_t){.partition = self->index,
                                        .lsn_next = read->cursor.lsn,
                                        .offset_last = read->cursor.offset,
-                                       .deliver = buffer_slice(&deliver)},
+                                       .deliver = grouped ? events : buffer_slice(&deliver),
+                                       .sizes = sizes},
                  &body);
     capstan_reply(self->self, &read->request, MESSAGE_partition_events, buffer_slice(&body));
     buffer_fini(&deliver);
@@ -72,12 +76,15 @@ static void serve(partition_actor_t *self, parked_read_t *read)
         return;
     }
     buffer_t events = {0};
+    buffer_t sizes = {0};
     codec_list_writer_t list = codec_list_begin(&events);
-    uint64_t count = tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list);
+    uint64_t count =
+        tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list, &sizes);
     codec_list_end(&list);
     ENSURE(count > 0);
-    answer(self, read, buffer_slice(&events));
+    answer(self, read, buffer_slice(&events), buffer_slice(&sizes));
     buffer_fini(&events);
+    buffer_fini(&sizes);
 }
 
 void reads_add(partition_actor_t *self, const capstan_message_t *message)
@@ -137,12 +144,14 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
         return;
     }
     buffer_t events = {0};
+    buffer_t sizes = {0};
     codec_list_writer_t list = codec_list_begin(&events);
     while (codec_list_next(&iterator, &record)) {
         uint64_t offset;
         if (record.kind == RECORD_event && codec_peek_uint(record.data, 1, &offset) &&
             offset > read->cursor.offset) {
             codec_list_add_raw(&list, record.data);
+            buffer_append(&sizes, &(uint32_t){(uint32_t)record.data.size}, sizeof(uint32_t));
             read->cursor.offset = offset;
         }
     }
@@ -151,11 +160,12 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
     if (iterator.fault.err != CAPSTAN_OK) {
         refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
     } else if (list.count > 0) {
-        answer(self, read, buffer_slice(&events));
+        answer(self, read, buffer_slice(&events), buffer_slice(&sizes));
     } else {
         serve(self, read);
     }
     buffer_fini(&events);
+    buffer_fini(&sizes);
 }
 
 bool reads_answer(partition_actor_t *self, const capstan_message_t *message)

@@ -123,7 +123,7 @@ static slice_t event_at(const tail_segment_t *segment, uint64_t index)
 }
 
 uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
-                   codec_list_writer_t *list)
+                   codec_list_writer_t *list, buffer_t *sizes)
 {
     uint64_t count = 0;
     size_t bytes = 0;
@@ -141,6 +141,7 @@ uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
                 return count;
             }
             codec_list_add_raw(list, event);
+            buffer_append(sizes, &(uint32_t){(uint32_t)event.size}, sizeof(uint32_t));
             bytes += event.size;
             count++;
             cursor->offset = offset;

@@ -54,8 +54,10 @@ typedef struct tail_cursor {
 /* True when the event behind the cursor is in memory, whether committed or not. */
 bool tail_covers(const tail_t *self, uint64_t offset);
 /* Adds committed events behind the cursor to the list, at least one if there is one, otherwise
- * about `bytes_max`; moves the cursor. Returns how many. */
+ * about `bytes_max`, and the size of each to `sizes` (uint32_t); moves the cursor. Returns how
+ * many.
+ */
 uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
-                   codec_list_writer_t *list);
+                   codec_list_writer_t *list, buffer_t *sizes);
 
 #endif

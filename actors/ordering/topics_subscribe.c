@@ -82,21 +82,41 @@ static topic_group_t *find_group(const topics_t *self, const topic_t *topic, sli
     return NULL;
 }
 
+static capstan_err_t open_group(topics_t *self, const topic_group_t *group)
+{
+    buffer_t refs = {0};
+    buffer_t body = {0};
+    codec_list_writer_t list = codec_list_begin(&refs);
+    for (uint64_t i = 0; i < group->topic->partitions; i++) {
+        codec_list_add(&list, partition_ref_wire(),
+                       &(partition_ref_t){.actor = group->topic->refs[i]});
+    }
+    codec_list_end(&list);
+    codec_encode(group_open_wire(),
+                 &(group_open_t){.topic = slice_text(group->topic->name),
+                                 .group = slice_text(group->name),
+                                 .partitions = buffer_slice(&refs)},
+                 &body);
+    capstan_err_t err =
+        capstan_tell(self->self, group->actor, MESSAGE_group_open, buffer_slice(&body));
+    buffer_fini(&refs);
+    buffer_fini(&body);
+    return err;
+}
+
+/* Groups have a cell of their own: beside the partitions', since both have something to do with
+ * every event. */
 static capstan_err_t make_group(topics_t *self, const topic_t *topic, slice_t name,
                                 topic_group_t **ret_group)
 {
     topic_group_t group = {.topic = topic};
+    ordering_settings_t *settings = (ordering_settings_t *)(uintptr_t)self->settings;
     memcpy(group.name, name.data, name.size);
-    capstan_err_t err =
-        capstan_spawn(self->self, &group_behaviour,
-                      &(capstan_spawn_options_t){
-                          .argument = &(group_arguments_t){.topic = topic->name,
-                                                           .group = name,
-                                                           .settings = self->settings,
-                                                           .partitions = topic->refs,
-                                                           .partition_count = topic->partitions}},
-                      &group.actor);
+    capstan_err_t err = capstan_spawn(
+        self->self, &group_behaviour,
+        &(capstan_spawn_options_t){.cell = "groups", .argument = settings}, &group.actor);
     err = err ? err : capstan_monitor(self->self, group.actor);
+    err = err ? err : open_group(self, &group);
     if (err == CAPSTAN_OK) {
         self->groups = realloc(self->groups, (self->group_count + 1) * sizeof *self->groups);
         ENSURE(self->groups);

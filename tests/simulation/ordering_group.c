@@ -233,10 +233,12 @@ static void on_stored(sim_group_t *self, slice_t body)
 static void on_events(sim_group_t *self, slice_t body)
 {
     partition_events_t events;
-    deliver_t deliver_body;
     ENSURE(codec_decode(partition_events_wire(), body, &events, NULL) == CAPSTAN_OK);
-    ENSURE(codec_decode(deliver_wire(), events.deliver, &deliver_body, NULL) == CAPSTAN_OK);
-    ENSURE(group_read(self->core, 0, deliver_body.events, events.lsn_next, events.offset_last,
+    ENSURE(group_read(self->core,
+                      &(group_stretch_t){.events = events.deliver,
+                                         .sizes = events.sizes,
+                                         .lsn_next = events.lsn_next,
+                                         .offset_last = events.offset_last},
                       &self->effects) == CAPSTAN_OK);
 }
 
@@ -439,10 +441,7 @@ static void ask_on(sim_group_t *self, int64_t now_us)
         capstan_ref_t shell = core_world_ref(self->world->simulation, self->world->shell.slot);
         self->read_ask = ++self->question;
         send(self, shell, partition_read_wire(),
-             &(partition_read_t){.lsn = place.lsn,
-                                 .offset = place.offset,
-                                 .bytes_max = READ_BYTES,
-                                 .subscription = 1},
+             &(partition_read_t){.lsn = place.lsn, .offset = place.offset, .bytes_max = READ_BYTES},
              self->read_ask);
     }
 }

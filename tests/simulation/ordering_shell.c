@@ -395,6 +395,7 @@ static void on_read(sim_shell_t *self, const capstan_message_t *message)
     size_t at = request.lsn > 0 ? request.lsn - 1 : 0;
     uint64_t offset_last = request.offset;
     uint32_t count = 0;
+    buffer_t sizes = {0};
     buffer_clear(&self->part);
     codec_list_writer_t writer = codec_list_begin(&self->part);
     for (; at < disk->count && count < READ_EVENTS_MAX; at++) {
@@ -406,21 +407,21 @@ static void on_read(sim_shell_t *self, const capstan_message_t *message)
         ENSURE(codec_decode(event_wire(), data, &event, NULL) == CAPSTAN_OK);
         if (event.offset > request.offset) {
             codec_list_add_raw(&writer, data);
+            buffer_append(&sizes, &(uint32_t){(uint32_t)data.size}, sizeof(uint32_t));
             offset_last = event.offset;
             count++;
         }
     }
     codec_list_end(&writer);
     if (count == 0) {
-        return; /* the consumer asks again */
+        return; /* the group asks again */
     }
-    buffer_t deliver_body = {0};
-    deliver_t deliver = {.subscription = request.subscription, .events = buffer_slice(&self->part)};
-    codec_encode(deliver_wire(), &deliver, &deliver_body);
-    partition_events_t events = {
-        .lsn_next = at + 1, .offset_last = offset_last, .deliver = buffer_slice(&deliver_body)};
+    partition_events_t events = {.lsn_next = at + 1,
+                                 .offset_last = offset_last,
+                                 .deliver = buffer_slice(&self->part),
+                                 .sizes = buffer_slice(&sizes)};
     codec_encode(partition_events_wire(), &events, &self->body);
-    buffer_fini(&deliver_body);
+    buffer_fini(&sizes);
     send(self, message->sender, MESSAGE_partition_events, message->correlation);
 }
 

@@ -24,15 +24,22 @@ static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
 static void read_keys(group_t *group, uint64_t first, const char *keys, group_effects_t *effects)
 {
     buffer_t bytes = {0};
+    buffer_t sizes = {0};
     codec_list_writer_t list = codec_list_begin(&bytes);
     uint64_t offset = first;
     for (; *keys; keys++, offset++) {
+        size_t before = bytes.size;
         codec_list_add(&list, event_wire(), &(event_t){.offset = offset, .key = {keys, 1}});
+        buffer_append(&sizes, &(uint32_t){(uint32_t)(bytes.size - before)}, sizeof(uint32_t));
     }
     codec_list_end(&list);
-    cr_assert_eq(group_read(group, 0, buffer_slice(&bytes), offset, offset - 1, effects),
-                 CAPSTAN_OK);
+    group_stretch_t stretch = {.events = buffer_slice(&bytes),
+                               .sizes = buffer_slice(&sizes),
+                               .lsn_next = offset,
+                               .offset_last = offset - 1};
+    cr_assert_eq(group_read(group, &stretch, effects), CAPSTAN_OK);
     buffer_fini(&bytes);
+    buffer_fini(&sizes);
 }
 
 /* What the effects are, as text: "1:3 " member 1 gets offset 3; "P3 " parked, "p4 " behind it,

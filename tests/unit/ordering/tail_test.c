@@ -25,7 +25,10 @@ static uint64_t read_on(const tail_t *tail, tail_cursor_t *cursor, size_t bytes_
     event_t event;
     uint64_t last = cursor->offset;
     codec_list_writer_t writer = codec_list_begin(&bytes);
-    uint64_t count = tail_read(tail, cursor, bytes_max, &writer);
+    buffer_t sizes = {0};
+    uint64_t count = tail_read(tail, cursor, bytes_max, &writer, &sizes);
+    cr_assert_eq(sizes.size, count * sizeof(uint32_t));
+    buffer_fini(&sizes);
     codec_list_end(&writer);
     cr_assert_eq(codec_list_open(event_wire(), buffer_slice(&bytes), &list), CAPSTAN_OK);
     while (codec_list_next(&list, &event)) {
