@@ -101,6 +101,60 @@ class Portions:
             pass  # the reader has ended, and the test says why
 
 
+class Members:
+    """Tails of one group, of which one after the other is killed and replaced."""
+    COUNT = 3
+
+    def __init__(self, node, folder, dice):
+        self.node, self.dice, self.path = node, dice, folder + "/worked-on"
+        self.killed, self.killing = 0, True
+        self.tails = []
+        self.thread = threading.Thread(target=self.kill_on, daemon=True)
+
+    def __enter__(self):
+        self.node.feed(*TOPIC, "-", data=b"time,case,seq\n")  # makes the topic
+        self.tails = [self.start() for _ in range(self.COUNT)]
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop_killing()
+        for tail in self.tails:
+            tail.terminate()
+        for tail in self.tails:
+            tail.wait(60)
+
+    def start(self):
+        with open(self.path, "ab") as file:
+            return subprocess.Popen(self.node.command("tail", "--topic", "loans", "--group", "g"),
+                                    stdout=file, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+
+    def kill_on(self):
+        while self.killing:
+            time.sleep(self.dice.uniform(0.05, 0.6))
+            victim = self.dice.randrange(self.COUNT)
+            self.tails[victim].kill()
+            self.tails[victim].wait()
+            self.tails[victim] = self.start()
+            self.killed += 1
+
+    def stop_killing(self):
+        self.killing = False
+        self.thread.join()
+
+    def lines(self):
+        with open(self.path, "rb") as file:
+            return [line for line in file.read().splitlines()
+                    if line and not line.startswith(b"time,")]
+
+    def wait_for(self, count):
+        """As many different events, at least; the test says what is missing."""
+        late = time.monotonic() + 120
+        while len(set(self.lines())) < count and time.monotonic() < late:
+            time.sleep(0.2)
+        time.sleep(0.5)
+
+
 class Loans(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -183,6 +237,69 @@ class Loans(unittest.TestCase):
             self.assertEqual(summary["acked"], self.rows)
             self.assertEqual(summary["duplicates"], summary["sent"] - self.rows)
             self.check_output(node.tail("loans", "--idle-ms", "2000"))
+
+    def test_members_of_a_group_are_killed_and_each_case_stays_in_order(self):
+        """Everything at once: a disordered, doubled stream with holes, the node killed, and members
+        of a group that are killed all the time. Members append to one file, in whole lines and
+        before they acknowledge, so that the file shows in which order events were worked on."""
+        seed = random.SystemRandom().randrange(1 << 32)
+        print(f"kills at moments of seed {seed}", file=sys.stderr)
+        dice = random.Random(seed)
+        kills = 10 if os.environ.get("CAPSTAN_FULL") else KILLS
+        with RealNode() as node, tempfile.TemporaryDirectory() as folder, \
+                Portions(self.data, kills + 1) as portions, Members(node, folder, dice) as members:
+            feed = subprocess.Popen(
+                node.command("feed", *TOPIC, "--reorder", "5000", "--duplicate", "0.1", "--drop",
+                             "0.001", "--ledger", folder + "/ledger", "--rate", str(RATE), "-"),
+                stdin=portions.source, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                env=ENVIRONMENT)
+            watchdog = threading.Timer(400, feed.kill)
+            watchdog.start()
+            for _ in range(kills):
+                portions.release()
+                time.sleep(dice.uniform(0.05, 1.0))
+                node.kill()
+                node.start()
+            portions.release()
+            output, errors = feed.communicate()
+            watchdog.cancel()
+            summary = json.loads(output.splitlines()[-1])
+            print(summary, f"{members.killed} members killed", file=sys.stderr)
+            self.assertEqual(summary["rejected"], 0, errors)
+            wanted, held = self.read_ledger(folder + "/ledger")
+            self.assertEqual(node.topic("loans")["held_items"], held, "O3: held are in balance")
+            members.stop_killing()
+            members.wait_for(sum(wanted.values()))
+            self.check_worked_on(members.lines(), wanted)
+
+    def read_ledger(self, path):
+        """By case: how many events come before the first that was dropped; and how many of all that
+        were sent come behind one."""
+        sent, dropped = collections.defaultdict(set), collections.defaultdict(set)
+        with open(path, encoding="utf-8") as ledger:
+            for line in list(ledger)[1:]:
+                _, case, seq, action, _ = line.split(",")
+                (dropped if action == "dropped" else sent)[case].add(int(seq))
+        wanted, held = {}, 0
+        for case, numbers in sent.items():
+            first = min(dropped[case], default=max(numbers) + 1)
+            wanted[case] = first - 1
+            self.assertTrue(numbers >= set(range(1, first)))
+            held += len([number for number in numbers if number > first])
+        return wanted, held
+
+    def check_worked_on(self, lines, wanted):
+        """O1: what comes for the first time is the next of its case; only that comes again."""
+        last, again = collections.Counter(), 0
+        rows = set(self.lines)
+        for line in lines:
+            self.assertIn(line, rows)
+            case, number = fields_of(line)[CASE].decode(), int(fields_of(line)[SEQ])
+            self.assertLessEqual(number, last[case] + 1, f"{line} after {last[case]}")
+            again += number <= last[case]
+            last[case] = max(last[case], number)
+        print(f"{again} events came again", file=sys.stderr)
+        self.assertEqual(last, collections.Counter(wanted))
 
     def test_what_a_full_reorder_buffer_refuses_is_sent_again(self):
         with RealNode("ordering.held_items_max=10", "ordering.key_held_items_max=2") as node:

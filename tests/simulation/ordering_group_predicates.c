@@ -74,6 +74,9 @@ static void opinion_init(opinion_t *self, world_t *world, uint32_t group)
 static void judge_before(opinion_t *self, const fact_t *fact)
 {
     place_t *place = &self->places[fact->offset];
+    if (place->state == REPLAYED && !place->waits) {
+        return; /* its successors have gone before it: it comes when it comes */
+    }
     uint64_t *first = &self->first_of_key[place->key];
     while (*first > 0 && self->places[*first].stored && self->places[*first].state == DONE) {
         *first = self->places[*first].behind;
