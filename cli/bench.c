@@ -94,6 +94,18 @@ static const bench_case_t cases[] = {
         .run = bench_pipeline_beside_stuck,
         .run_peer = bench_pipeline_alone,
     },
+    {
+        .bench = "poison",
+        .name = "others",
+        .what = "as durable, for a consumer that always rejects 1 % of the keys: the other keys' "
+                "events",
+        .peer = "the same events for a consumer that takes all",
+        .metric = "ops_per_s",
+        .goal = "at least 0.90x",
+        .ratio_min = 0.9,
+        .run = bench_poison_others,
+        .run_peer = bench_poison_none,
+    },
 #define KEYED(keys)                                                                                \
     {                                                                                              \
         .bench = "keyed",                                                                          \
@@ -302,10 +314,8 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } processes[] = {
-    {"publisher", bench_publisher},
-    {"consumer", bench_consumer},
-    {"stuck", bench_stuck},
-    {"worker", bench_worker},
+    {"publisher", bench_publisher}, {"consumer", bench_consumer}, {"picky", bench_consumer},
+    {"stuck", bench_stuck},         {"worker", bench_worker},
 };
 
 int cli_bench(int argc, char **argv)
@@ -324,7 +334,7 @@ int cli_bench(int argc, char **argv)
          .meaning = "one line of JSON per case"},
     };
     const command_line_t line = {
-        .usage = "capstan bench [tell|ask|metrics|pipeline|keyed [CASE]] [options]",
+        .usage = "capstan bench [tell|ask|metrics|pipeline|poison|keyed [CASE]] [options]",
         .summary = "Measures this build on this machine, each case in turn with the bare library\n"
                    "it stands on, and prints medians of three runs. Missing a goal is no failure.",
         .examples = "  capstan bench\n  capstan bench pipeline --json\n  capstan bench keyed 20\n",
@@ -337,10 +347,10 @@ int cli_bench(int argc, char **argv)
         return status;
     }
     if (!is_known(&operands)) {
-        return options_wrong(&line,
-                             "no bench is called '%s%s%s': tell, ask, metrics, pipeline, keyed",
-                             operands.items[0], operands.count > 1 ? " " : "",
-                             operands.count > 1 ? operands.items[1] : "");
+        return options_wrong(
+            &line, "no bench is called '%s%s%s': tell, ask, metrics, pipeline, poison, keyed",
+            operands.items[0], operands.count > 1 ? " " : "",
+            operands.count > 1 ? operands.items[1] : "");
     }
     outcome_row_t rows[CASE_COUNT];
     size_t count = 0;

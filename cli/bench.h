@@ -39,6 +39,8 @@ capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_alone(bench_figures_t *ret_figures);
+capstan_err_t bench_poison_others(bench_figures_t *ret_figures);
+capstan_err_t bench_poison_none(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
@@ -49,7 +51,7 @@ capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 #undef KEYED
 capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
 
-/* The processes that benches start: `capstan bench publisher|consumer|stuck|worker ...`. */
+/* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);

@@ -13,6 +13,7 @@
 
 enum {
     KEYS = 1000,
+    KEYS_PER_POISONED = 100,
     PAYLOAD_BYTES = 64,
     PARTITIONS = 16,
     REQUEST_US = 10000000,
@@ -82,30 +83,71 @@ int bench_publisher(int argc, char **argv)
 
 typedef struct consumer {
     peer_t *peer;
+    bool picky; /* it rejects the events of one key in KEYS_PER_POISONED */
     uint64_t count;
     uint64_t *latencies_ns;
     uint64_t capacity;
 } consumer_t;
 
+static uint64_t number_of(slice_t key)
+{
+    char text[24] = "";
+    memcpy(text, key.data, key.size < sizeof text ? key.size : sizeof text - 1);
+    return strtoull(text + strlen("key-"), NULL, 10);
+}
+
+/* The first event of a poisoned key in these; the others went back with it. */
+static bool is_refused(consumer_t *self, const deliver_t *deliver, const event_t *event,
+                       bool seen[KEYS / KEYS_PER_POISONED])
+{
+    uint64_t number = self->picky ? number_of(event->key) : 1;
+    if (number % KEYS_PER_POISONED != 0) {
+        return false;
+    }
+    if (!seen[number / KEYS_PER_POISONED]) {
+        seen[number / KEYS_PER_POISONED] = true;
+        peer_reject(self->peer, &(reject_t){.subscription = deliver->subscription,
+                                            .partition = deliver->partition,
+                                            .offset = event->offset});
+    }
+    return true;
+}
+
+static void count_event(consumer_t *self, const event_t *event, int64_t now_ns)
+{
+    int64_t sent_ns;
+    memcpy(&sent_ns, event->payload.data, sizeof sent_ns);
+    ENSURE(self->count < self->capacity);
+    self->latencies_ns[self->count++] = (uint64_t)(now_ns - sent_ns);
+}
+
+/* Acknowledges in stretches, which end where an event was rejected. */
 static void on_deliver(void *context, const deliver_t *deliver)
 {
     consumer_t *consumer = context;
     codec_list_t list;
     event_t event = {0};
-    position_t done = {.partition = deliver->partition, .first = UINT64_MAX};
+    position_t done = {.partition = deliver->partition};
+    bool seen[KEYS / KEYS_PER_POISONED] = {false};
     int64_t now_ns = bench_now_ns();
-    ENSURE(codec_list_open(event_wire(), deliver->events, &list) == CAPSTAN_OK);
-    while (codec_list_next(&list, &event)) {
-        int64_t sent_ns;
-        memcpy(&sent_ns, event.payload.data, sizeof sent_ns);
-        ENSURE(consumer->count < consumer->capacity);
-        consumer->latencies_ns[consumer->count++] = (uint64_t)(now_ns - sent_ns);
-        done.first = event.offset < done.first ? event.offset : done.first;
-        done.offset = event.offset > done.offset ? event.offset : done.offset;
-    }
     buffer_t through = {0};
     codec_list_writer_t writer = codec_list_begin(&through);
-    codec_list_add(&writer, position_wire(), &done);
+    ENSURE(codec_list_open(event_wire(), deliver->events, &list) == CAPSTAN_OK);
+    while (codec_list_next(&list, &event)) {
+        bool refused = is_refused(consumer, deliver, &event, seen);
+        if (done.first > 0 && (refused || event.offset < done.offset)) {
+            codec_list_add(&writer, position_wire(), &done);
+            done.first = 0;
+        }
+        if (!refused) {
+            count_event(consumer, &event, now_ns);
+            done.first = done.first > 0 ? done.first : event.offset;
+            done.offset = event.offset;
+        }
+    }
+    if (done.first > 0) {
+        codec_list_add(&writer, position_wire(), &done);
+    }
     codec_list_end(&writer);
     peer_acknowledge(consumer->peer, &(acknowledge_t){.subscription = deliver->subscription,
                                                       .through = buffer_slice(&through)});
@@ -149,11 +191,12 @@ static capstan_err_t join(consumer_t *consumer, const char *endpoint, const char
     return CAPSTAN_OK;
 }
 
-/* consumer ENDPOINT EVENTS NAME: prints `ready`, then when it ended and the quantiles. */
+/* consumer|picky ENDPOINT EVENTS NAME: prints `ready`, then when it ended and the quantiles. */
 int bench_consumer(int argc, char **argv)
 {
     ENSURE(argc == 4);
-    consumer_t consumer = {.capacity = strtoull(argv[2], NULL, 10)};
+    consumer_t consumer = {.picky = strcmp(argv[0], "picky") == 0,
+                           .capacity = strtoull(argv[2], NULL, 10)};
     consumer.latencies_ns = calloc(consumer.capacity, sizeof *consumer.latencies_ns);
     ENSURE(consumer.latencies_ns);
     if (join(&consumer, argv[1], argv[3]) != CAPSTAN_OK) {

@@ -18,13 +18,21 @@ typedef struct pipeline {
     uint32_t batch;
     uint32_t consumers; /* that get all events each */
     bool stuck;         /* one more that has stopped reading */
+    uint32_t rejected;  /* percent of the events, whose keys the consumer always rejects */
 } pipeline_t;
 
 static const pipeline_t batched = {.events = 2000000, .batch = 64, .consumers = 1};
 static const pipeline_t single = {.events = 500000, .batch = 1, .consumers = 1};
 static const pipeline_t alone = {.events = 1000000, .batch = 64, .consumers = 2};
+static const pipeline_t poisoned = {.events = 2000000, .batch = 64, .consumers = 1, .rejected = 1};
 static const pipeline_t beside_stuck = {
     .events = 1000000, .batch = 64, .consumers = 2, .stuck = true};
+
+/* Events that each consumer processes. */
+static uint64_t taken_of(const pipeline_t *pipeline)
+{
+    return pipeline->events - pipeline->events * pipeline->rejected / 100;
+}
 
 /* Starts a child and waits for its first line. */
 static capstan_err_t start_and_hear(char *const argv[], child_t *ret_child, char line[256])
@@ -75,7 +83,7 @@ static capstan_err_t publish_to(child_t *consumers, const pipeline_t *pipeline, 
     for (uint32_t i = 0; err == CAPSTAN_OK && i < pipeline->consumers; i++) {
         err = hear_end(&consumers[i], begin_ns, &took_ns, ret_figures);
     }
-    ret_figures->ops_per_s = (double)pipeline->events * 1e9 / (double)took_ns;
+    ret_figures->ops_per_s = (double)taken_of(pipeline) * 1e9 / (double)took_ns;
     capstan_err_t published = child_finish(&publisher, err == CAPSTAN_OK ? 0 : SIGTERM);
     return err ? err : published;
 }
@@ -91,9 +99,10 @@ static capstan_err_t with_consumers(const pipeline_t *pipeline, uint32_t started
     char events[32];
     char name[32];
     char line[256];
-    snprintf(events, sizeof events, "%" PRIu64, pipeline->events);
+    snprintf(events, sizeof events, "%" PRIu64, taken_of(pipeline));
     snprintf(name, sizeof name, "bench-consumer-%" PRIu32, started);
-    char *consume[] = {"capstan", "bench", "consumer", endpoint, events, name, NULL};
+    char *process = pipeline->rejected > 0 ? "picky" : "consumer";
+    char *consume[] = {"capstan", "bench", process, endpoint, events, name, NULL};
     capstan_err_t err = start_and_hear(consume, &consumers[started], line);
     if (err != CAPSTAN_OK) {
         return err;
@@ -162,6 +171,19 @@ capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures)
 capstan_err_t bench_pipeline_alone(bench_figures_t *ret_figures)
 {
     return run_pipeline(&alone, ret_figures);
+}
+
+capstan_err_t bench_poison_others(bench_figures_t *ret_figures)
+{
+    return run_pipeline(&poisoned, ret_figures);
+}
+
+/* The rate of the other keys' events when none is poisoned. */
+capstan_err_t bench_poison_none(bench_figures_t *ret_figures)
+{
+    capstan_err_t err = run_pipeline(&batched, ret_figures);
+    ret_figures->ops_per_s *= (double)taken_of(&poisoned) / (double)poisoned.events;
+    return err;
 }
 
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures)

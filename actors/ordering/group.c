@@ -100,8 +100,9 @@ bool group_wants(const group_t *self, uint32_t partition)
 {
     const group_partition_t *place = &self->partitions[partition];
     bool ranges_left = place->completed.count < self->limits.ranges_max || place->unfinished == 0;
-    return self->member_count > 0 && ranges_left && self->unfinished < self->limits.events_max &&
-           self->bytes < self->limits.bytes_max;
+    return self->member_count > 0 && ranges_left &&
+           self->unfinished - self->stopped < self->limits.events_max &&
+           self->stopped < self->limits.events_max && self->bytes < self->limits.bytes_max;
 }
 
 group_place_t group_read_place(const group_t *self, uint32_t partition)
@@ -251,12 +252,13 @@ static void park_followers(group_t *self, group_key_t *key, group_effects_t *eff
     for (group_event_t *event; (event = key->first);) {
         if (!may_park(self, event)) {
             self->parking_stuck = true;
-            return;
+            break;
         }
         group_event_take_out(self, event);
         key->parked++;
         record_parked(self, event, true, true, effects);
     }
+    group_key_relist(self, key);
 }
 
 /* While parked events come back, what follows them waits in memory, to go on behind them. */

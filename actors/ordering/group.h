@@ -51,7 +51,8 @@ typedef struct group_limits {
     int64_t retry_us_min;  /* behind the first attempt; it doubles */
     int64_t retry_us_max;
     uint32_t partitions;
-    uint64_t events_max; /* unfinished events in memory, from which on nothing is read */
+    uint64_t events_max; /* unfinished events in memory, from which on nothing is read: those of
+                            keys that are retried or parked, and the others */
     uint64_t bytes_max;  /* of them, with what shares their memory */
     uint64_t ranges_max; /* completed ranges above a frontier */
     uint64_t parked_max; /* per partition; beyond these two an event is tried for ever */

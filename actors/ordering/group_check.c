@@ -6,6 +6,7 @@ typedef struct totals {
     uint64_t held;
     uint64_t ready;
     uint64_t growing;
+    uint64_t stopped;
 } totals_t;
 
 static const char *check_events(const group_key_t *key, totals_t *totals)
@@ -54,6 +55,8 @@ static const char *check_key(const group_key_t *key, totals_t *totals)
     }
     totals->ready += key->state == GROUP_KEY_READY;
     totals->growing += key->may_grow;
+    bool stops = key->state == GROUP_KEY_RETRYING || key->state == GROUP_KEY_WAITING;
+    totals->stopped += stops ? key->count : 0;
     return NULL;
 }
 
@@ -136,6 +139,9 @@ const char *group_check(const group_t *self)
     }
     if (totals.events + loose != self->unfinished || self->unfinished != found) {
         return "O2: every unfinished event has a key";
+    }
+    if (totals.stopped != self->stopped) {
+        return "O9: events that wait behind a rejected one are counted";
     }
     uint64_t ready = 0;
     for (const group_key_t *key = self->ready.first; key; key = key->age_behind) {

@@ -48,6 +48,7 @@ group_key_t *group_key_get(group_t *self, uint32_t partition, uint64_t offset, s
 void group_key_forget(group_t *self, group_key_t *key)
 {
     ENSURE(!key->first);
+    self->stopped -= key->stopped;
     map_remove(&self->keys, key->hash, key);
     free(key);
 }
@@ -129,6 +130,9 @@ static void set_may_grow(group_key_t *key, bool may_grow)
 
 void group_key_relist(group_t *self, group_key_t *key)
 {
+    bool stops = key->state == GROUP_KEY_RETRYING || key->state == GROUP_KEY_WAITING;
+    self->stopped += (stops ? key->count : 0) - key->stopped;
+    key->stopped = stops ? key->count : 0;
     if (key->state == GROUP_KEY_READY && key->bucket != key->count) {
         bucket_remove(self, key);
         bucket_add(self, key);

@@ -72,13 +72,14 @@ struct group_key {
     group_event_t *pending; /* the first that nobody holds */
     group_member_t *member; /* HELD: who holds its first events */
     uint64_t hash;
-    uint64_t count;  /* events in the list */
-    uint64_t held;   /* of them */
-    uint64_t parked; /* WAITING: events on record that are not in the list */
-    uint64_t bucket; /* READY: the backlog under which it is listed */
-    uint32_t size;   /* of the name */
-    uint8_t state;   /* group_key_state_t; changed by group_key_step only */
-    bool may_grow;   /* HELD: it is listed as such */
+    uint64_t count;   /* events in the list */
+    uint64_t held;    /* of them */
+    uint64_t parked;  /* WAITING: events on record that are not in the list */
+    uint64_t bucket;  /* READY: the backlog under which it is listed */
+    uint64_t stopped; /* RETRYING, WAITING: events, as they are counted in the group's */
+    uint32_t size;    /* of the name */
+    uint8_t state;    /* group_key_state_t; changed by group_key_step only */
+    bool may_grow;    /* HELD: it is listed as such */
     uint8_t name[];
 };
 
@@ -134,6 +135,7 @@ struct group {
     size_t events_mask;
     uint64_t unfinished;
     uint64_t bytes;
+    uint64_t stopped; /* of the unfinished, in keys that are RETRYING or WAITING */
     uint64_t held;
     uint64_t given;     /* deliveries so far */
     uint64_t choices;   /* of keys so far */

@@ -311,6 +311,17 @@ static void refuse_acknowledgement(link_t *self, uint64_t number)
               buffer_slice(body));
 }
 
+/* What it was for would be the peer's for ever. So the session ends: the group takes back all that
+ * it held, and the peer greets again. */
+static void lose_acknowledgement(link_t *self)
+{
+    gateway_t *gateway = self->gateway;
+    origin_t origin = self->origin;
+    gateway->figures.faults[FAULT_lost_acknowledgement]++;
+    link_end(self, END_REASON_acknowledgement_lost);
+    gateway_answer_not_greeted(gateway, &origin);
+}
+
 void link_on_acknowledge(link_t *self, uint32_t message, slice_t body)
 {
     uint64_t number = 0;
@@ -326,7 +337,7 @@ void link_on_acknowledge(link_t *self, uint32_t message, slice_t body)
         actor_send(self->actor, subscription->actor,
                    &(send_options_t){.message = message, .kind = CAPSTAN_KIND_EVENT}, body);
     if (err == CAPSTAN_E_MAILBOX_FULL) {
-        self->gateway->figures.faults[FAULT_lost_acknowledgement]++;
+        lose_acknowledgement(self);
     }
 }
 

@@ -219,15 +219,27 @@ uint64_t peer_unanswered(const peer_t *self)
     return peer_link_unanswered(self->link);
 }
 
-void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge)
+/* What is said of deliveries needs no credit: it is bounded by what the node has delivered. A
+ * session that is lost takes it along, and the node delivers again. */
+static void say(peer_t *self, const wire_record_t *message, const void *value)
 {
-    if (self->state != PEER_OPEN || self->extra.size > PEER_EXTRA_BYTES) {
-        return; /* the next one covers it; what is never acknowledged is delivered again */
+    if (self->state != PEER_OPEN) {
+        return;
     }
     buffer_clear(&self->body);
-    codec_encode(acknowledge_wire(), acknowledge, &self->body);
-    peer_extra(self, &(envelope_t){.message = MESSAGE_acknowledge, .kind = CAPSTAN_KIND_EVENT},
+    codec_encode(message, value, &self->body);
+    peer_extra(self, &(envelope_t){.message = message->id, .kind = CAPSTAN_KIND_EVENT},
                buffer_slice(&self->body));
+}
+
+void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge)
+{
+    say(self, acknowledge_wire(), acknowledge);
+}
+
+void peer_reject(peer_t *self, const reject_t *reject)
+{
+    say(self, reject_wire(), reject);
 }
 
 /* --- requests -------------------------------------------------------------------------------- */

@@ -61,6 +61,8 @@ CAPSTAN_MUST_CHECK capstan_err_t peer_publish(peer_t *self, const publish_t *eve
 uint64_t peer_unanswered(const peer_t *self);
 
 void peer_acknowledge(peer_t *self, const acknowledge_t *acknowledge);
+/* The event was not processed; what else this peer holds of its key is not its any more. */
+void peer_reject(peer_t *self, const reject_t *reject);
 
 /* Sends a request and serves the connection, handlers included, until its answer; a handler may
  * itself make a request. `ret_body` points to the encoded reply until the next call on this peer. A

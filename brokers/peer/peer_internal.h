@@ -15,7 +15,6 @@ enum {
     PEER_DELIVER_MESSAGES = 65536,       /* deliveries granted ahead; bytes are what counts */
     PEER_GREETING_US = 3000000,          /* a hello without answer: connect anew */
     PEER_HELLO_PAUSE_US = 1000000,       /* between two hellos that were refused */
-    PEER_EXTRA_BYTES = 128 * 1024,       /* uncredited messages that wait for the next batch */
 };
 
 /* greet --hello sent--> greeting --welcome--> open

@@ -273,10 +273,12 @@ static capstan_err_t topics_receive(capstan_actor_t *self, const capstan_message
         request = (fake_request_t){.session = message->sender,
                                    .correlation = message->correlation,
                                    .number = atomic_fetch_add(&kit.seen.subscriptions, 1) + 1};
-        cr_assert_eq(capstan_spawn(self, &subscription_behaviour,
-                                   &(capstan_spawn_options_t){.argument = &request},
-                                   &state->subscription),
-                     CAPSTAN_OK);
+        cr_assert_eq(
+            capstan_spawn(self, &subscription_behaviour,
+                          &(capstan_spawn_options_t){.argument = &request,
+                                                     .mailbox_messages = kit.subscription_mailbox},
+                          &state->subscription),
+            CAPSTAN_OK);
         break;
     case MESSAGE_down:
         topics_replace(self, message);

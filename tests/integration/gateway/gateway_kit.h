@@ -47,6 +47,7 @@ typedef struct kit {
     bool strict_wire;
     uint64_t deliveries;             /* what a subscription sends at once */
     uint64_t delivery_bytes;         /* payload of each */
+    uint32_t subscription_mailbox;   /* messages; 0: the node's default */
     _Atomic uint64_t publishes_left; /* until the partition that takes it fails; 0: none does */
 } kit_t;
 

@@ -250,6 +250,26 @@ Test(peer, deliveries_wait_for_credit_and_none_is_lost_under_strict_wire)
     deliver_all();
 }
 
+/* What it was for would stay the peer's for ever. */
+Test(peer, begins_a_new_session_when_an_acknowledgement_was_lost)
+{
+    kit.subscription_mailbox = 16;
+    kit_start();
+    heard_t heard = {0};
+    peer_t *peer = connect_peer(&heard, &(peer_options_t){0});
+    subscribe(peer);
+    for (int i = 0; i < 10000; i++) { /* in one batch: nobody reads in between */
+        peer_acknowledge(peer, &(acknowledge_t){.subscription = 1, .through = slice_of("\x90", 1)});
+    }
+    while (heard.reconnected == 0) {
+        peer_poll(peer, 100000);
+    }
+    kit_wait(&kit.seen.subscriptions_ended, 1);
+    kit_wait_figure("sessions_ended/acknowledgement_lost", 1);
+    peer_close(&peer, 0);
+    kit_stop();
+}
+
 Test(peer, hears_when_a_subscription_dies)
 {
     kit_start();
