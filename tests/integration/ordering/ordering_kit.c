@@ -327,7 +327,9 @@ static void on_outcomes(client_t *self, slice_t body)
 static void tell_grant(capstan_actor_t *actor, const client_t *self)
 {
     buffer_t body = {0};
-    codec_encode(subscription_grant_wire(), &(subscription_grant_t){.bytes = self->passed_bytes},
+    codec_encode(subscription_grant_wire(),
+                 &(subscription_grant_t){.bytes = self->passed_bytes,
+                                         .subscription = self->subscription_number},
                  &body);
     (void)!capstan_tell(actor, self->subscription, MESSAGE_subscription_grant, buffer_slice(&body));
     buffer_fini(&body);
