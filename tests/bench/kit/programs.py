@@ -1,32 +1,17 @@
 """The programs of all sides: the packages they need, how they are built, started and bounded."""
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
+
+import pipeline
+from servers import CapstanNode, Failed, JetStream, NatsServer, Redis, take_priority
 
 RUN_S = 120  # a program that takes longer has failed
 PACKAGES = {"caf": "libcaf-dev", "erlang": "erlang-base", "nats": "nats-server",
-            "zmq": "libzmq3-dev"}
-PRIORITY = -10  # for all sides alike, where the system grants it
-
-
-class Failed(Exception):
-    """A program that failed, hung, or printed no figures."""
-
-
-def take_priority():
-    """In the child: runs before what else the machine does. Its session is a scheduling group of
-    its own, which has a priority too."""
-    try:
-        os.nice(PRIORITY)
-        with open("/proc/self/autogroup", "w", encoding="ascii") as file:
-            file.write(str(PRIORITY))
-    except OSError:
-        pass
+            "redis": "redis-server", "zmq": "libzmq3-dev"}
 
 
 def run(command, environment):
@@ -49,39 +34,6 @@ def run(command, environment):
         return json.loads(output)
     except json.JSONDecodeError:
         raise Failed(f"no figures: {last_words}") from None
-
-
-class NatsServer:
-    """A server of our own on loopback, on a port that it chooses, in a folder of its own."""
-
-    def __enter__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="capstan-nats-")
-        self._process = subprocess.Popen(
-            ["nats-server", "--addr", "127.0.0.1", "--port", "-1"], cwd=self._folder.name,
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
-            start_new_session=True, preexec_fn=take_priority)
-        self.port = None
-        for line in self._process.stderr:
-            listening = re.search(r"client connections on 127\.0\.0\.1:(\d+)", line)
-            self.port = listening.group(1) if listening else self.port
-            if "Server is ready" in line:
-                return self
-        self.__exit__()
-        raise Failed("nats-server ended before it was ready")
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.communicate()
-        self._folder.cleanup()
-
-    def cpu_s(self):
-        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def rss_peak(self):
-        with open(f"/proc/{self._process.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) * 1024
 
 
 class Programs:
@@ -118,14 +70,25 @@ class Programs:
 
     def run(self, side, program, arguments, options, environment):
         """The figures of one run; NATS's include its server's, and that takes the port first."""
+        if program in ("pipeline", "stream"):
+            return self.run_pipeline(side, program, arguments)
         if side != "nats":
             return run(self.command(side, program, arguments, options), environment)
         with NatsServer() as server:
             idle_s = server.cpu_s()
-            figures = run(self.command(side, program, (server.port, *arguments)), environment)
+            figures = run(self.command(side, program, (server.address, *arguments)), environment)
             figures["cpu_s"] += server.cpu_s() - idle_s
             figures["rss_bytes"] += server.rss_peak()
             return figures
+
+    def run_pipeline(self, side, program, sizes):
+        if side == "capstan":
+            ours = os.path.join(self.folder, "capstan")
+            return pipeline.run(CapstanNode(ours), [ours, "bench", "publisher"],
+                                [ours, "bench", "consumer"], sizes, RUN_S)
+        theirs = self.command(side, program, ())
+        return pipeline.run({"nats": JetStream, "redis": Redis}[side](), [*theirs, "publisher"],
+                            [*theirs, "consumer"], sizes, RUN_S)
 
     def versions(self):
         """{side: version}"""

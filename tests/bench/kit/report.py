@@ -5,7 +5,8 @@ import os
 COLUMNS = ("bench", "case", "side", "ops/s", "p50 us", "p99 us", "CPU s", "peak MiB", "each B",
            "growth", "ratio", "goal", "met")
 TEXT_COLUMNS = {"bench", "case", "side", "goal", "met"}
-NAMES = {"capstan": "Capstan", "caf": "CAF", "erlang": "Erlang", "nats": "NATS", "zmq": "libzmq"}
+NAMES = {"capstan": "Capstan", "caf": "CAF", "erlang": "Erlang", "nats": "NATS", "redis": "Redis",
+         "zmq": "libzmq"}
 VERDICTS = {None: "", True: "met", False: "missed"}
 
 

@@ -4,7 +4,14 @@ finds its own result right, and prints its figures. Speed is not looked at."""
 import json
 import os
 import subprocess
+import sys
 import unittest
+
+sys.path.insert(0, os.path.join(os.environ["CAPSTAN_SOURCE_DIR"], "tests/bench/kit"))
+sys.dont_write_bytecode = True
+
+import pipeline  # noqa: E402
+import servers  # noqa: E402
 
 PROGRAMS = os.path.join(os.environ["CAPSTAN_BUILD_DIR"], "tests/bench/runtime")
 WAIT_S = 120
@@ -57,6 +64,21 @@ class Programs(unittest.TestCase):
         built = {name for name in os.listdir(PROGRAMS)
                  if os.access(os.path.join(PROGRAMS, name), os.X_OK)}
         self.assertEqual(built, set(SMALL))
+
+    def test_the_pipeline_ends_with_all_figures(self):
+        ours = os.environ["CAPSTAN_PROGRAM"]
+        figures = pipeline.run(servers.CapstanNode(ours), [ours, "bench", "publisher"],
+                               [ours, "bench", "consumer"], (6400, 64), WAIT_S)
+        self.assertEqual(figures["ops"], 6400)
+        for name in ("ops_per_s", "p99_us", "cpu_s", "rss_bytes"):
+            self.assertGreater(figures[name], 0)
+
+    def test_a_pipeline_whose_client_fails_has_no_figures(self):
+        ours = os.environ["CAPSTAN_PROGRAM"]
+        for publish, consume in ((["false"], [ours, "bench", "consumer"]),
+                                 ([ours, "bench", "publisher"], ["false"])):
+            with self.assertRaises(servers.Failed):
+                pipeline.run(servers.CapstanNode(ours), publish, consume, (64, 64), 5)
 
     def test_a_wrong_size_is_refused(self):
         for arguments in ("", "0", "ten", "-"):
