@@ -26,6 +26,7 @@ typedef struct action {
 static const action_t actions[] = {
     {.name = "create", .run = topic_create, .topic = true},
     {.name = "list", .run = topic_list},
+    {.name = "group", .run = topic_group, .topic = true, .group = true},
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
     {.name = "discard", .run = topic_discard, .topic = true, .group = true, .which = true},
@@ -146,7 +147,7 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     }
     if (!action) {
         return options_wrong(
-            line, "there is no action '%s'; there are create, list, parked, replay and discard",
+            line, "there is no action '%s'; there are create, list, group, parked, replay, discard",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -165,51 +166,89 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     return OPTIONS_RUN;
 }
 
+/* What was given on the command line. */
+static const char *to;
+static topic_options_t chosen;
+
+static const option_t options[] = {
+    {.name = "partitions",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .initial = "0",
+     .maximum = 256,
+     .target.number = &chosen.partitions,
+     .meaning = "create: how many; 0: as the node's setting says"},
+    {.name = "sequence",
+     .argument = "WHO",
+     .type = OPTION_CHOICE,
+     .choices = "producer|arrival",
+     .target.text = &chosen.sequence,
+     .meaning = "create: who numbers the events of a key; without it, nobody: arrival"},
+    {.name = "group",
+     .argument = "G",
+     .type = OPTION_TEXT,
+     .target.text = &chosen.group,
+     .meaning = "group, parked, replay, discard: the group"},
+    {.name = "mode",
+     .argument = "M",
+     .type = OPTION_CHOICE,
+     .choices = "key|partition|none",
+     .target.text = &chosen.mode,
+     .meaning = "group: what one member at a time holds alone"},
+    {.name = "while-retried",
+     .argument = "W",
+     .type = OPTION_CHOICE,
+     .choices = "wait|go-on",
+     .target.text = &chosen.retried,
+     .meaning = "group: successors of a rejected event that waits for its next attempt"},
+    {.name = "when-exhausted",
+     .argument = "W",
+     .type = OPTION_CHOICE,
+     .choices = "wait|go-on",
+     .target.text = &chosen.exhausted,
+     .meaning = "group: successors of an event that was parked"},
+    {.name = "attempts",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .maximum = 1000000,
+     .target.number = &chosen.attempts,
+     .meaning = "group: before an event is parked"},
+    {.name = "retry-ms-min",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .maximum = 86400000,
+     .target.number = &chosen.retry_ms_min,
+     .meaning = "group: before the second attempt; it doubles"},
+    {.name = "retry-ms-max",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .maximum = 86400000,
+     .target.number = &chosen.retry_ms_max,
+     .meaning = "group: at most between two attempts"},
+    {.name = "key",
+     .argument = "K",
+     .type = OPTION_TEXT,
+     .target.text = &chosen.key,
+     .meaning = "replay, discard: the parked events of this key"},
+    {.name = "all",
+     .type = OPTION_FLAG,
+     .target.flag = &chosen.all,
+     .meaning = "replay, discard: all parked events"},
+    {.name = "limit",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .initial = "100",
+     .minimum = 1,
+     .target.number = &chosen.limit,
+     .meaning = "parked: at most so many"},
+    {.name = "json",
+     .type = OPTION_FLAG,
+     .target.flag = &chosen.json,
+     .meaning = "print JSON; parked: one object per line"},
+    OPTION_TO(&to),
+};
 int cli_topic(int argc, char **argv)
 {
-    const char *to = NULL;
-    topic_options_t chosen = {0};
-    const option_t options[] = {
-        {.name = "partitions",
-         .argument = "N",
-         .type = OPTION_UINT,
-         .initial = "0",
-         .maximum = 256,
-         .target.number = &chosen.partitions,
-         .meaning = "create: how many; 0: as the node's setting says"},
-        {.name = "sequence",
-         .argument = "WHO",
-         .type = OPTION_CHOICE,
-         .choices = "producer|arrival",
-         .target.text = &chosen.sequence,
-         .meaning = "create: who numbers the events of a key; without it, nobody: arrival"},
-        {.name = "group",
-         .argument = "G",
-         .type = OPTION_TEXT,
-         .target.text = &chosen.group,
-         .meaning = "parked, replay, discard: the group"},
-        {.name = "key",
-         .argument = "K",
-         .type = OPTION_TEXT,
-         .target.text = &chosen.key,
-         .meaning = "replay, discard: the parked events of this key"},
-        {.name = "all",
-         .type = OPTION_FLAG,
-         .target.flag = &chosen.all,
-         .meaning = "replay, discard: all parked events"},
-        {.name = "limit",
-         .argument = "N",
-         .type = OPTION_UINT,
-         .initial = "100",
-         .minimum = 1,
-         .target.number = &chosen.limit,
-         .meaning = "parked: at most so many"},
-        {.name = "json",
-         .type = OPTION_FLAG,
-         .target.flag = &chosen.json,
-         .meaning = "print JSON; parked: one object per line"},
-        OPTION_TO(&to),
-    };
     const command_line_t line = {
         .usage = "capstan topic ACTION [TOPIC] [options]",
         .summary =
@@ -220,9 +259,11 @@ int cli_topic(int argc, char **argv)
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"
             "                  record until a member has processed them\n"
             "  discard TOPIC   gives up what failed; what was parked behind it is delivered",
-        .examples = "  capstan topic create orders --partitions 8 --sequence producer\n"
-                    "  capstan topic parked orders --group billing\n"
-                    "  capstan topic replay orders --group billing --key order-17\n",
+        .examples =
+            "  capstan topic create orders --partitions 8 --sequence producer\n"
+            "  capstan topic group orders --group billing --attempts 3 --when-exhausted go-on\n"
+            "  capstan topic parked orders --group billing\n"
+            "  capstan topic replay orders --group billing --key order-17\n",
         .options = options,
         .count = OPTION_COUNT(options),
         .operands_min = 1,

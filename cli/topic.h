@@ -14,12 +14,20 @@ typedef struct topic_options {
     const char *sequence;
     uint64_t partitions; /* 0: the node's default */
     uint64_t limit;
+    const char *mode; /* of a group; NULL and 0: as it is */
+    const char *retried;
+    const char *exhausted;
+    uint64_t attempts;
+    uint64_t retry_ms_min;
+    uint64_t retry_ms_max;
     bool all;
     bool json;
 } topic_options_t;
 
 int topic_create(peer_t *peer, const topic_options_t *options);
 int topic_list(peer_t *peer, const topic_options_t *options);
+/* topic_group.c */
+int topic_group(peer_t *peer, const topic_options_t *options);
 /* topic_parked.c */
 int topic_parked(peer_t *peer, const topic_options_t *options);
 int topic_replay(peer_t *peer, const topic_options_t *options);

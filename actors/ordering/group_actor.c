@@ -98,11 +98,14 @@ void group_end(group_actor_t *self, capstan_err_t err)
     while (self->releases) {
         group_release_end(self, err);
     }
+    while (self->set) {
+        group_set_end(self, err);
+    }
     capstan_actor_exit(self->self, CAPSTAN_OK);
 }
 
 /* Nobody is left, and everything is stored. */
-static void rest(group_actor_t *self)
+void group_rest(group_actor_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
         source_t *source = &self->sources[i];
@@ -112,6 +115,7 @@ static void rest(group_actor_t *self)
         source->placed = false;
     }
     group_destroy(&self->core);
+    self->awake = false;
 }
 
 /* --- beginning ------------------------------------------------------------------------------- */
@@ -133,7 +137,6 @@ static void on_open(group_actor_t *self, const capstan_message_t *message)
     while (codec_list_next(&list, &partition)) {
         self->sources[self->count++].partition = partition.actor;
     }
-    self->limits.partitions = (uint32_t)self->count;
 }
 
 /* --- joining --------------------------------------------------------------------------------- */
@@ -176,7 +179,8 @@ static void admit(group_actor_t *self, const joining_t *joining)
 
 static void admit_all(group_actor_t *self)
 {
-    while (self->joining && !self->ended && group_is_placed(self)) {
+    bool setting = self->set && self->set->storing;
+    while (self->joining && !setting && !self->ended && group_is_placed(self)) {
         joining_t *joining = self->joining;
         self->joining = joining->next;
         admit(self, joining);
@@ -186,8 +190,8 @@ static void admit_all(group_actor_t *self)
 
 static void wake(group_actor_t *self)
 {
-    if (!self->core) {
-        self->core = group_new(&self->limits);
+    if (!self->awake) {
+        self->awake = true;
         group_ask_places(self);
     }
 }
@@ -212,7 +216,6 @@ static void on_join(group_actor_t *self, const capstan_message_t *message)
         link = &(*link)->next;
     }
     *link = joining;
-    wake(self);
 }
 
 /* --- what members say ------------------------------------------------------------------------ */
@@ -371,8 +374,10 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     case MESSAGE_unsubscribe:
         on_unsubscribe(self, message);
         break;
+    case MESSAGE_group_set:
+        group_on_set(self, message);
+        break;
     case MESSAGE_group_release:
-        wake(self);
         group_on_release(self, message);
         break;
     case MESSAGE_down:
@@ -402,6 +407,10 @@ static void arm(group_actor_t *self)
 static void turn_end(capstan_actor_t *actor)
 {
     group_actor_t *self = capstan_actor_state(actor);
+    if (self->set || self->joining || self->releases) {
+        wake(self);
+    }
+    group_set_on(self);
     admit_all(self);
     if (!self->core || self->ended) {
         return;
@@ -414,9 +423,9 @@ static void turn_end(capstan_actor_t *actor)
     group_send_marks(self);
     if (!self->ended && self->members) {
         group_open_reads(self);
-    } else if (!self->ended && !self->joining && !self->releases && group_is_stored(self) &&
-               group_figures(self->core).replayed == 0) {
-        rest(self);
+    } else if (!self->ended && !self->joining && !self->releases && !self->set &&
+               group_is_stored(self) && group_figures(self->core).replayed == 0) {
+        group_rest(self);
     }
     if (self->stopping && (!self->core || group_is_stored(self))) {
         capstan_actor_exit(actor, CAPSTAN_OK);
@@ -455,20 +464,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     capstan_actor_set_state(actor, self);
     self->self = actor;
     self->due_us = INT64_MAX;
-    self->limits = (group_limits_t){
-        .mode = GROUP_BY_KEY,
-        .while_retried = WHILE_RETRIED_WAIT,
-        .when_exhausted = WHEN_EXHAUSTED_WAIT,
-        .attempts_max = settings->group_attempts_max,
-        .retry_us_min = (int64_t)settings->group_retry_ms_min * 1000,
-        .retry_us_max = (int64_t)settings->group_retry_ms_max * 1000,
-        .events_max = settings->group_events_max,
-        .bytes_max = settings->group_bytes_max,
-        .ranges_max = settings->group_ranges_max,
-        .parked_max = settings->group_parked_max,
-        .parked_bytes_max = settings->group_parked_bytes_max,
-    };
-    node_random(capstan_actor_node(actor), self->limits.hash_seed, sizeof self->limits.hash_seed);
+    self->settings = settings;
     return CAPSTAN_OK;
 }
 
@@ -483,6 +479,9 @@ static void destroy(capstan_actor_t *actor)
     }
     while (self->releases) {
         group_release_end(self, CAPSTAN_E_GONE);
+    }
+    while (self->set) {
+        group_set_end(self, CAPSTAN_E_GONE);
     }
     while (self->joining) {
         joining_t *joining = self->joining;

@@ -87,12 +87,23 @@ typedef struct release {
     parked_released_t result;
 } release_t;
 
+/* A group_set that waits: until the group knows where it stands, and until its policy is stored. */
+typedef struct policy_job {
+    struct policy_job *next;
+    capstan_message_t request; /* without its body */
+    group_policy_t policy;
+    bool storing; /* nobody joins meanwhile */
+    bool sent;    /* it is in the mark under way */
+} policy_job_t;
+
 typedef struct group_actor {
     capstan_actor_t *self;
     char topic[129];
     char group[129];
-    group_limits_t limits;
-    group_t *core; /* NULL: it rests, and knows nothing */
+    const ordering_settings_t *settings;
+    group_policy_t policy; /* as it was stored, over the settings */
+    bool awake;
+    group_t *core; /* NULL: it rests, or does not know its policy yet */
     group_effects_t effects;
     slice_t reason; /* of the rejection that is being handled */
     member_t *members;
@@ -100,6 +111,7 @@ typedef struct group_actor {
     size_t member_count;
     joining_t *joining;
     release_t *releases;
+    policy_job_t *set;
     bool retrying; /* a timer runs, after a mark could not be stored */
     bool ended;
     bool stopping;
@@ -115,6 +127,10 @@ member_t *group_find_member(group_actor_t *self, uint64_t number);
 /* Ends all subscriptions, and the actor: topics makes another for the next one who subscribes. */
 void group_end(group_actor_t *self, capstan_err_t err);
 
+/* Nobody is left, and everything is stored: it forgets what it knows, until somebody wants
+ * something. */
+void group_rest(group_actor_t *self);
+
 /* group_deliver.c: what the core wants done. */
 void group_take_effects(group_actor_t *self);
 void group_send_parcels(group_actor_t *self);
@@ -126,7 +142,20 @@ void group_release_on(group_actor_t *self);
 bool group_release_answer(group_actor_t *self, const capstan_message_t *message);
 void group_release_end(group_actor_t *self, capstan_err_t err);
 
+/* group_policy.c: how the group treats keys and rejected events. */
+void group_take_policy(group_actor_t *self, slice_t stored);
+group_limits_t group_limits_of(const group_actor_t *self);
+void group_on_set(group_actor_t *self, const capstan_message_t *message);
+/* Goes on with the first one, if the group knows where it stands. */
+void group_set_on(group_actor_t *self);
+/* The policy that partition 0 is to store; false: none. */
+bool group_policy_to_store(group_actor_t *self, buffer_t *out);
+/* A mark is stored. True when the policy was in it: the group begins anew with it. */
+bool group_policy_stored(group_actor_t *self);
+void group_set_end(group_actor_t *self, capstan_err_t err);
+
 /* group_store.c: reading partitions, and storing what is completed. */
+/* First partition 0, which has the policy, then the others. */
 void group_ask_places(group_actor_t *self);
 bool group_is_placed(const group_actor_t *self);
 void group_open_reads(group_actor_t *self);

@@ -35,12 +35,27 @@ static void ask(group_actor_t *self, const source_t *source, const wire_record_t
 
 /* --- where it stands ------------------------------------------------------------------------- */
 
+static void ask_place(group_actor_t *self, size_t partition)
+{
+    self->sources[partition].placed = false;
+    ask(self, &self->sources[partition], partition_group_wire(),
+        &(partition_group_t){.group = slice_text(self->group)},
+        &self->sources[partition].place_ask);
+}
+
 void group_ask_places(group_actor_t *self)
 {
-    for (size_t i = 0; i < self->count && !self->ended; i++) {
-        self->sources[i].placed = false;
-        ask(self, &self->sources[i], partition_group_wire(),
-            &(partition_group_t){.group = slice_text(self->group)}, &self->sources[i].place_ask);
+    ask_place(self, 0);
+}
+
+/* Its answer has the policy, without which there is no core; the others are asked then. */
+static void begin(group_actor_t *self, const group_stored_t *first)
+{
+    group_take_policy(self, first->policy);
+    group_limits_t limits = group_limits_of(self);
+    self->core = group_new(&limits);
+    for (size_t i = 1; i < self->count && !self->ended; i++) {
+        ask_place(self, i);
     }
 }
 
@@ -156,11 +171,12 @@ static void send_mark(group_actor_t *self, uint32_t partition)
     const completed_t nothing = {0};
     const completed_t *done = &nothing;
     uint64_t lsn = 0;
-    buffer_t lists[3] = {{0}};
+    buffer_t lists[4] = {{0}};
+    bool policy = partition == 0 && group_policy_to_store(self, &lists[3]);
     source->parked.sent = encode_parked(&source->parked, &lists[1]);
     bool all = source->parked.sent == source->parked.bytes.size;
     bool completed = all && group_take_mark(self->core, partition, &done, &lsn);
-    if (completed || source->parked.sent > 0 || source->unparked.bytes.size > 0) {
+    if (completed || policy || source->parked.sent > 0 || source->unparked.bytes.size > 0) {
         completed_encode(done, partition, &lists[0]);
         encode_unparked(&source->unparked, partition, &lists[2]);
         buffer_t mark = {0};
@@ -169,7 +185,8 @@ static void send_mark(group_actor_t *self, uint32_t partition)
                                      .lsn = lsn,
                                      .done = buffer_slice(&lists[0]),
                                      .parked = buffer_slice(&lists[1]),
-                                     .unparked = buffer_slice(&lists[2])},
+                                     .unparked = buffer_slice(&lists[2]),
+                                     .policy = buffer_slice(&lists[3])},
                      &mark);
         source->unparked.sent = source->unparked.bytes.size;
         source->owed.sent = all ? source->owed.bytes.size : 0;
@@ -177,7 +194,7 @@ static void send_mark(group_actor_t *self, uint32_t partition)
             &source->mark_ask);
         buffer_fini(&mark);
     }
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         buffer_fini(&lists[i]);
     }
 }
@@ -232,6 +249,9 @@ static void on_marked(group_actor_t *self, uint32_t partition, const capstan_mes
     outbox_sent(&source->parked);
     outbox_sent(&source->unparked);
     outbox_sent(&source->owed);
+    if (partition == 0 && group_policy_stored(self)) {
+        group_rest(self); /* it begins anew, by the new rules */
+    }
 }
 
 void group_confirm(group_actor_t *self)
@@ -263,6 +283,9 @@ static void on_placed(group_actor_t *self, uint32_t partition, const capstan_mes
     if (message->kind == CAPSTAN_KIND_ERROR) {
         group_end(self, message_failure(message));
     } else if (codec_decode(group_stored_wire(), message->body, &stored, NULL) == CAPSTAN_OK) {
+        if (partition == 0) {
+            begin(self, &stored);
+        }
         place(self, partition, &stored);
     } else {
         group_end(self, CAPSTAN_E_INTERNAL);
@@ -280,7 +303,7 @@ static void on_read(group_actor_t *self, uint32_t partition, const capstan_messa
 
 void group_on_answer(group_actor_t *self, const capstan_message_t *message)
 {
-    for (uint32_t i = 0; i < self->count && self->core; i++) {
+    for (uint32_t i = 0; i < self->count && self->awake; i++) {
         source_t *source = &self->sources[i];
         if (source->mark_ask == message->correlation) {
             source->mark_ask = 0;

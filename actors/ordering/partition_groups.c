@@ -16,6 +16,7 @@ void partition_groups_fini(partition_groups_t *self)
     for (size_t i = 0; i < self->count; i++) {
         stored_group_t *group = &self->list[i];
         completed_fini(&group->completed);
+        buffer_fini(&group->policy);
         for (size_t k = 0; k < group->parked_count; k++) {
             free(group->parked[k]);
         }
@@ -181,6 +182,10 @@ capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t bytes)
     stored_group_t *group = get(self, mark.group);
     group->changed = true;
     group->lsn = mark.lsn > group->lsn ? mark.lsn : group->lsn;
+    if (mark.policy.size > 0) {
+        buffer_clear(&group->policy);
+        buffer_append(&group->policy, mark.policy.data, mark.policy.size);
+    }
     capstan_err_t err = completed_decode(&group->completed, mark.done);
     err = err ? err : apply_parked(group, &mark);
     return err ? CAPSTAN_E_MALFORMED : CAPSTAN_OK;
@@ -219,7 +224,10 @@ static void save_group(stored_group_t *group, partition_groups_row_fn *add, void
     buffer_append(&key, name.data, name.size);
     completed_encode(&group->completed, 0, &done);
     codec_encode(group_mark_wire(),
-                 &(group_mark_t){.group = name, .lsn = group->lsn, .done = buffer_slice(&done)},
+                 &(group_mark_t){.group = name,
+                                 .lsn = group->lsn,
+                                 .done = buffer_slice(&done),
+                                 .policy = buffer_slice(&group->policy)},
                  &value);
     add(context, buffer_slice(&key), buffer_slice(&value));
     group->changed = false;
@@ -313,6 +321,7 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
     ret_stored->lsn = group->lsn;
     ret_stored->done = buffer_slice(done);
     ret_stored->waiting = buffer_slice(waiting);
+    ret_stored->policy = buffer_slice(&group->policy);
 }
 
 uint64_t partition_groups_parked(const stored_group_t *group, uint64_t offset, uint64_t events_max,

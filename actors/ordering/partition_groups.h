@@ -30,6 +30,7 @@ typedef struct stored_group {
     completed_t completed;
     uint64_t lsn; /* where reading goes on behind the frontier */
     bool changed;
+    buffer_t policy;         /* record group_policy; empty: none */
     parked_event_t **parked; /* ascending offsets, those that are gone among them */
     size_t parked_count;
     size_t parked_capacity;

@@ -178,9 +178,10 @@ capstan_err_t topics_group(topics_t *self, const topic_t *topic, slice_t name,
 bool topics_subscriber_down(topics_t *self, const down_t *down);
 void topics_subscribers_fini(topics_t *self);
 
-/* topics_parked.c. */
+/* topics_relay.c. */
 void topics_on_parked_list(topics_t *self, const capstan_message_t *message);
 void topics_on_parked_release(topics_t *self, const capstan_message_t *message);
+void topics_on_group_define(topics_t *self, const capstan_message_t *message);
 bool topics_relay_answer(topics_t *self, const capstan_message_t *message);
 void topics_relays_fini(topics_t *self);
 

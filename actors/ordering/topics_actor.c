@@ -1,9 +1,10 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, producer_open, subscribe, parked_list, parked_release (for peers),
- * topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
- * reader and the partitions. Replies   topic_info, producer_opened, topic_route, ordering_report,
- * done; `subscribed` is replied by the subscription that it starts.
+ * Accepts   topic_ensure, producer_open, subscribe, parked_list, parked_release, group_define (for
+ *           peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers
+ *           of the journal, its reader, the partitions and the groups.
+ * Replies   topic_info, producer_opened, parked_page, parked_released, group_defined, topic_route,
+ *           ordering_report, done; `subscribed` is replied by who then delivers.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -465,6 +466,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         topics_on_parked_list(self, message);
     } else if (message->message == MESSAGE_parked_release) {
         topics_on_parked_release(self, message);
+    } else if (message->message == MESSAGE_group_define) {
+        topics_on_group_define(self, message);
     } else if (message->message == MESSAGE_ordering_status) {
         status_start(self, message);
     } else {

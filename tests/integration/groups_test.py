@@ -180,6 +180,30 @@ class Groups(unittest.TestCase):
         self.until(lambda: member.stored == 10, "the rest comes")
         self.assertEqual(member.seen, [(b"k3", n) for n in range(1, 11)])
 
+    def test_a_group_is_defined_while_it_has_no_members(self):
+        self.feed(["a", "b"], range(1, 4))
+        define = ["group", "t", "--group", "g", "--json"]
+        at_first = {"mode": "key", "while_retried": "wait", "when_exhausted": "wait",
+                    "attempts_max": 2, "retry_ms_min": 10, "retry_ms_max": 60000}
+        self.assertEqual(json.loads(self.topic(*define).stdout), at_first)
+        changed = at_first | {"when_exhausted": "go-on", "attempts_max": 1}
+        done = self.topic(*define, "--when-exhausted", "go-on", "--attempts", "1")
+        self.assertEqual(json.loads(done.stdout), changed)
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(json.loads(self.topic(*define).stdout), changed)
+        member = self.join("m", lambda event, _: "no" if event["sequence"] == 2 else None)
+        self.until(lambda: member.stored == 4 and len(self.parked()) == 2, "others go on")
+        done = self.topic(*define, "--attempts", "5")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"has members", done.stderr)
+        self.leave(member)
+        while (done := self.topic(*define, "--mode", "none")).returncode != 0:
+            self.assertIn(b"has members", done.stderr)
+        self.feed(["a"], range(4, 8))
+        member = self.join("m2", lambda *_: False)
+        self.until(lambda: len(member.seen) == 4, "no key is alone in a member's hands")
+
     def test_wrong_usage_says_what_to_do(self):
         self.feed(["a"], [1])
         for arguments, status, wanted in [

@@ -1,5 +1,5 @@
-/* What peers ask about parked events is passed on: to the partition that keeps them, or to the
- * group that delivers them again; the answer goes back to the peer. */
+/* What peers ask about a group is passed on, to the partition that keeps its parked events or to
+ * the group itself; the answer goes back to the peer. */
 #include "actors/ordering/topics.h"
 
 #include "runtime/base/ensure.h"
@@ -11,6 +11,8 @@ enum {
     PAGE_EVENTS_USUAL = 100,
     PAGE_EVENTS_MAX = 1000,
 };
+
+static const char group_name_text[] = "group: 1 to 128 bytes of UTF-8, none of them zero";
 
 static void relay(topics_t *self, const capstan_message_t *message, const topic_t *topic,
                   capstan_ref_t target, const wire_record_t *record, const void *value)
@@ -75,12 +77,32 @@ void topics_on_parked_release(topics_t *self, const capstan_message_t *message)
     }
     err = topics_group(self, topic, request.group, &group);
     if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err,
-                            "group: 1 to 128 bytes of UTF-8, none of them zero");
+        capstan_reply_error(self->self, message, err, group_name_text);
         return;
     }
     relay(self, message, topic, group, group_release_wire(),
           &(group_release_t){.key = request.key, .discard = request.discard});
+}
+
+void topics_on_group_define(topics_t *self, const capstan_message_t *message)
+{
+    group_define_t request;
+    capstan_err_t err = codec_decode(group_define_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    capstan_ref_t group;
+    if (!topic) {
+        return;
+    }
+    err = topics_group(self, topic, request.group, &group);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, group_name_text);
+        return;
+    }
+    relay(self, message, topic, group, group_set_wire(), &(group_set_t){.policy = request.policy});
 }
 
 /* A partition knows nothing of the next one. */
