@@ -26,6 +26,7 @@ typedef struct bench_case {
     double ops_per_s_min;
     double ratio_min;
     double ratio_max;
+    double p99_us_max;
     /* Measure once. Errors are printed by the case itself to stderr. */
     capstan_err_t (*run)(bench_figures_t *ret_figures);
     capstan_err_t (*run_peer)(bench_figures_t *ret_figures);
@@ -36,6 +37,7 @@ capstan_err_t bench_tell_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_ask(bench_figures_t *ret_figures);
 capstan_err_t bench_ask_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_half_load(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_alone(bench_figures_t *ret_figures);

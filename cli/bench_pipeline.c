@@ -16,6 +16,7 @@ enum { CONSUMERS_MAX = 2, SQLITE_SECONDS = 2 };
 typedef struct pipeline {
     uint64_t events;
     uint32_t batch;
+    double rate;        /* events/s that are published; 0: as many as can be */
     uint32_t consumers; /* that get all events each */
     bool stuck;         /* one more that has stopped reading */
     uint32_t rejected;  /* percent of the events, whose keys the consumer always rejects */
@@ -69,12 +70,14 @@ static capstan_err_t publish_to(child_t *consumers, const pipeline_t *pipeline, 
 {
     char events[32];
     char batch[16];
+    char rate[32];
     char line[256];
     child_t publisher;
     int64_t took_ns = 0;
     snprintf(events, sizeof events, "%" PRIu64, pipeline->events);
     snprintf(batch, sizeof batch, "%" PRIu32, pipeline->batch);
-    char *publish[] = {"capstan", "bench", "publisher", endpoint, events, batch, NULL};
+    snprintf(rate, sizeof rate, "%.0f", pipeline->rate);
+    char *publish[] = {"capstan", "bench", "publisher", endpoint, events, batch, rate, NULL};
     capstan_err_t err = start_and_hear(publish, &publisher, line);
     if (err != CAPSTAN_OK) {
         return err;
@@ -156,6 +159,20 @@ static capstan_err_t run_pipeline(const pipeline_t *pipeline, bench_figures_t *r
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures)
 {
     return run_pipeline(&batched, ret_figures);
+}
+
+/* Two seconds of half the load that the machine took just before. */
+capstan_err_t bench_pipeline_half_load(bench_figures_t *ret_figures)
+{
+    bench_figures_t full;
+    capstan_err_t err = run_pipeline(&batched, &full);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    pipeline_t half = batched;
+    half.rate = full.ops_per_s / 2;
+    half.events = (uint64_t)full.ops_per_s / half.batch * half.batch;
+    return run_pipeline(&half, ret_figures);
 }
 
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures)
