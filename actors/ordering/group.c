@@ -142,9 +142,11 @@ static void use_checkpoints(group_partition_t *place)
            place->checkpoints[passed].offset <= place->completed.frontier) {
         place->lsn = place->checkpoints[passed++].lsn;
     }
-    place->checkpoint_count -= passed;
-    memmove(place->checkpoints, place->checkpoints + passed,
-            place->checkpoint_count * sizeof *place->checkpoints);
+    if (passed > 0) { /* before the first read there is no memory for them */
+        place->checkpoint_count -= passed;
+        memmove(place->checkpoints, place->checkpoints + passed,
+                place->checkpoint_count * sizeof *place->checkpoints);
+    }
 }
 
 bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_done,

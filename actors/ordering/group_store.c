@@ -14,9 +14,11 @@ void outbox_add(outbox_t *self, const void *data, size_t size)
 
 static void outbox_sent(outbox_t *self)
 {
-    memmove(self->bytes.data, self->bytes.data + self->sent, self->bytes.size - self->sent);
-    self->bytes.size -= self->sent;
-    self->sent = 0;
+    if (self->sent > 0) { /* an outbox that was never used has no memory */
+        memmove(self->bytes.data, self->bytes.data + self->sent, self->bytes.size - self->sent);
+        self->bytes.size -= self->sent;
+        self->sent = 0;
+    }
 }
 
 static void ask(group_actor_t *self, const source_t *source, const wire_record_t *message,

@@ -183,8 +183,10 @@ static void send_mark(sim_group_t *self)
 
 static void cut_front(buffer_t *buffer, size_t size)
 {
-    memmove(buffer->data, buffer->data + size, buffer->size - size);
-    buffer->size -= size;
+    if (size > 0) {
+        memmove(buffer->data, buffer->data + size, buffer->size - size);
+        buffer->size -= size;
+    }
 }
 
 static void on_marked(sim_group_t *self)
