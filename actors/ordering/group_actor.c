@@ -164,7 +164,8 @@ static void admit(group_actor_t *self, const joining_t *joining)
 {
     capstan_err_t err = add_member(self, joining);
     if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, &joining->request, err, "a group has at most 1024 members");
+        capstan_reply_error(self->self, &joining->request, err,
+                            err == CAPSTAN_E_LIMIT ? "a group has at most 1024 members" : NULL);
         return;
     }
     buffer_t body = {0};

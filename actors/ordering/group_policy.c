@@ -144,6 +144,8 @@ static bool changes_nothing(const group_policy_t *policy)
            0;
 }
 
+/* What the former members acknowledged is stored first: with the new policy the group begins anew.
+ */
 void group_set_on(group_actor_t *self)
 {
     while (self->set && !self->set->storing && group_is_placed(self)) {
@@ -151,8 +153,10 @@ void group_set_on(group_actor_t *self)
             group_set_end(self, CAPSTAN_OK);
         } else if (self->members || self->joining || group_figures(self->core).replayed > 0) {
             group_set_end(self, CAPSTAN_E_GROUP_BUSY);
-        } else {
+        } else if (group_is_stored(self)) {
             self->set->storing = true;
+        } else {
+            return;
         }
     }
 }

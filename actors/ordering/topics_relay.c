@@ -12,8 +12,6 @@ enum {
     PAGE_EVENTS_MAX = 1000,
 };
 
-static const char group_name_text[] = "group: 1 to 128 bytes of UTF-8, none of them zero";
-
 static void relay(topics_t *self, const capstan_message_t *message, const topic_t *topic,
                   capstan_ref_t target, const wire_record_t *record, const void *value)
 {
@@ -62,6 +60,25 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
               .group = request.group, .offset = request.offset, .events_max = events_max});
 }
 
+/* To the group's actor, which is made when there is none: what it knows is in the store. */
+static void relay_to_group(topics_t *self, const capstan_message_t *message, slice_t topic_name,
+                           slice_t group_name, const wire_record_t *record, const void *value)
+{
+    const topic_t *topic = topics_ready(self, message, topic_name);
+    capstan_ref_t group;
+    if (!topic) {
+        return;
+    }
+    capstan_err_t err = topics_group(self, topic, group_name, &group);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(
+            self->self, message, err,
+            err == CAPSTAN_E_INVALID ? "group: 1 to 128 bytes of UTF-8, none of them zero" : NULL);
+        return;
+    }
+    relay(self, message, topic, group, record, value);
+}
+
 void topics_on_parked_release(topics_t *self, const capstan_message_t *message)
 {
     parked_release_t request;
@@ -70,18 +87,8 @@ void topics_on_parked_release(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    const topic_t *topic = topics_ready(self, message, request.topic);
-    capstan_ref_t group;
-    if (!topic) {
-        return;
-    }
-    err = topics_group(self, topic, request.group, &group);
-    if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err, group_name_text);
-        return;
-    }
-    relay(self, message, topic, group, group_release_wire(),
-          &(group_release_t){.key = request.key, .discard = request.discard});
+    relay_to_group(self, message, request.topic, request.group, group_release_wire(),
+                   &(group_release_t){.key = request.key, .discard = request.discard});
 }
 
 void topics_on_group_define(topics_t *self, const capstan_message_t *message)
@@ -92,17 +99,8 @@ void topics_on_group_define(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
         return;
     }
-    const topic_t *topic = topics_ready(self, message, request.topic);
-    capstan_ref_t group;
-    if (!topic) {
-        return;
-    }
-    err = topics_group(self, topic, request.group, &group);
-    if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err, group_name_text);
-        return;
-    }
-    relay(self, message, topic, group, group_set_wire(), &(group_set_t){.policy = request.policy});
+    relay_to_group(self, message, request.topic, request.group, group_set_wire(),
+                   &(group_set_t){.policy = request.policy});
 }
 
 /* A partition knows nothing of the next one. */
