@@ -438,23 +438,7 @@ static void arrive(group_t *self, group_event_t *event, slice_t name, group_inpu
     }
 }
 
-static void note_absent(group_t *self, group_partition_t *place, uint64_t first, uint64_t last)
-{
-    for (uint64_t offset = first; offset <= last && offset - first < UINT16_MAX; offset++) {
-        self->counted.absent += !completed_has(&place->completed, offset);
-    }
-    completed_add(&place->completed, first, last);
-    completed_add(&place->unsaved, first, last);
-}
-
-static void pass_to(group_t *self, group_partition_t *place, uint64_t offset)
-{
-    if (offset > place->offset_read + 1) {
-        note_absent(self, place, place->offset_read + 1, offset - 1);
-    }
-    place->offset_read = offset;
-}
-
+/* Offsets follow each other: a hole would be events that nobody gets. */
 static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record,
                                 group_effects_t *effects)
 {
@@ -468,7 +452,10 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
     if (offset <= place->offset_read) {
         return CAPSTAN_OK;
     }
-    pass_to(self, place, offset);
+    if (offset != place->offset_read + 1) {
+        return CAPSTAN_E_MALFORMED;
+    }
+    place->offset_read = offset;
     if (!completed_has(&place->completed, offset)) {
         place->unfinished++;
         arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
@@ -496,10 +483,6 @@ capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_ef
         }
         at += size;
         left -= size;
-    }
-    if (stretch->offset_last > place->offset_read) {
-        pass_to(self, place, stretch->offset_last + 1);
-        place->offset_read = stretch->offset_last;
     }
     place->lsn_read = stretch->lsn_next;
     add_checkpoint(place, place->offset_read, stretch->lsn_next);

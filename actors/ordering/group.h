@@ -123,15 +123,13 @@ typedef struct group_place {
     uint64_t offset;
 } group_place_t;
 group_place_t group_read_place(const group_t *self, uint32_t partition);
-/* A stretch of a partition: a LIST of events, copied, and the size of each (uint32_t); ascending
- * offsets, which end at `offset_last` or before. Offsets in between that are missing do not exist
- * any more. MALFORMED. */
+/* A stretch of a partition: a LIST of events, copied, and the size of each (uint32_t). Offsets that
+ * were read before are passed over; from there on they have no hole. MALFORMED. */
 typedef struct group_stretch {
     uint32_t partition;
     slice_t events;
     slice_t sizes;
     uint64_t lsn_next;
-    uint64_t offset_last;
 } group_stretch_t;
 CAPSTAN_MUST_CHECK capstan_err_t group_read(group_t *self, const group_stretch_t *stretch,
                                             group_effects_t *effects);
@@ -187,7 +185,6 @@ typedef struct group_figures {
     uint64_t replayed; /* of them in memory, to be delivered again */
     uint64_t ranges;   /* above the frontiers */
     uint64_t completed;
-    uint64_t absent; /* offsets that did not exist any more */
     uint64_t
         refused; /* acknowledgements and rejections of what was not held, or under an old number */
 } group_figures_t;

@@ -150,7 +150,7 @@ struct group {
     size_t retry_count;
     size_t retry_capacity;
 
-    group_figures_t counted;                                  /* completed, absent, refused */
+    group_figures_t counted;                                  /* completed, refused */
     uint64_t steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT]; /* how often each was taken */
     group_partition_t partitions[];
 };

@@ -126,8 +126,7 @@ static void on_events(group_actor_t *self, uint32_t partition, const capstan_mes
                            &(group_stretch_t){.partition = partition,
                                               .events = events.deliver,
                                               .sizes = events.sizes,
-                                              .lsn_next = events.lsn_next,
-                                              .offset_last = events.offset_last},
+                                              .lsn_next = events.lsn_next},
                            &self->effects);
     if (err != CAPSTAN_OK) {
         group_end(self, CAPSTAN_E_INTERNAL);

@@ -239,8 +239,7 @@ static void on_events(sim_group_t *self, slice_t body)
     ENSURE(group_read(self->core,
                       &(group_stretch_t){.events = events.deliver,
                                          .sizes = events.sizes,
-                                         .lsn_next = events.lsn_next,
-                                         .offset_last = events.offset_last},
+                                         .lsn_next = events.lsn_next},
                       &self->effects) == CAPSTAN_OK);
 }
 
