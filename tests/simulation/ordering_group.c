@@ -236,11 +236,14 @@ static void on_events(sim_group_t *self, slice_t body)
 {
     partition_events_t events;
     ENSURE(codec_decode(partition_events_wire(), body, &events, NULL) == CAPSTAN_OK);
-    ENSURE(group_read(self->core,
-                      &(group_stretch_t){.events = events.deliver,
-                                         .sizes = events.sizes,
-                                         .lsn_next = events.lsn_next},
-                      &self->effects) == CAPSTAN_OK);
+    capstan_err_t err = group_read(self->core,
+                                   &(group_stretch_t){.events = events.deliver,
+                                                      .sizes = events.sizes,
+                                                      .lsn_next = events.lsn_next},
+                                   &self->effects);
+    if (err != CAPSTAN_OK) {
+        world_fail(self->world, "O3", "group %u reads a hole", self->group);
+    }
 }
 
 /* ---- members ---- */
