@@ -100,7 +100,7 @@ bool group_wants(const group_t *self, uint32_t partition)
 {
     const group_partition_t *place = &self->partitions[partition];
     bool ranges_left = place->completed.count < self->limits.ranges_max || place->unfinished == 0;
-    return self->member_count > 0 && ranges_left &&
+    return self->open_count > 0 && ranges_left &&
            self->unfinished - self->stopped < self->limits.events_max &&
            self->stopped < self->limits.events_max && self->bytes < self->limits.bytes_max;
 }
@@ -613,7 +613,9 @@ int64_t group_due_us(const group_t *self)
 group_figures_t group_figures(const group_t *self)
 {
     group_figures_t figures = self->counted;
-    figures.members = self->member_count;
+    for (const group_member_t *member = self->members; member; member = member->next) {
+        figures.members++;
+    }
     figures.keys = self->keys.count;
     figures.unfinished = figures.replayed = self->unfinished;
     figures.bytes = self->bytes;

@@ -60,7 +60,7 @@ void group_join(group_t *self, uint64_t number, const member_limits_t *limits)
     member->open = true;
     member->next = self->members;
     self->members = member;
-    self->member_count++;
+    self->open_count++;
     group_member_relist(self, member);
 }
 
@@ -100,7 +100,7 @@ void group_leave(group_t *self, int64_t now_us, uint64_t number, bool lost,
         link = &(*link)->next;
     }
     *link = member->next;
-    self->member_count--;
+    self->open_count -= member->open;
     free(member);
 }
 
@@ -108,6 +108,7 @@ void group_set_open(group_t *self, uint64_t number, bool open)
 {
     group_member_t *member = group_member_find(self, number);
     ENSURE(member);
+    self->open_count += (uint64_t)open - member->open;
     member->open = open;
     group_member_relist(self, member);
 }

@@ -126,7 +126,7 @@ typedef struct group_partition {
 struct group {
     group_limits_t limits;
     group_member_t *members;
-    uint64_t member_count;
+    uint64_t open_count; /* members that take what they are sent */
     group_member_t *room_first;
     group_member_t *room_last;
     uint64_t room_count;

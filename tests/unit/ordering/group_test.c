@@ -354,6 +354,9 @@ Test(group, wants_no_more_than_it_may_keep)
     cr_assert_not(group_wants(group, 0), "without members there is no use for events");
     group_join(group, 1, &many);
     cr_assert(group_wants(group, 0));
+    group_set_open(group, 1, false);
+    cr_assert_not(group_wants(group, 0), "nor for members that take nothing");
+    group_set_open(group, 1, true);
     read_keys(group, 1, "aaaa", &effects);
     cr_assert_not(group_wants(group, 0));
     group_dispatch(group, 0, &effects);
