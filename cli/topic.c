@@ -1,4 +1,6 @@
-/* capstan topic: makes and lists topics, and looks after what groups have parked. */
+/* capstan topic: makes, lists, describes and alters topics, and looks after what groups have
+ * parked.
+ */
 #include "cli/topic.h"
 
 #include "cli/cli.h"
@@ -11,6 +13,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define CONNECT_TIMEOUT_US INT64_C(5000000)
 
@@ -21,43 +24,19 @@ typedef struct action {
     bool topic;
     bool group;
     bool which; /* --key or --all */
+    bool set;   /* --set */
 } action_t;
 
 static const action_t actions[] = {
     {.name = "create", .run = topic_create, .topic = true},
     {.name = "list", .run = topic_list},
+    {.name = "describe", .run = topic_describe, .topic = true},
+    {.name = "alter", .run = topic_alter, .topic = true, .set = true},
     {.name = "group", .run = topic_group, .topic = true, .group = true},
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
     {.name = "discard", .run = topic_discard, .topic = true, .group = true, .which = true},
 };
-
-int topic_create(peer_t *peer, const topic_options_t *options)
-{
-    topic_ensure_t request = {.topic = slice_text(options->topic),
-                              .partitions = options->partitions,
-                              .sequence = options->sequence == NULL                    ? 0
-                                          : strcmp(options->sequence, "producer") == 0 ? 1
-                                                                                       : 2};
-    char text[1024] = "";
-    slice_t body;
-    topic_info_t info;
-    capstan_err_t err = peer_request(peer, topic_ensure_wire(), &request, topic_info_wire(),
-                                     TOPIC_ANSWER_US, &body, text, sizeof text);
-    err = err ? err : codec_decode(topic_info_wire(), body, &info, NULL);
-    if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
-    }
-    const char *sequence = info.sequence == 1 ? "producer" : "arrival";
-    if (options->json) {
-        printf("{\"topic\":\"%s\",\"partitions\":%" PRIu64 ",\"sequence\":\"%s\",\"created\":%s}\n",
-               options->topic, info.partitions, sequence, info.created ? "true" : "false");
-    } else {
-        printf("%s: %" PRIu64 " partitions, sequence %s%s\n", options->topic, info.partitions,
-               sequence, info.created ? "" : " (it existed)");
-    }
-    return EXIT_DONE;
-}
 
 /* --- list ------------------------------------------------------------------------------------ */
 
@@ -147,7 +126,9 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     }
     if (!action) {
         return options_wrong(
-            line, "there is no action '%s'; there are create, list, group, parked, replay, discard",
+            line,
+            "there is no action '%s'; there are create, list, describe, alter, group, parked, "
+            "replay, discard",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -161,6 +142,14 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     }
     if (action->which && (options->key != NULL) == options->all) {
         return options_wrong(line, "%s needs either --key or --all", action->name);
+    }
+    if (action->set && options->set.count == 0) {
+        return options_wrong(line, "%s needs --set", action->name);
+    }
+    for (size_t i = 0; i < options->set.count; i++) {
+        if (!strchr(options->set.items[i], '=')) {
+            return options_wrong(line, "--set wants NAME=VALUE, not \"%s\"", options->set.items[i]);
+        }
     }
     *ret_action = action;
     return OPTIONS_RUN;
@@ -184,6 +173,11 @@ static const option_t options[] = {
      .choices = "producer|arrival",
      .target.text = &chosen.sequence,
      .meaning = "create: who numbers the events of a key; without it, nobody: arrival"},
+    {.name = "set",
+     .argument = "NAME=VALUE",
+     .type = OPTION_LIST,
+     .target.list = &chosen.set,
+     .meaning = "create, alter: a setting; see capstan help topics"},
     {.name = "group",
      .argument = "G",
      .type = OPTION_TEXT,
@@ -252,15 +246,20 @@ int cli_topic(int argc, char **argv)
     const command_line_t line = {
         .usage = "capstan topic ACTION [TOPIC] [options]",
         .summary =
-            "Makes and lists topics, and looks after events that a group has given up on.\n"
+            "Makes, shows and changes topics, and looks after events that a group has given up "
+            "on.\n"
             "  create TOPIC    makes a topic, or confirms one of the same definition\n"
             "  list            shows all topics\n"
+            "  describe TOPIC  shows its settings, figures, partitions and groups\n"
+            "  alter TOPIC     changes settings while the topic is used\n"
+            "  group TOPIC     shows how a group treats keys and rejected events, or says it\n"
             "  parked TOPIC    shows what a group has parked after its last attempt\n"
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"
             "                  record until a member has processed them\n"
             "  discard TOPIC   gives up what failed; what was parked behind it is delivered",
         .examples =
             "  capstan topic create orders --partitions 8 --sequence producer\n"
+            "  capstan topic alter orders --set event_bytes_max=65536\n"
             "  capstan topic group orders --group billing --attempts 3 --when-exhausted go-on\n"
             "  capstan topic parked orders --group billing\n"
             "  capstan topic replay orders --group billing --key order-17\n",

@@ -4,6 +4,7 @@
 #define CLI_TOPIC_H
 
 #include "brokers/peer/peer.h"
+#include "cli/options.h"
 
 enum { TOPIC_ANSWER_US = 60000000 };
 
@@ -13,6 +14,7 @@ typedef struct topic_options {
     const char *key; /* NULL: all */
     const char *sequence;
     uint64_t partitions; /* 0: the node's default */
+    option_list_t set; /* name=value */
     uint64_t limit;
     const char *mode; /* of a group; NULL and 0: as it is */
     const char *retried;
@@ -24,7 +26,11 @@ typedef struct topic_options {
     bool json;
 } topic_options_t;
 
+/* topic_settings.c */
 int topic_create(peer_t *peer, const topic_options_t *options);
+int topic_describe(peer_t *peer, const topic_options_t *options);
+int topic_alter(peer_t *peer, const topic_options_t *options);
+/* topic.c */
 int topic_list(peer_t *peer, const topic_options_t *options);
 /* topic_group.c */
 int topic_group(peer_t *peer, const topic_options_t *options);

@@ -341,6 +341,20 @@ static void on_down(group_actor_t *self, const capstan_message_t *message)
     }
 }
 
+static void on_status(group_actor_t *self, const capstan_message_t *message)
+{
+    group_figures_t figures = self->core ? group_figures(self->core) : (group_figures_t){0};
+    buffer_t body = {0};
+    codec_encode(group_report_wire(),
+                 &(group_report_t){.members = self->member_count,
+                                   .unfinished = figures.unfinished,
+                                   .held = figures.held,
+                                   .retrying = figures.retrying},
+                 &body);
+    capstan_reply(self->self, message, MESSAGE_group_report, buffer_slice(&body));
+    buffer_fini(&body);
+}
+
 /* --- the actor ------------------------------------------------------------------------------- */
 
 static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
@@ -380,6 +394,9 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         break;
     case MESSAGE_group_release:
         group_on_release(self, message);
+        break;
+    case MESSAGE_group_status:
+        on_status(self, message);
         break;
     case MESSAGE_down:
         on_down(self, message);

@@ -20,6 +20,12 @@ partition_t *partition_new(const partition_limits_t *limits)
     return self;
 }
 
+void partition_limit(partition_t *self, const partition_limits_t *limits)
+{
+    self->limits.gap_timeout_us = limits->gap_timeout_us;
+    self->limits.id_window_us = limits->id_window_us;
+}
+
 void partition_destroy(partition_t **self_p)
 {
     partition_t *self = *self_p;

@@ -38,6 +38,8 @@ typedef struct partition_limits {
     uint64_t held_bytes_max;     /* per partition, of encoded event records */
     uint64_t key_held_items_max; /* per key */
     int64_t hold_us_max;         /* a gap older than this holds no further event */
+    int64_t gap_timeout_us;      /* how long a missing event is waited for; 0: for ever */
+    int64_t id_window_us;        /* how long ids are remembered; 0: not at all */
     uint8_t hash_seed[16];       /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
 
@@ -79,6 +81,8 @@ typedef struct partition partition_t;
 
 partition_t *partition_new(const partition_limits_t *limits);
 void partition_destroy(partition_t **self_p);
+/* The limits in time, which may change at any time; the others are those of partition_new. */
+void partition_limit(partition_t *self, const partition_limits_t *limits);
 
 /* One event. `now_us` is UTC and durable. Effects are appended to `effects`. */
 void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const publish_t *event,

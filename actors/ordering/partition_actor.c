@@ -1,10 +1,11 @@
 /* One partition of a topic.
  *
  * Accepts   publish (from sessions), partition_read, partition_group, partition_mark,
- *           partition_parked, partition_epoch, partition_status; answers of the journal and its
- * reader. Replies   partition_events, group_stored, parked_page, done, partition_report. Sends
- * outcomes to sessions, partition_ready to topics, journal_append, snapshot_write, stream_open,
- * journal_read, snapshot_read.
+ *           partition_parked, partition_epoch, partition_set, partition_status; answers of the
+ *           journal and its reader.
+ * Replies   partition_events, group_stored, parked_page, done, partition_report.
+ * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
+ *           stream_open, journal_read, snapshot_read.
  *
  * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
  * was told of it, so producers send it again.
@@ -25,6 +26,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void take_settings(partition_actor_t *self, const topic_settings_t *topic)
+{
+    const ordering_settings_t *node = self->settings;
+    self->topic_settings = *topic;
+    self->limits.mode = (sequence_mode_t)topic->sequence;
+    self->limits.held_items_max = node->held_items_max;
+    self->limits.held_bytes_max = node->held_bytes_max;
+    self->limits.key_held_items_max = node->key_held_items_max;
+    self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
+    self->limits.gap_timeout_us = (int64_t)topic->gap_timeout_ms * 1000;
+    self->limits.id_window_us = (int64_t)topic->id_window_ms * 1000;
+    if (self->core) {
+        partition_limit(self->core, &self->limits);
+    }
+}
+
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
 {
     const partition_arguments_t *arguments = argument;
@@ -39,14 +56,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->topics = arguments->topics;
     self->journal = arguments->journal;
     self->reader = arguments->reader;
-    self->limits = (partition_limits_t){
-        .mode = arguments->mode,
-        .held_items_max = self->settings->held_items_max,
-        .held_bytes_max = self->settings->held_bytes_max,
-        .key_held_items_max = self->settings->key_held_items_max,
-        .hold_us_max = (int64_t)self->settings->hold_ms_max * 1000,
-    };
     randombytes_buf(self->limits.hash_seed, sizeof self->limits.hash_seed);
+    take_settings(self, arguments->topic_settings);
     recovery_start(self);
     return CAPSTAN_OK;
 }
@@ -271,7 +282,12 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         answer_publish(self, &refusal);
         return;
     }
-    refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
+    if (message->body.size > self->topic_settings.event_bytes_max) {
+        METRIC_ADD(ordering, events_too_large, 1);
+        refusal.err = CAPSTAN_E_TOO_LARGE;
+    } else {
+        refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
+    }
     if (refusal.err == CAPSTAN_OK && publish.producer_epoch > 0 &&
         publish.producer_epoch > partition_epoch_known(self->core, publish.producer)) {
         refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
@@ -358,10 +374,33 @@ static void on_epoch(partition_actor_t *self, const capstan_message_t *message)
                                             .reply = MESSAGE_done});
 }
 
+/* At any time: what is being rebuilt goes by them too. */
+static void on_set(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_set_t request;
+    char text[TOPIC_TEXT_BYTES];
+    topic_change_t change = {0};
+    capstan_err_t err = codec_decode(partition_set_wire(), message->body, &request, NULL);
+    err = err ? err : topic_change_decode(&change, request.settings, text);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    topic_settings_t settings = topic_change_apply(&self->topic_settings, &change);
+    take_settings(self, &settings);
+    capstan_reply(self->self, message, MESSAGE_done, (slice_t){0});
+}
+
 static void on_status(partition_actor_t *self, const capstan_message_t *message)
 {
     enum { GAPS = 16 };
     gap_t gaps[GAPS];
+    partition_status_t request;
+    buffer_t groups = {0};
+    if (codec_decode(partition_status_wire(), message->body, &request, NULL) == CAPSTAN_OK &&
+        request.groups) {
+        partition_groups_list(&self->groups, &groups);
+    }
     partition_figures_t figures = partition_figures(self->core);
     size_t count = partition_gaps(self->core, gaps, GAPS);
     buffer_t list_bytes = {0};
@@ -384,10 +423,12 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
                      .duplicates = figures.duplicates,
                      .rejected = figures.rejected,
                      .gap_list = buffer_slice(&list_bytes),
+                     .groups = buffer_slice(&groups),
                  },
                  &body);
     capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));
     buffer_fini(&list_bytes);
+    buffer_fini(&groups);
     buffer_fini(&body);
 }
 
@@ -395,6 +436,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
 {
     if (message->message == MESSAGE_partition_read) {
         reads_add(self, message);
+    } else if (message->message == MESSAGE_partition_set) {
+        on_set(self, message);
     } else if (self->phase != PARTITION_READY) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_partition_group) {

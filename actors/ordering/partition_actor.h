@@ -8,6 +8,7 @@
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_groups.h"
 #include "actors/ordering/tail.h"
+#include "actors/ordering/topic_settings.h"
 
 #include <capstan/actor.h>
 
@@ -15,7 +16,7 @@
 typedef struct partition_arguments {
     const char *topic;
     uint64_t index;
-    sequence_mode_t mode;
+    const topic_settings_t *topic_settings; /* copied */
     const ordering_settings_t *settings;
     capstan_ref_t topics; /* hears partition_ready */
     capstan_ref_t journal;
@@ -59,7 +60,8 @@ typedef struct partition_actor {
     capstan_ref_t topics;
     capstan_ref_t journal;
     capstan_ref_t reader;
-    partition_limits_t limits;
+    topic_settings_t topic_settings;
+    partition_limits_t limits; /* by the settings of both */
 
     partition_phase_t phase;
     capstan_err_t broken; /* why the last append was refused */

@@ -324,6 +324,21 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
     ret_stored->policy = buffer_slice(&group->policy);
 }
 
+void partition_groups_list(const partition_groups_t *self, buffer_t *out)
+{
+    codec_list_writer_t list = codec_list_begin(out);
+    for (size_t i = 0; i < self->count; i++) {
+        const stored_group_t *group = &self->list[i];
+        group_progress_t progress = {.group = slice_text(group->name),
+                                     .frontier = group->completed.frontier};
+        for (size_t k = 0; k < group->parked_count; k++) {
+            progress.parked += !group->parked[k]->gone;
+        }
+        codec_list_add(&list, group_progress_wire(), &progress);
+    }
+    codec_list_end(&list);
+}
+
 uint64_t partition_groups_parked(const stored_group_t *group, uint64_t offset, uint64_t events_max,
                                  size_t bytes_max, buffer_t *out, bool *ret_more)
 {

@@ -67,6 +67,8 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
  * least. Returns the offset of the last one, 0 when there is none; `ret_more`: others follow. */
 uint64_t partition_groups_parked(const stored_group_t *group, uint64_t offset, uint64_t events_max,
                                  size_t bytes_max, buffer_t *out, bool *ret_more);
+/* A LIST of group_progress. */
+void partition_groups_list(const partition_groups_t *self, buffer_t *out);
 void completed_encode(const completed_t *completed, uint64_t partition, buffer_t *out);
 /* MALFORMED. */
 CAPSTAN_MUST_CHECK capstan_err_t completed_decode(completed_t *completed, slice_t positions);

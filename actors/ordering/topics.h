@@ -5,33 +5,20 @@
 #include "actors/journal/journal_messages.h"
 #include "actors/ordering/ordering.h"
 #include "actors/ordering/partition_actor.h"
-#include "actors/ordering/partition_groups.h"
+#include "actors/ordering/topics_jobs.h"
 #include "runtime/base/json_writer.h"
 #include "runtime/base/map.h"
 #include "runtime/runtime_messages.h"
 
 enum {
-    TOPIC_NAME_MAX = 128,
     TOPICS_ASK_US = 60000000,
     TOPICS_RETRY_US = 500000,
     PRODUCER_NAME_MAX = 128,
     TOPIC_WAITERS_MAX = 1024,
     SUBSCRIPTIONS_PER_SESSION_MAX = 64,
+    /* In one report, which is one message: keys are strangers' bytes, up to 1 KiB. */
+    STATUS_GAPS_MAX = 64,
 };
-
-/* A request that waits for its topic to be ready. */
-typedef struct topic_waiter {
-    capstan_message_t request; /* without its body */
-    uint64_t partitions;       /* topic_ensure: what was asked for; 0: anything */
-    uint64_t sequence;
-    bool created; /* this request made the topic */
-} topic_waiter_t;
-
-typedef struct producer_epoch {
-    uint64_t epoch;
-    size_t size;
-    char name[];
-} producer_epoch_t;
 
 typedef enum topic_phase {
     TOPIC_MARKING,  /* its mark is on its way to the disk */
@@ -40,10 +27,9 @@ typedef enum topic_phase {
     TOPIC_FAILED, /* a partition cannot recover */
 } topic_phase_t;
 
-typedef struct topic {
+struct topic {
     char name[TOPIC_NAME_MAX + 1];
-    uint64_t partitions;
-    uint64_t sequence;
+    topic_settings_t settings;
     topic_phase_t phase;
     capstan_err_t failed;
     capstan_ref_t *refs;
@@ -51,39 +37,7 @@ typedef struct topic {
     topic_waiter_t *waiters;
     size_t waiter_count;
     map_t producers; /* of producer_epoch_t */
-} topic_t;
-
-/* A mark to be appended to the topics' own stream; one is under way at a time. */
-typedef struct topic_mark_job {
-    struct topic_mark_job *next;
-    topic_t *topic;
-    producer_epoch_t *producer; /* NULL: the topic itself */
-    uint64_t epoch;
-    capstan_message_t request; /* producer_open, without its body */
-} topic_mark_job_t;
-
-/* producer_open: waits until every partition has stored the new epoch. */
-typedef struct fence_job {
-    struct fence_job *next;
-    capstan_message_t request;
-    uint64_t epoch;
-    size_t left;
-    uint64_t asks[256];
-} fence_job_t;
-
-/* ordering_status: gathers the partitions' reports. */
-typedef struct status_job {
-    struct status_job *next;
-    capstan_message_t request;
-    size_t left;
-    size_t place; /* behind the part that answered last */
-    size_t count;
-    struct status_part {
-        const topic_t *topic;
-        uint64_t ask;
-        buffer_t report; /* body of partition_report; empty when it did not answer */
-    } * parts;
-} status_job_t;
+};
 
 /* Who looks at a topic. */
 typedef struct look {
@@ -97,14 +51,6 @@ typedef struct topic_group {
     char name[GROUP_NAME_MAX + 1];
     capstan_ref_t actor;
 } topic_group_t;
-
-/* A request that somebody else answers. */
-typedef struct relay_job {
-    struct relay_job *next;
-    capstan_message_t request; /* without its body */
-    uint64_t ask;
-    uint64_t partitions; /* of the topic */
-} relay_job_t;
 
 typedef struct topics {
     capstan_actor_t *self;
@@ -127,7 +73,7 @@ typedef struct topics {
     size_t count;
     topic_mark_job_t *job_head; /* the first one is under way when `ask` is set */
     topic_mark_job_t *job_tail;
-    fence_job_t *fences;
+    spread_job_t *spreads;
     status_job_t *statuses;
     relay_job_t *relays;
     capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
@@ -143,6 +89,8 @@ void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *messa
                 const void *body);
 void topics_reply(topics_t *self, const capstan_message_t *request, const wire_record_t *message,
                   const void *body);
+void topics_reply_info(topics_t *self, const capstan_message_t *request, const char *topic,
+                       const topic_settings_t *settings, bool created);
 /* Starts the partitions of a topic that is on disk. */
 void topics_launch(topics_t *self, topic_t *topic);
 void topics_serve_waiters(topics_t *self, topic_t *topic);
@@ -155,15 +103,18 @@ void marks_add(topics_t *self, const topic_mark_job_t *job);
 void marks_run(topics_t *self);
 /* The first mark is on disk, or could not be written. */
 void marks_finish(topics_t *self, capstan_err_t err);
-/* Stores a producer's epoch in every partition, and answers the job's request then. */
-void marks_fence(topics_t *self, const topic_mark_job_t *job);
-bool marks_fence_answer(topics_t *self, const capstan_message_t *message);
 void marks_fini(topics_t *self);
+
+/* topics_spread.c: tells every partition what was stored, and answers the job's request then. */
+void spread_epoch(topics_t *self, const topic_mark_job_t *job);
+void spread_settings(topics_t *self, const topic_mark_job_t *job);
+bool spread_answer(topics_t *self, const capstan_message_t *message);
+void spreads_fini(topics_t *self);
 
 /* topics_list.c: finding, making and starting topics. */
 topic_t *topics_find(const topics_t *self, slice_t name);
 bool topic_name_is_valid(slice_t name);
-topic_t *topics_add(topics_t *self, slice_t name, uint64_t partitions, uint64_t sequence);
+topic_t *topics_add(topics_t *self, slice_t name, const topic_settings_t *settings);
 void topics_remove(topics_t *self, topic_t *topic);
 void topics_fini(topics_t *self);
 capstan_err_t topic_start(topics_t *self, topic_t *topic);
@@ -185,9 +136,17 @@ void topics_on_group_define(topics_t *self, const capstan_message_t *message);
 bool topics_relay_answer(topics_t *self, const capstan_message_t *message);
 void topics_relays_fini(topics_t *self);
 
-/* topics_status.c. */
+/* topics_status.c: questions to many, whose answers become one report. */
 void status_start(topics_t *self, const capstan_message_t *message);
+void describe_start(topics_t *self, const capstan_message_t *message);
 bool status_answer(topics_t *self, const capstan_message_t *message);
 void status_fini(topics_t *self);
+/* The members of an object: the sums over the topic's partitions, whose parts are [from, to). */
+void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                         size_t *gaps_left);
+void status_emit_figure(json_writer_t *json, const char *name, uint64_t value);
+
+/* topics_describe.c: a job about one topic as a JSON object. */
+void describe_emit(json_writer_t *json, const status_job_t *job);
 
 #endif

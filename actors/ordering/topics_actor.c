@@ -1,10 +1,10 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, producer_open, subscribe, parked_list, parked_release, group_define (for
- *           peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers
- *           of the journal, its reader, the partitions and the groups.
- * Replies   topic_info, producer_opened, parked_page, parked_released, group_defined, topic_route,
- *           ordering_report, done; `subscribed` is replied by who then delivers.
+ * Accepts   topic_ensure, topic_alter, topic_describe, producer_open, subscribe, parked_list,
+ *           parked_release, group_define (for peers), topic_resolve, ordering_status,
+ * topics_settle, partition_ready, down; answers of the journal, its reader, the partitions and the
+ * groups. Replies   topic_info, topic_described, producer_opened, parked_page, parked_released,
+ * group_defined, topic_route, ordering_report, done; `subscribed` is replied by who then delivers.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -21,6 +21,7 @@
 #include "runtime/telemetry/log.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static void reply_route(topics_t *self, const topic_t *topic, const capstan_mess
 {
     buffer_t refs = {0};
     codec_list_writer_t list = codec_list_begin(&refs);
-    for (uint64_t i = 0; i < topic->partitions; i++) {
+    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
         codec_list_add(&list, partition_ref_wire(), &(partition_ref_t){.actor = topic->refs[i]});
     }
     codec_list_end(&list);
@@ -65,21 +66,40 @@ static void reply_route(topics_t *self, const topic_t *topic, const capstan_mess
     buffer_fini(&refs);
 }
 
+void topics_reply_info(topics_t *self, const capstan_message_t *request, const char *topic,
+                       const topic_settings_t *settings, bool created)
+{
+    buffer_t list = {0};
+    topic_settings_encode(settings, &list);
+    topics_reply(self, request, topic_info_wire(),
+                 &(topic_info_t){.topic = slice_text(topic),
+                                 .partitions = settings->partitions,
+                                 .sequence = settings->sequence,
+                                 .created = created,
+                                 .settings = buffer_slice(&list)});
+    buffer_fini(&list);
+}
+
+static void confirm(topics_t *self, const topic_t *topic, const topic_waiter_t *waiter)
+{
+    char text[TOPIC_TEXT_BYTES];
+    const char *other = topic_change_differs(&topic->settings, &waiter->wanted);
+    if (!other) {
+        topics_reply_info(self, &waiter->request, topic->name, &topic->settings, waiter->created);
+        return;
+    }
+    snprintf(text, sizeof text, "the topic exists with another definition: %s differs", other);
+    capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_TOPIC_DIFFERS, text);
+}
+
 static void serve_waiter(topics_t *self, const topic_t *topic, const topic_waiter_t *waiter)
 {
     if (topic->phase == TOPIC_FAILED) {
         capstan_reply_error(self->self, &waiter->request, topic->failed, NULL);
     } else if (waiter->request.message == MESSAGE_topic_resolve) {
         reply_route(self, topic, &waiter->request);
-    } else if ((waiter->partitions > 0 && waiter->partitions != topic->partitions) ||
-               (waiter->sequence > 0 && waiter->sequence != topic->sequence)) {
-        capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_TOPIC_DIFFERS, NULL);
     } else {
-        topics_reply(self, &waiter->request, topic_info_wire(),
-                     &(topic_info_t){.topic = slice_text(topic->name),
-                                     .partitions = topic->partitions,
-                                     .sequence = topic->sequence,
-                                     .created = waiter->created});
+        confirm(self, topic, waiter);
     }
 }
 
@@ -146,13 +166,13 @@ static void on_ready(topics_t *self, const capstan_message_t *message)
     }
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        if (ready.partition >= topic->partitions ||
+        if (ready.partition >= topic->settings.partitions ||
             !capstan_ref_equal(topic->refs[ready.partition], message->sender)) {
             continue;
         }
         topic->ready[ready.partition] = ready.error == 0;
         bool all = true;
-        for (uint64_t k = 0; k < topic->partitions; k++) {
+        for (uint64_t k = 0; k < topic->settings.partitions; k++) {
             all = all && topic->ready[k];
         }
         if (ready.error > 0) {
@@ -178,18 +198,36 @@ static void open_stream(topics_t *self)
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text("topics")});
 }
 
+/* The last one of a topic tells its settings. */
+static capstan_err_t load_topic(topics_t *self, slice_t data)
+{
+    char text[TOPIC_TEXT_BYTES];
+    topic_mark_t mark;
+    topic_change_t change = {0};
+    if (codec_decode(topic_mark_wire(), data, &mark, NULL) || !topic_name_is_valid(mark.topic) ||
+        (mark.settings.size > 0 && topic_change_decode(&change, mark.settings, text)) ||
+        topic_change_set(&change, "partitions", mark.partitions, text) ||
+        topic_change_set(&change, "sequence", mark.sequence, text)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    topic_settings_t settings = topic_settings_initial();
+    settings = topic_change_apply(&settings, &change);
+    topic_t *topic = topics_find(self, mark.topic);
+    if (!topic) {
+        topics_add(self, mark.topic, &settings);
+    } else if (topic_settings_may_become(&topic->settings, &settings, text) == CAPSTAN_OK) {
+        topic->settings = settings;
+    } else {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    return CAPSTAN_OK;
+}
+
 static capstan_err_t load_record(topics_t *self, const journal_record_t *record)
 {
-    topic_mark_t mark;
     epoch_mark_t epoch;
-    if (record->kind == RECORD_topic_mark &&
-        codec_decode(topic_mark_wire(), record->data, &mark, NULL) == CAPSTAN_OK &&
-        topic_name_is_valid(mark.topic) && mark.partitions >= 1 &&
-        mark.partitions <= SUBSCRIPTION_PARTITIONS_MAX) {
-        if (!topics_find(self, mark.topic)) {
-            topics_add(self, mark.topic, mark.partitions, mark.sequence);
-        }
-        return CAPSTAN_OK;
+    if (record->kind == RECORD_topic_mark) {
+        return load_topic(self, record->data);
     }
     if (record->kind == RECORD_epoch_mark &&
         codec_decode(epoch_mark_wire(), record->data, &epoch, NULL) == CAPSTAN_OK) {
@@ -315,43 +353,79 @@ static void on_own_answer(topics_t *self, const capstan_message_t *message)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
+/* What a topic_ensure asks for; `text` says what is wrong with it. */
+static capstan_err_t read_ensure(slice_t body, topic_ensure_t *ret_request, topic_change_t *change,
+                                 char text[TOPIC_TEXT_BYTES])
+{
+    capstan_err_t err = codec_decode(topic_ensure_wire(), body, ret_request, NULL);
+    if (err == CAPSTAN_OK && !topic_name_is_valid(ret_request->topic)) {
+        snprintf(text, TOPIC_TEXT_BYTES,
+                 "topic: 1 to 128 letters, digits, dots, dashes and underscores");
+        err = CAPSTAN_E_INVALID;
+    }
+    if (err == CAPSTAN_OK && ret_request->partitions > 0) {
+        err = topic_change_set(change, "partitions", ret_request->partitions, text);
+    }
+    if (err == CAPSTAN_OK && ret_request->sequence > 0) {
+        err = topic_change_set(change, "sequence", ret_request->sequence, text);
+    }
+    return err == CAPSTAN_OK && ret_request->settings.size > 0
+               ? topic_change_decode(change, ret_request->settings, text)
+               : err;
+}
+
+static void make(topics_t *self, slice_t name, const topic_settings_t *settings,
+                 const topic_waiter_t *waiter)
+{
+    topic_t *topic = topics_add(self, name, settings);
+    wait_for(self, topic, waiter);
+    marks_add(self, &(topic_mark_job_t){.kind = MARK_MADE, .topic = topic});
+}
+
 static void on_ensure(topics_t *self, const capstan_message_t *message)
 {
     topic_ensure_t request;
-    capstan_err_t err = codec_decode(topic_ensure_wire(), message->body, &request, NULL);
-    const char *text = NULL;
-    if (err == CAPSTAN_OK && !topic_name_is_valid(request.topic)) {
-        err = CAPSTAN_E_INVALID;
-        text = "topic: 1 to 128 letters, digits, dots, dashes and underscores";
-    } else if (err == CAPSTAN_OK && request.partitions > SUBSCRIPTION_PARTITIONS_MAX) {
-        err = CAPSTAN_E_INVALID;
-        text = "partitions: 1 to 256";
-    } else if (err == CAPSTAN_OK && request.sequence > SEQUENCE_ARRIVAL) {
-        err = CAPSTAN_E_INVALID;
-        text = "sequence: 1 (producer) or 2 (arrival)";
-    }
+    char text[TOPIC_TEXT_BYTES] = "";
+    topic_waiter_t waiter = {.request = *message};
+    capstan_err_t err = read_ensure(message->body, &request, &waiter.wanted, text);
     topic_t *topic = err == CAPSTAN_OK ? topics_find(self, request.topic) : NULL;
-    if (err == CAPSTAN_OK && !topic && self->count >= self->settings->topics_max) {
-        err = CAPSTAN_E_LIMIT;
-        text = "ordering.topics_max topics exist: raise it, or use an existing topic";
-    }
-    if (err != CAPSTAN_OK) {
-        capstan_reply_error(self->self, message, err, text);
-        return;
-    }
-    topic_waiter_t waiter = {.request = *message,
-                             .partitions = request.partitions,
-                             .sequence = request.sequence,
-                             .created = !topic};
     if (topic) {
         wait_for(self, topic, &waiter);
         return;
     }
-    topic = topics_add(self, request.topic,
-                       request.partitions ? request.partitions : self->settings->partitions,
-                       request.sequence ? request.sequence : SEQUENCE_ARRIVAL);
-    wait_for(self, topic, &waiter);
-    marks_add(self, &(topic_mark_job_t){.topic = topic});
+    topic_settings_t settings = topic_settings_initial();
+    settings.partitions = self->settings->partitions;
+    settings = topic_change_apply(&settings, &waiter.wanted);
+    err = err ? err : topic_settings_check(&settings, text);
+    if (err == CAPSTAN_OK && self->count >= self->settings->topics_max) {
+        err = CAPSTAN_E_LIMIT;
+        snprintf(text, sizeof text,
+                 "ordering.topics_max topics exist: raise it, or use an existing topic");
+    }
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, *text ? text : NULL);
+        return;
+    }
+    waiter.created = true;
+    make(self, request.topic, &settings, &waiter);
+}
+
+static void on_alter(topics_t *self, const capstan_message_t *message)
+{
+    topic_alter_t request;
+    char text[TOPIC_TEXT_BYTES] = "";
+    topic_mark_job_t job = {.kind = MARK_ALTERED, .request = *message};
+    capstan_err_t err = codec_decode(topic_alter_wire(), message->body, &request, NULL);
+    err = err ? err : topic_change_decode(&job.change, request.settings, text);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, *text ? text : NULL);
+        return;
+    }
+    job.topic = topics_ready(self, message, request.topic);
+    job.request.body = (slice_t){0};
+    if (job.topic) {
+        marks_add(self, &job);
+    }
 }
 
 static topic_t *existing(topics_t *self, const capstan_message_t *message, slice_t name)
@@ -404,11 +478,14 @@ static void on_producer_open(topics_t *self, const capstan_message_t *message)
         return;
     }
     producer_epoch_t *producer = topic_producer(self, topic, request.producer);
-    topic_mark_job_t job = {
-        .topic = topic, .producer = producer, .epoch = producer->epoch, .request = *message};
+    topic_mark_job_t job = {.kind = MARK_EPOCH,
+                            .topic = topic,
+                            .producer = producer,
+                            .epoch = producer->epoch,
+                            .request = *message};
     job.request.body = (slice_t){0};
     if (producer->epoch > 0 && !request.take_over) {
-        marks_fence(self, &job);
+        spread_epoch(self, &job);
         return;
     }
     job.epoch++;
@@ -432,7 +509,7 @@ static void on_down(topics_t *self, const capstan_message_t *message)
     }
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        for (uint64_t k = 0; k < topic->partitions; k++) {
+        for (uint64_t k = 0; k < topic->settings.partitions; k++) {
             if (capstan_ref_equal(topic->refs[k], down.actor)) {
                 topic->refs[k] = (capstan_ref_t){0};
                 topic->ready[k] = false;
@@ -456,6 +533,10 @@ static void on_request(topics_t *self, const capstan_message_t *message)
                             self->damaged ? self->damaged : CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_topic_ensure) {
         on_ensure(self, message);
+    } else if (message->message == MESSAGE_topic_alter) {
+        on_alter(self, message);
+    } else if (message->message == MESSAGE_topic_describe) {
+        describe_start(self, message);
     } else if (message->message == MESSAGE_topic_resolve) {
         on_resolve(self, message);
     } else if (message->message == MESSAGE_producer_open) {
@@ -486,7 +567,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
     } else if (self->ask > 0 && message->correlation == self->ask) {
         on_own_answer(self, message);
-    } else if (!marks_fence_answer(self, message) && !topics_relay_answer(self, message)) {
+    } else if (!spread_answer(self, message) && !topics_relay_answer(self, message)) {
         (void)status_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -524,6 +605,7 @@ static void destroy(capstan_actor_t *actor)
         return;
     }
     marks_fini(self);
+    spreads_fini(self);
     status_fini(self);
     topics_fini(self);
     topics_subscribers_fini(self);

@@ -29,15 +29,14 @@ bool topic_name_is_valid(slice_t name)
     return name.size > 0 && name.size <= TOPIC_NAME_MAX;
 }
 
-topic_t *topics_add(topics_t *self, slice_t name, uint64_t partitions, uint64_t sequence)
+topic_t *topics_add(topics_t *self, slice_t name, const topic_settings_t *settings)
 {
     topic_t *topic = calloc(1, sizeof *topic);
     ENSURE(topic && name.size <= TOPIC_NAME_MAX);
     memcpy(topic->name, name.data, name.size);
-    topic->partitions = partitions;
-    topic->sequence = sequence;
-    topic->refs = calloc(partitions, sizeof *topic->refs);
-    topic->ready = calloc(partitions, sizeof *topic->ready);
+    topic->settings = *settings;
+    topic->refs = calloc(settings->partitions, sizeof *topic->refs);
+    topic->ready = calloc(settings->partitions, sizeof *topic->ready);
     self->list = realloc(self->list, (self->count + 1) * sizeof(topic_t *));
     ENSURE(topic->refs && topic->ready && self->list);
     self->list[self->count++] = topic;
@@ -78,7 +77,7 @@ void topics_fini(topics_t *self)
 capstan_err_t topic_start(topics_t *self, topic_t *topic)
 {
     topic->phase = TOPIC_STARTING;
-    for (uint64_t i = 0; i < topic->partitions; i++) {
+    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
         if (!capstan_ref_is_null(topic->refs[i])) {
             continue;
         }
@@ -88,7 +87,7 @@ capstan_err_t topic_start(topics_t *self, topic_t *topic)
                                            &(partition_arguments_t){
                                                .topic = topic->name,
                                                .index = i,
-                                               .mode = (sequence_mode_t)topic->sequence,
+                                               .topic_settings = &topic->settings,
                                                .settings = self->settings,
                                                .topics = capstan_actor_ref(self->self),
                                                .journal = self->journal,

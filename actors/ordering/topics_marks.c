@@ -1,5 +1,5 @@
 /* The marks of topics and producers' epochs: appended to the topics' own stream one at a time, and
- * what follows once one is on disk: a topic starts, an epoch is stored by every partition. */
+ * what follows once one is on disk: a topic starts, an epoch or settings go to every partition. */
 #include "actors/ordering/topics.h"
 
 #include "runtime/base/ensure.h"
@@ -23,29 +23,36 @@ void marks_add(topics_t *self, const topic_mark_job_t *job)
     }
 }
 
-void marks_run(topics_t *self)
+/* The body of the job's mark; returns its kind of record. */
+static uint64_t encode(const topic_mark_job_t *job, buffer_t *data)
 {
-    const topic_mark_job_t *job = self->job_head;
-    if (!job || !self->loaded || !self->placed) {
-        return;
-    }
     const topic_t *topic = job->topic;
-    buffer_t data = {0};
-    uint64_t kind = RECORD_topic_mark;
-    if (job->producer) {
-        kind = RECORD_epoch_mark;
+    if (job->kind == MARK_EPOCH) {
         codec_encode(epoch_mark_wire(),
                      &(epoch_mark_t){.topic = slice_text(topic->name),
                                      .producer = slice_of(job->producer->name, job->producer->size),
                                      .producer_epoch = job->epoch},
-                     &data);
-    } else {
-        codec_encode(topic_mark_wire(),
-                     &(topic_mark_t){.topic = slice_text(topic->name),
-                                     .partitions = topic->partitions,
-                                     .sequence = topic->sequence},
-                     &data);
+                     data);
+        return RECORD_epoch_mark;
     }
+    const topic_settings_t *settings =
+        job->kind == MARK_ALTERED ? &job->settings : &topic->settings;
+    buffer_t list = {0};
+    topic_settings_encode(settings, &list);
+    codec_encode(topic_mark_wire(),
+                 &(topic_mark_t){.topic = slice_text(topic->name),
+                                 .partitions = settings->partitions,
+                                 .sequence = settings->sequence,
+                                 .settings = buffer_slice(&list)},
+                 data);
+    buffer_fini(&list);
+    return RECORD_topic_mark;
+}
+
+static void append(topics_t *self, const topic_mark_job_t *job)
+{
+    buffer_t data = {0};
+    uint64_t kind = encode(job, &data);
     buffer_t records = {0};
     codec_list_writer_t list = codec_list_begin(&records);
     codec_list_add(&list, journal_record_wire(),
@@ -60,84 +67,60 @@ void marks_run(topics_t *self)
     buffer_fini(&data);
 }
 
-/* Also for an epoch that is known: the one who was told of it before may have been told in vain,
- * because a partition refused it or the node ended in between. Those that know it write nothing. */
-void marks_fence(topics_t *self, const topic_mark_job_t *job)
-{
-    fence_job_t *fence = calloc(1, sizeof *fence);
-    ENSURE(fence);
-    fence->request = job->request;
-    fence->request.body = (slice_t){0};
-    fence->epoch = job->epoch;
-    buffer_t body = {0};
-    codec_encode(
-        partition_epoch_wire(),
-        &(partition_epoch_t){.producer = slice_of(job->producer->name, job->producer->size),
-                             .producer_epoch = job->epoch},
-        &body);
-    for (uint64_t i = 0; i < job->topic->partitions; i++) {
-        if (capstan_ask_for(self->self, &fence->request, job->topic->refs[i],
-                            MESSAGE_partition_epoch, buffer_slice(&body), TOPICS_ASK_US,
-                            &fence->asks[i]) == CAPSTAN_OK) {
-            fence->left++;
-        }
-    }
-    buffer_fini(&body);
-    if (fence->left < job->topic->partitions) {
-        capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
-        free(fence);
-        return;
-    }
-    fence->next = self->fences;
-    self->fences = fence;
-}
-
-bool marks_fence_answer(topics_t *self, const capstan_message_t *message)
-{
-    for (fence_job_t **link = &self->fences, *fence; (fence = *link); link = &fence->next) {
-        size_t i = 0;
-        while (i < 256 && fence->asks[i] != message->correlation) {
-            i++;
-        }
-        if (i == 256) {
-            continue;
-        }
-        fence->asks[i] = 0;
-        bool refused = message->kind == CAPSTAN_KIND_ERROR;
-        if (refused) {
-            capstan_reply_error(self->self, &fence->request, CAPSTAN_E_UNAVAILABLE, NULL);
-        } else if (--fence->left == 0) {
-            topics_reply(self, &fence->request, producer_opened_wire(),
-                         &(producer_opened_t){.producer_epoch = fence->epoch});
-        }
-        if (refused || fence->left == 0) {
-            *link = fence->next;
-            free(fence);
-        }
-        return true;
-    }
-    return false;
-}
-
-void marks_finish(topics_t *self, capstan_err_t err)
+static topic_mark_job_t *take_first(topics_t *self)
 {
     topic_mark_job_t *job = self->job_head;
     self->job_head = job->next;
     if (!self->job_head) {
         self->job_tail = NULL;
     }
-    if (err == CAPSTAN_OK && job->producer) {
-        job->producer->epoch = job->epoch;
-        marks_fence(self, job);
-    } else if (err == CAPSTAN_OK) {
-        topics_launch(self, job->topic);
-    } else if (job->producer) {
-        capstan_reply_error(self->self, &job->request, err, NULL);
-    } else {
+    return job;
+}
+
+/* What is changed is what the settings are once it is this job's turn. */
+static bool prepare(topics_t *self, topic_mark_job_t *job)
+{
+    char text[TOPIC_TEXT_BYTES];
+    if (job->kind != MARK_ALTERED) {
+        return true;
+    }
+    job->settings = topic_change_apply(&job->topic->settings, &job->change);
+    capstan_err_t err = topic_settings_may_become(&job->topic->settings, &job->settings, text);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, err, text);
+    }
+    return err == CAPSTAN_OK;
+}
+
+void marks_run(topics_t *self)
+{
+    while (self->job_head && self->loaded && self->placed) {
+        if (prepare(self, self->job_head)) {
+            append(self, self->job_head);
+            return;
+        }
+        free(take_first(self));
+    }
+}
+
+void marks_finish(topics_t *self, capstan_err_t err)
+{
+    topic_mark_job_t *job = take_first(self);
+    if (err != CAPSTAN_OK && job->kind == MARK_MADE) {
         job->topic->phase = TOPIC_FAILED;
         job->topic->failed = err;
         topics_serve_waiters(self, job->topic);
         topics_remove(self, job->topic);
+    } else if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, err, NULL);
+    } else if (job->kind == MARK_EPOCH) {
+        job->producer->epoch = job->epoch;
+        spread_epoch(self, job);
+    } else if (job->kind == MARK_ALTERED) {
+        job->topic->settings = job->settings;
+        spread_settings(self, job);
+    } else {
+        topics_launch(self, job->topic);
     }
     free(job);
 }
@@ -145,13 +128,6 @@ void marks_finish(topics_t *self, capstan_err_t err)
 void marks_fini(topics_t *self)
 {
     while (self->job_head) {
-        topic_mark_job_t *job = self->job_head;
-        self->job_head = job->next;
-        free(job);
-    }
-    while (self->fences) {
-        fence_job_t *fence = self->fences;
-        self->fences = fence->next;
-        free(fence);
+        free(take_first(self));
     }
 }

@@ -19,7 +19,7 @@ static void relay(topics_t *self, const capstan_message_t *message, const topic_
     relay_job_t *job = calloc(1, sizeof *job);
     ENSURE(job);
     codec_encode(record, value, &body);
-    job->partitions = topic->partitions;
+    job->partitions = topic->settings.partitions;
     job->request = *message;
     job->request.body = (slice_t){0};
     capstan_err_t err = capstan_ask_for(self->self, &job->request, target, record->id,
@@ -47,7 +47,7 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
     if (!topic) {
         return;
     }
-    if (request.partition >= topic->partitions || request.events_max > PAGE_EVENTS_MAX) {
+    if (request.partition >= topic->settings.partitions || request.events_max > PAGE_EVENTS_MAX) {
         capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
                             request.events_max > PAGE_EVENTS_MAX
                                 ? "events_max: 1 to 1000"

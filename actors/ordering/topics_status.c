@@ -1,13 +1,14 @@
-/* The state of all topics: every partition is asked, and the reports become one JSON array. */
+/* The state of all topics, or of one with its groups: all that know something of it are asked, and
+ * the reports become JSON. */
 #include "actors/ordering/topics.h"
 
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     STATUS_US = 5000000,
-    GAPS_MAX = 64, /* in one report, which is one message: keys are strangers' bytes, up to 1 KiB */
 };
 
 static void emit_gaps(json_writer_t *json, const partition_report_t *report, size_t *left)
@@ -36,17 +37,15 @@ static void emit_gaps(json_writer_t *json, const partition_report_t *report, siz
     }
 }
 
-static void emit_figure(json_writer_t *json, const char *name, uint64_t value)
+void status_emit_figure(json_writer_t *json, const char *name, uint64_t value)
 {
     emit_key(json, name);
     emit_uint(json, value);
 }
 
-/* The reports of one topic are neighbours: [from, to). */
-static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
-                       size_t *gaps_left)
+void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                         size_t *gaps_left)
 {
-    const topic_t *topic = job->parts[from].topic;
     partition_report_t sum = {0};
     uint64_t silent = 0;
     buffer_t gaps = {0};
@@ -70,25 +69,32 @@ static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from
         emit_gaps(&gap_json, &report, gaps_left);
     }
     emit_array_end(&gap_json);
+    status_emit_figure(json, "partitions_unavailable", silent);
+    status_emit_figure(json, "events", sum.offset_next);
+    status_emit_figure(json, "keys", sum.keys);
+    status_emit_figure(json, "held_items", sum.held_items);
+    status_emit_figure(json, "held_bytes", sum.held_bytes);
+    status_emit_figure(json, "gaps", sum.gaps);
+    status_emit_figure(json, "accepted", sum.accepted);
+    status_emit_figure(json, "duplicates", sum.duplicates);
+    status_emit_figure(json, "rejected", sum.rejected);
+    emit_key(json, "open_gaps");
+    emit_raw(json, buffer_slice(&gaps));
+    buffer_fini(&gaps);
+}
+
+static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                       size_t *gaps_left)
+{
+    const topic_t *topic = job->parts[from].topic;
     emit_object_begin(json);
     emit_key(json, "topic");
     emit_string(json, topic->name);
-    emit_figure(json, "partitions", topic->partitions);
-    emit_figure(json, "partitions_unavailable", silent);
+    status_emit_figure(json, "partitions", topic->settings.partitions);
     emit_key(json, "sequence");
-    emit_string(json, topic->sequence == SEQUENCE_PRODUCER ? "producer" : "arrival");
-    emit_figure(json, "events", sum.offset_next);
-    emit_figure(json, "keys", sum.keys);
-    emit_figure(json, "held_items", sum.held_items);
-    emit_figure(json, "held_bytes", sum.held_bytes);
-    emit_figure(json, "gaps", sum.gaps);
-    emit_figure(json, "accepted", sum.accepted);
-    emit_figure(json, "duplicates", sum.duplicates);
-    emit_figure(json, "rejected", sum.rejected);
-    emit_key(json, "open_gaps");
-    emit_raw(json, buffer_slice(&gaps));
+    emit_string(json, topic->settings.sequence == SEQUENCE_PRODUCER ? "producer" : "arrival");
+    status_emit_figures(json, job, from, to, gaps_left);
     emit_object_end(json);
-    buffer_fini(&gaps);
 }
 
 static void free_job(status_job_t *job)
@@ -100,51 +106,68 @@ static void free_job(status_job_t *job)
     free(job);
 }
 
-static void finish(topics_t *self, const status_job_t *job)
+static void emit_topics(json_writer_t *json, const status_job_t *job)
 {
-    buffer_t text = {0};
-    size_t gaps_left = GAPS_MAX;
-    json_writer_t json = json_writer(&text);
-    emit_array_begin(&json);
+    size_t gaps_left = STATUS_GAPS_MAX;
+    emit_array_begin(json);
     for (size_t from = 0, to; from < job->count; from = to) {
         for (to = from; to < job->count && job->parts[to].topic == job->parts[from].topic; to++) {
         }
-        emit_topic(&json, job, from, to, &gaps_left);
+        emit_topic(json, job, from, to, &gaps_left);
     }
-    emit_array_end(&json);
-    buffer_t body = {0};
-    codec_encode(ordering_report_wire(), &(ordering_report_t){.json = buffer_slice(&text)}, &body);
-    capstan_reply(self->self, &job->request, MESSAGE_ordering_report, buffer_slice(&body));
-    buffer_fini(&body);
+    emit_array_end(json);
+}
+
+static void finish(topics_t *self, const status_job_t *job)
+{
+    buffer_t text = {0};
+    json_writer_t json = json_writer(&text);
+    if (job->request.message == MESSAGE_topic_describe) {
+        describe_emit(&json, job);
+        topics_reply(self, &job->request, topic_described_wire(),
+                     &(topic_described_t){.json = buffer_slice(&text)});
+    } else {
+        emit_topics(&json, job);
+        topics_reply(self, &job->request, ordering_report_wire(),
+                     &(ordering_report_t){.json = buffer_slice(&text)});
+    }
     buffer_fini(&text);
 }
 
-void status_start(topics_t *self, const capstan_message_t *message)
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static status_job_t *new_job(const capstan_message_t *message, size_t parts_max)
 {
     status_job_t *job = calloc(1, sizeof *job);
     ENSURE(job);
     job->request = *message;
     job->request.body = (slice_t){0};
-    /* A topic whose mark is on its way does not exist yet, and may be removed again. */
-    for (size_t i = 0; i < self->count; i++) {
-        job->count += self->list[i]->phase == TOPIC_MARKING ? 0 : self->list[i]->partitions;
-    }
-    job->parts = calloc(job->count + 1, sizeof *job->parts);
+    job->parts = calloc(parts_max + 1, sizeof *job->parts);
     ENSURE(job->parts);
-    size_t place = 0;
-    for (size_t i = 0; i < self->count; i++) {
-        if (self->list[i]->phase == TOPIC_MARKING) {
-            continue;
-        }
-        for (uint64_t k = 0; k < self->list[i]->partitions; k++) {
-            job->parts[place].topic = self->list[i];
-            if (capstan_ask(self->self, self->list[i]->refs[k], MESSAGE_partition_status,
-                            (slice_t){0}, STATUS_US, &job->parts[place].ask) == CAPSTAN_OK) {
-                job->left++;
-            }
-            place++;
-        }
+    return job;
+}
+
+static void ask(topics_t *self, status_job_t *job, const topic_t *topic, capstan_ref_t target,
+                uint32_t message, slice_t body)
+{
+    status_part_t *part = &job->parts[job->count++];
+    part->topic = topic;
+    job->left +=
+        capstan_ask(self->self, target, message, body, STATUS_US, &part->ask) == CAPSTAN_OK;
+}
+
+static void ask_partitions(topics_t *self, status_job_t *job, const topic_t *topic, bool groups)
+{
+    buffer_t body = {0};
+    codec_encode(partition_status_wire(), &(partition_status_t){.groups = groups}, &body);
+    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
+        ask(self, job, topic, topic->refs[i], MESSAGE_partition_status, buffer_slice(&body));
     }
+    buffer_fini(&body);
+}
+
+static void await(topics_t *self, status_job_t *job)
+{
     if (job->left == 0) {
         finish(self, job);
         free_job(job);
@@ -152,6 +175,43 @@ void status_start(topics_t *self, const capstan_message_t *message)
     }
     job->next = self->statuses;
     self->statuses = job;
+}
+
+/* A topic whose mark is on its way does not exist yet, and may be removed again. */
+void status_start(topics_t *self, const capstan_message_t *message)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        count += self->list[i]->settings.partitions;
+    }
+    status_job_t *job = new_job(message, count);
+    for (size_t i = 0; i < self->count; i++) {
+        if (self->list[i]->phase != TOPIC_MARKING) {
+            ask_partitions(self, job, self->list[i], false);
+        }
+    }
+    await(self, job);
+}
+
+void describe_start(topics_t *self, const capstan_message_t *message)
+{
+    topic_describe_t request;
+    capstan_err_t err = codec_decode(topic_describe_wire(), message->body, &request, NULL);
+    const topic_t *topic = err == CAPSTAN_OK ? topics_find(self, request.topic) : NULL;
+    if (!topic || topic->phase == TOPIC_MARKING) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+        return;
+    }
+    status_job_t *job = new_job(message, topic->settings.partitions + self->group_count);
+    ask_partitions(self, job, topic, true);
+    for (size_t i = 0; i < self->group_count; i++) {
+        const topic_group_t *group = &self->groups[i];
+        if (group->topic == topic) {
+            memcpy(job->parts[job->count].group, group->name, sizeof group->name);
+            ask(self, job, topic, group->actor, MESSAGE_group_status, (slice_t){0});
+        }
+    }
+    await(self, job);
 }
 
 /* Answers come about in the order of the questions, so the search goes on from the last one. */
@@ -162,7 +222,7 @@ static bool take_report(status_job_t *job, const capstan_message_t *message)
         if (job->parts[i].ask == message->correlation) {
             job->parts[i].ask = 0;
             job->place = i + 1;
-            if (message->message == MESSAGE_partition_report) {
+            if (message->kind == CAPSTAN_KIND_REPLY) {
                 buffer_append(&job->parts[i].report, message->body.data, message->body.size);
             }
             job->left--;

@@ -48,17 +48,17 @@ static void look(topics_t *self, const topic_t *topic, const capstan_message_t *
 {
     capstan_ref_t ref;
     capstan_err_t err = may_look(self, message->sender) ? CAPSTAN_OK : CAPSTAN_E_LIMIT;
-    err =
-        err ? err
-            : capstan_spawn(self->self, &subscription_behaviour,
-                            &(capstan_spawn_options_t){
-                                .argument = &(subscription_arguments_t){.number = next_number(self),
-                                                                        .subscribe = request,
-                                                                        .request = message,
-                                                                        .partitions = topic->refs,
-                                                                        .partition_count =
-                                                                            topic->partitions}},
-                            &ref);
+    err = err ? err
+              : capstan_spawn(
+                    self->self, &subscription_behaviour,
+                    &(capstan_spawn_options_t){
+                        .argument = &(subscription_arguments_t){.number = next_number(self),
+                                                                .subscribe = request,
+                                                                .request = message,
+                                                                .partitions = topic->refs,
+                                                                .partition_count =
+                                                                    topic->settings.partitions}},
+                    &ref);
     err = err ? err : capstan_monitor(self->self, ref);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, NULL);
@@ -87,7 +87,7 @@ static capstan_err_t open_group(topics_t *self, const topic_group_t *group)
     buffer_t refs = {0};
     buffer_t body = {0};
     codec_list_writer_t list = codec_list_begin(&refs);
-    for (uint64_t i = 0; i < group->topic->partitions; i++) {
+    for (uint64_t i = 0; i < group->topic->settings.partitions; i++) {
         codec_list_add(&list, partition_ref_wire(),
                        &(partition_ref_t){.actor = group->topic->refs[i]});
     }

@@ -56,7 +56,8 @@ class Help(Case):
     def test_the_usage_lists_every_command_and_page(self):
         result = self.run_program("--help")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for word in [*COMMANDS, "help settings", "help metrics", "help errors", "help sample"]:
+        for word in [*COMMANDS, "help settings", "help metrics", "help errors", "help sample",
+                     "help topics"]:
             self.assertRegex(result.stdout, rf"(?m)^  {word} +\w")
         for same in ("-h", "help"):
             self.assertEqual(self.run_program(same).stdout, result.stdout)
@@ -104,6 +105,7 @@ class Help(Case):
 
     def test_the_pages_are_the_documents(self):
         for page, path in [("settings", "docs/config.md"), ("errors", "docs/errors.md"),
+                           ("topics", "docs/topics.md"),
                            ("metrics", "docs/metrics.md"), ("sample", "config/capstan.yaml")]:
             self.assertEqual(self.run_program("help", page).stdout, read_source(path))
 

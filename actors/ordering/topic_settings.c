@@ -1,0 +1,278 @@
+#include "actors/ordering/topic_settings.h"
+
+#include "runtime/base/ensure.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const topic_setting_row_t rows[] = {
+#define TOPIC_SETTING(name_, type_, unit_, minimum_, maximum_, initial_, where_, change_,          \
+                      meaning_)                                                                    \
+    {.name = #name_,                                                                               \
+     .type = TOPIC_##type_,                                                                        \
+     .unit = unit_,                                                                                \
+     .minimum = minimum_,                                                                          \
+     .maximum = maximum_,                                                                          \
+     .initial = initial_,                                                                          \
+     .where = TOPIC_##where_,                                                                      \
+     .change = TOPIC_##change_,                                                                    \
+     .meaning = meaning_,                                                                          \
+     .offset = offsetof(topic_settings_t, name_)},
+#include "actors/ordering/topic_settings.def"
+#undef TOPIC_SETTING
+};
+
+enum { ROWS = sizeof rows / sizeof rows[0], DIGITS_MAX = 20 };
+_Static_assert(ROWS <= 32, "topic_change_t.given has a bit per row");
+
+const topic_setting_row_t *topic_setting_rows(size_t *ret_count)
+{
+    *ret_count = ROWS;
+    return rows;
+}
+
+static uint64_t get(const topic_settings_t *self, const topic_setting_row_t *row)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)self + row->offset, sizeof value);
+    return value;
+}
+
+static void set(topic_settings_t *self, const topic_setting_row_t *row, uint64_t value)
+{
+    memcpy((char *)self + row->offset, &value, sizeof value);
+}
+
+topic_settings_t topic_settings_initial(void)
+{
+    topic_settings_t self;
+    for (size_t i = 0; i < ROWS; i++) {
+        set(&self, &rows[i], rows[i].initial);
+    }
+    return self;
+}
+
+/* --- values as text -------------------------------------------------------------------------- */
+
+slice_t topic_setting_word(const topic_setting_row_t *row, uint64_t number)
+{
+    const char *word = row->unit;
+    for (uint64_t i = 1; i < number && *word; i++) {
+        word += strcspn(word, "|");
+        word += *word == '|';
+    }
+    return slice_of(word, strcspn(word, "|"));
+}
+
+static void write_value(const topic_setting_row_t *row, uint64_t value, buffer_t *out)
+{
+    char digits[DIGITS_MAX + 1];
+    slice_t word = topic_setting_word(row, value);
+    if (row->type == TOPIC_UINT) {
+        int size = snprintf(digits, sizeof digits, "%" PRIu64, value);
+        word = slice_of(digits, (size_t)size);
+    }
+    buffer_append(out, word.data, word.size);
+}
+
+static bool read_number(slice_t text, uint64_t *ret_number)
+{
+    uint64_t number = 0;
+    const char *digits = text.data;
+    for (size_t i = 0; i < text.size; i++) {
+        if (digits[i] < '0' || digits[i] > '9') {
+            return false;
+        }
+        number = number * 10 + (uint64_t)(digits[i] - '0');
+    }
+    *ret_number = number;
+    return text.size > 0 && text.size < DIGITS_MAX; /* 19 digits always fit */
+}
+
+static bool read_value(const topic_setting_row_t *row, slice_t text, uint64_t *ret_value)
+{
+    if (row->type == TOPIC_UINT) {
+        return read_number(text, ret_value) && *ret_value >= row->minimum &&
+               *ret_value <= row->maximum;
+    }
+    for (uint64_t i = row->minimum; i <= row->maximum; i++) {
+        if (slice_equal(topic_setting_word(row, i), text)) {
+            *ret_value = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a stranger wrote, as much of it as a message has room for. */
+static int shown(slice_t text)
+{
+    return text.size < 40 ? (int)text.size : 40;
+}
+
+static capstan_err_t refuse_value(const topic_setting_row_t *row, slice_t value, char *text)
+{
+    if (row->type == TOPIC_UINT) {
+        snprintf(text, TOPIC_TEXT_BYTES,
+                 "%s: \"%.*s\" is no whole number from %" PRIu64 " to %" PRIu64 " (%s)", row->name,
+                 shown(value), (const char *)value.data, row->minimum, row->maximum, row->unit);
+    } else {
+        snprintf(text, TOPIC_TEXT_BYTES, "%s: \"%.*s\" is none of %s", row->name, shown(value),
+                 (const char *)value.data, row->unit);
+    }
+    return CAPSTAN_E_INVALID;
+}
+
+static capstan_err_t refuse_name(slice_t name, char *text)
+{
+    int size = snprintf(text, TOPIC_TEXT_BYTES, "a topic has no setting \"%.*s\"; it has",
+                        shown(name), (const char *)name.data);
+    for (size_t i = 0; i < ROWS && size < TOPIC_TEXT_BYTES; i++) {
+        size += snprintf(text + size, (size_t)(TOPIC_TEXT_BYTES - size), "%s %s", i > 0 ? "," : "",
+                         rows[i].name);
+    }
+    return CAPSTAN_E_INVALID;
+}
+
+/* --- changes --------------------------------------------------------------------------------- */
+
+capstan_err_t topic_change_add(topic_change_t *self, slice_t name, slice_t value,
+                               char text[TOPIC_TEXT_BYTES])
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (!slice_equal(slice_text(rows[i].name), name)) {
+            continue;
+        }
+        uint64_t number;
+        if (!read_value(&rows[i], value, &number)) {
+            return refuse_value(&rows[i], value, text);
+        }
+        set(&self->values, &rows[i], number);
+        self->given |= UINT32_C(1) << i;
+        return CAPSTAN_OK;
+    }
+    return refuse_name(name, text);
+}
+
+capstan_err_t topic_change_set(topic_change_t *self, const char *name, uint64_t value,
+                               char text[TOPIC_TEXT_BYTES])
+{
+    char digits[DIGITS_MAX + 1];
+    size_t i = 0;
+    while (strcmp(rows[i].name, name) != 0) {
+        i++;
+        ENSURE(i < ROWS);
+    }
+    if (value < rows[i].minimum || value > rows[i].maximum) {
+        int size = snprintf(digits, sizeof digits, "%" PRIu64, value);
+        return refuse_value(&rows[i], slice_of(digits, (size_t)size), text);
+    }
+    set(&self->values, &rows[i], value);
+    self->given |= UINT32_C(1) << i;
+    return CAPSTAN_OK;
+}
+
+capstan_err_t topic_change_decode(topic_change_t *self, slice_t settings,
+                                  char text[TOPIC_TEXT_BYTES])
+{
+    codec_list_t list;
+    topic_setting_t setting;
+    capstan_err_t err = codec_list_open(topic_setting_wire(), settings, &list);
+    while (err == CAPSTAN_OK && codec_list_next(&list, &setting)) {
+        err = topic_change_add(self, setting.name, setting.value, text);
+    }
+    if (err == CAPSTAN_OK && list.fault.err != CAPSTAN_OK) {
+        err = list.fault.err;
+    }
+    if (err != CAPSTAN_OK && err != CAPSTAN_E_INVALID) {
+        snprintf(text, TOPIC_TEXT_BYTES, "settings: a list of topic_setting");
+    }
+    return err;
+}
+
+topic_settings_t topic_change_apply(const topic_settings_t *before, const topic_change_t *change)
+{
+    topic_settings_t after = *before;
+    for (size_t i = 0; i < ROWS; i++) {
+        if (change->given >> i & 1) {
+            set(&after, &rows[i], get(&change->values, &rows[i]));
+        }
+    }
+    return after;
+}
+
+const char *topic_change_differs(const topic_settings_t *settings, const topic_change_t *change)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if ((change->given >> i & 1) && get(&change->values, &rows[i]) != get(settings, &rows[i])) {
+            return rows[i].name;
+        }
+    }
+    return NULL;
+}
+
+/* --- rules ----------------------------------------------------------------------------------- */
+
+capstan_err_t topic_settings_check(const topic_settings_t *self, char text[TOPIC_TEXT_BYTES])
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].where != TOPIC_ANY && rows[i].where != (topic_setting_where_t)self->sequence &&
+            get(self, &rows[i]) != 0) {
+            snprintf(text, TOPIC_TEXT_BYTES, "%s is for topics with sequence=%s only", rows[i].name,
+                     rows[i].where == TOPIC_PRODUCER ? "producer" : "arrival");
+            return CAPSTAN_E_INVALID;
+        }
+    }
+    return CAPSTAN_OK;
+}
+
+capstan_err_t topic_settings_may_become(const topic_settings_t *before,
+                                        const topic_settings_t *after, char text[TOPIC_TEXT_BYTES])
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].change == TOPIC_FIXED && get(before, &rows[i]) != get(after, &rows[i])) {
+            buffer_t value = {0};
+            write_value(&rows[i], get(before, &rows[i]), &value);
+            snprintf(text, TOPIC_TEXT_BYTES,
+                     "%s stays %.*s: it decides where and how what is stored lies; make another "
+                     "topic",
+                     rows[i].name, (int)value.size, (const char *)value.data);
+            buffer_fini(&value);
+            return CAPSTAN_E_SETTING_FIXED;
+        }
+    }
+    return topic_settings_check(after, text);
+}
+
+/* --- storing and showing --------------------------------------------------------------------- */
+
+void topic_settings_encode(const topic_settings_t *self, buffer_t *out)
+{
+    buffer_t value = {0};
+    codec_list_writer_t list = codec_list_begin(out);
+    for (size_t i = 0; i < ROWS; i++) {
+        buffer_clear(&value);
+        write_value(&rows[i], get(self, &rows[i]), &value);
+        codec_list_add(
+            &list, topic_setting_wire(),
+            &(topic_setting_t){.name = slice_text(rows[i].name), .value = buffer_slice(&value)});
+    }
+    codec_list_end(&list);
+    buffer_fini(&value);
+}
+
+void topic_settings_describe(const topic_settings_t *self, json_writer_t *json)
+{
+    emit_object_begin(json);
+    for (size_t i = 0; i < ROWS; i++) {
+        uint64_t value = get(self, &rows[i]);
+        emit_key(json, rows[i].name);
+        if (rows[i].type == TOPIC_UINT) {
+            emit_uint(json, value);
+        } else {
+            emit_text(json, topic_setting_word(&rows[i], value));
+        }
+    }
+    emit_object_end(json);
+}

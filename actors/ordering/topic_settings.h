@@ -1,0 +1,83 @@
+/* What can be set for a topic: one table, and the pure code that reads, checks, stores and shows
+ * it.
+ *
+ *   topic_change_t change = {0};
+ *   err = topic_change_add(&change, name, value, text);
+ *   topic_settings_t after = topic_change_apply(&before, &change);
+ *   err = topic_settings_may_become(&before, &after, text);
+ *
+ * Functions that take a `text` say in it what is wrong, where, and what is allowed, when they
+ * return an error. */
+#ifndef ORDERING_TOPIC_SETTINGS_H
+#define ORDERING_TOPIC_SETTINGS_H
+
+#include "actors/ordering/ordering_messages.h"
+#include "runtime/base/json_writer.h"
+
+enum { TOPIC_TEXT_BYTES = 320 };
+
+/* A choice is the place of its word, from 1. */
+typedef struct topic_settings {
+#define TOPIC_SETTING(name, type, unit, minimum, maximum, initial, where, change, meaning)         \
+    uint64_t name;
+#include "actors/ordering/topic_settings.def"
+#undef TOPIC_SETTING
+} topic_settings_t;
+
+typedef enum topic_setting_type { TOPIC_UINT, TOPIC_CHOICE } topic_setting_type_t;
+typedef enum topic_setting_where { TOPIC_ANY, TOPIC_PRODUCER, TOPIC_ARRIVAL } topic_setting_where_t;
+typedef enum topic_setting_change { TOPIC_FIXED, TOPIC_FREE } topic_setting_change_t;
+
+typedef struct topic_setting_row {
+    const char *name;
+    topic_setting_type_t type;
+    const char *unit; /* of a choice: its words */
+    uint64_t minimum;
+    uint64_t maximum;
+    uint64_t initial;
+    topic_setting_where_t where;
+    topic_setting_change_t change;
+    const char *meaning;
+    size_t offset; /* in topic_settings_t */
+} topic_setting_row_t;
+
+const topic_setting_row_t *topic_setting_rows(size_t *ret_count);
+
+/* The word of a choice; empty: it has no such number. */
+slice_t topic_setting_word(const topic_setting_row_t *row, uint64_t number);
+
+/* Some of the settings. */
+typedef struct topic_change {
+    topic_settings_t values;
+    uint32_t given; /* bit per row */
+} topic_change_t;
+
+topic_settings_t topic_settings_initial(void);
+
+/* As people write it. INVALID: no such name, no such value. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_change_add(topic_change_t *self, slice_t name, slice_t value,
+                                                  char text[TOPIC_TEXT_BYTES]);
+/* A choice by its number. INVALID. The name is one of the table. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_change_set(topic_change_t *self, const char *name,
+                                                  uint64_t value, char text[TOPIC_TEXT_BYTES]);
+/* A LIST of topic_setting. INVALID, MALFORMED. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_change_decode(topic_change_t *self, slice_t list,
+                                                     char text[TOPIC_TEXT_BYTES]);
+topic_settings_t topic_change_apply(const topic_settings_t *before, const topic_change_t *change);
+/* The name of the first that is given and has another value; NULL: none. */
+const char *topic_change_differs(const topic_settings_t *settings, const topic_change_t *change);
+
+/* Whether they go together. INVALID. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_settings_check(const topic_settings_t *self,
+                                                      char text[TOPIC_TEXT_BYTES]);
+/* Whether a topic that exists may be given these. SETTING_FIXED, INVALID. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_settings_may_become(const topic_settings_t *before,
+                                                           const topic_settings_t *after,
+                                                           char text[TOPIC_TEXT_BYTES]);
+
+/* All of them, as a LIST of topic_setting. */
+void topic_settings_encode(const topic_settings_t *self, buffer_t *out);
+/* As an object. */
+void topic_settings_describe(const topic_settings_t *self, json_writer_t *json);
+
+#endif
