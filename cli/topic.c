@@ -32,6 +32,7 @@ static const action_t actions[] = {
     {.name = "list", .run = topic_list},
     {.name = "describe", .run = topic_describe, .topic = true},
     {.name = "alter", .run = topic_alter, .topic = true, .set = true},
+    {.name = "delete", .run = topic_delete, .topic = true},
     {.name = "group", .run = topic_group, .topic = true, .group = true},
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
@@ -127,8 +128,8 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     if (!action) {
         return options_wrong(
             line,
-            "there is no action '%s'; there are create, list, describe, alter, group, parked, "
-            "replay, discard",
+            "there is no action '%s'; there are create, list, describe, alter, delete, group, "
+            "parked, replay, discard",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -178,6 +179,10 @@ static const option_t options[] = {
      .type = OPTION_LIST,
      .target.list = &chosen.set,
      .meaning = "create, alter: a setting; see capstan help topics"},
+    {.name = "force",
+     .type = OPTION_FLAG,
+     .target.flag = &chosen.force,
+     .meaning = "delete: also while groups have members"},
     {.name = "group",
      .argument = "G",
      .type = OPTION_TEXT,
@@ -252,6 +257,7 @@ int cli_topic(int argc, char **argv)
             "  list            shows all topics\n"
             "  describe TOPIC  shows its settings, figures, partitions and groups\n"
             "  alter TOPIC     changes settings while the topic is used\n"
+            "  delete TOPIC    deletes it with all its events\n"
             "  group TOPIC     shows how a group treats keys and rejected events, or says it\n"
             "  parked TOPIC    shows what a group has parked after its last attempt\n"
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"

@@ -23,6 +23,7 @@ typedef struct topic_options {
     uint64_t retry_ms_min;
     uint64_t retry_ms_max;
     bool all;
+    bool force;
     bool json;
 } topic_options_t;
 
@@ -30,6 +31,7 @@ typedef struct topic_options {
 int topic_create(peer_t *peer, const topic_options_t *options);
 int topic_describe(peer_t *peer, const topic_options_t *options);
 int topic_alter(peer_t *peer, const topic_options_t *options);
+int topic_delete(peer_t *peer, const topic_options_t *options);
 /* topic.c */
 int topic_list(peer_t *peer, const topic_options_t *options);
 /* topic_group.c */

@@ -1,4 +1,4 @@
-/* Topics and their settings: made, described, altered. */
+/* Topics and their settings: made, described, altered, deleted. */
 #include "cli/topic.h"
 
 #include "cli/failed.h"
@@ -113,6 +113,24 @@ int topic_alter(peer_t *peer, const topic_options_t *options)
     int status = ask(peer, options, topic_alter_wire(), &request);
     buffer_fini(&settings);
     return status;
+}
+
+int topic_delete(peer_t *peer, const topic_options_t *options)
+{
+    const topic_delete_t request = {.topic = slice_text(options->topic), .force = options->force};
+    char text[1024] = "";
+    slice_t body;
+    capstan_err_t err = peer_request(peer, topic_delete_wire(), &request, done_wire(),
+                                     TOPIC_ANSWER_US, &body, text, sizeof text);
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    if (options->json) {
+        printf("{\"topic\":\"%s\",\"deleted\":true}\n", options->topic);
+    } else {
+        printf("%s: deleted\n", options->topic);
+    }
+    return EXIT_DONE;
 }
 
 /* --- describe -------------------------------------------------------------------------------- */

@@ -1,7 +1,9 @@
 /* The journal actor: the one writer of the store.
  *
- * Accepts  stream_open, journal_append, snapshot_write, journal_truncate, journal_status
- * Replies  stream_opened, journal_appended, snapshot_written, journal_truncated, journal_report
+ * Accepts  stream_open, journal_append, snapshot_write, journal_truncate, stream_remove,
+ *          journal_status
+ * Replies  stream_opened, journal_appended, snapshot_written, journal_truncated, stream_removed,
+ *          journal_report
  *
  * Group commit without a timer: the first write of a turn begins a transaction, the turn's further
  * writes join it, the end of the turn commits it. While a commit waits for the disk the mailbox
@@ -28,7 +30,8 @@ enum {
 typedef struct pending {
     capstan_message_t request; /* without its body, which ended with its handler */
     uint32_t reply;
-    stream_opened_t opened; /* replies but stream_opened use `stream` and `lsn_next` only */
+    stream_opened_t opened; /* replies but stream_opened use `stream` and `lsn_next` only; that of
+                               stream_removed is not 0 when more is left */
 } pending_t;
 
 typedef struct journal {
@@ -86,6 +89,11 @@ static void reply_written(capstan_actor_t *self, journal_t *journal, const pendi
         break;
     case MESSAGE_snapshot_written:
         codec_encode(snapshot_written_wire(), &(snapshot_written_t){.stream = stream},
+                     &journal->body);
+        break;
+    case MESSAGE_stream_removed:
+        codec_encode(stream_removed_wire(),
+                     &(stream_removed_t){.stream = stream, .more = pending->opened.lsn_next != 0},
                      &journal->body);
         break;
     default:
@@ -147,7 +155,7 @@ static void commit(capstan_actor_t *self, journal_t *journal)
     journal->commit_records = 0;
 }
 
-/* The four writes: decode, write into the open transaction, say what the answer will be. */
+/* The five writes: decode, write into the open transaction, say what the answer will be. */
 
 static capstan_err_t on_stream_open(journal_t *journal, slice_t body, uint32_t *ret_reply,
                                     stream_opened_t *ret_opened)
@@ -207,6 +215,21 @@ static capstan_err_t on_truncate(journal_t *journal, slice_t body, uint32_t *ret
     return err;
 }
 
+static capstan_err_t on_stream_remove(journal_t *journal, slice_t body, uint32_t *ret_reply,
+                                      stream_opened_t *ret_opened)
+{
+    stream_remove_t request;
+    bool more = false;
+    capstan_err_t err = codec_decode(stream_remove_wire(), body, &request, NULL);
+    if (!err) {
+        err = store_stream_remove(journal->store, &request, &more);
+    }
+    ret_opened->stream = request.stream;
+    ret_opened->lsn_next = more;
+    *ret_reply = MESSAGE_stream_removed;
+    return err;
+}
+
 typedef capstan_err_t write_fn(journal_t *journal, slice_t body, uint32_t *ret_reply,
                                stream_opened_t *ret_opened);
 
@@ -255,6 +278,9 @@ static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *mes
         break;
     case MESSAGE_journal_truncate:
         on_write(self, journal, message, on_truncate);
+        break;
+    case MESSAGE_stream_remove:
+        on_write(self, journal, message, on_stream_remove);
         break;
     case MESSAGE_journal_status:
         buffer_clear(&journal->body);

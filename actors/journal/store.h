@@ -53,6 +53,9 @@ CAPSTAN_MUST_CHECK capstan_err_t store_append(store_t *self, const journal_appen
                                               uint64_t *ret_lsn_next);
 CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk);
 CAPSTAN_MUST_CHECK capstan_err_t store_truncate(store_t *self, const journal_truncate_t *truncate);
+/* Removes a piece of a stream; `ret_more`: something is left of it, call again. */
+CAPSTAN_MUST_CHECK capstan_err_t store_stream_remove(store_t *self, const stream_remove_t *request,
+                                                     bool *ret_more);
 CAPSTAN_MUST_CHECK capstan_err_t store_commit(store_t *self);
 void store_rollback(store_t *self);
 

@@ -395,6 +395,9 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     case MESSAGE_group_release:
         group_on_release(self, message);
         break;
+    case MESSAGE_group_close:
+        group_end(self, CAPSTAN_E_UNKNOWN_TOPIC);
+        break;
     case MESSAGE_group_status:
         on_status(self, message);
         break;

@@ -1,11 +1,11 @@
 /* One partition of a topic.
  *
  * Accepts   publish (from sessions), partition_read, partition_group, partition_mark,
- *           partition_parked, partition_epoch, partition_set, partition_status; answers of the
- *           journal and its reader.
+ *           partition_parked, partition_epoch, partition_set, partition_remove,
+ *           partition_status; answers of the journal and its reader.
  * Replies   partition_events, group_stored, parked_page, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
- *           stream_open, journal_read, snapshot_read.
+ *           stream_open, stream_remove, journal_read, snapshot_read.
  *
  * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
  * was told of it, so producers send it again.
@@ -203,23 +203,28 @@ static capstan_err_t outward(capstan_err_t err)
     return err == CAPSTAN_E_STORE_FULL ? err : CAPSTAN_E_UNAVAILABLE;
 }
 
-static void break_down(partition_actor_t *self, capstan_err_t err)
+void partition_drop(partition_actor_t *self, capstan_err_t err)
 {
-    LOG(ordering, append_refused, log_string("topic", self->topic),
-        log_uint("partition", self->index), log_error(err));
-    METRIC_ADD(ordering, appends_refused, 1);
     for (size_t i = 0; i < PARTITION_APPENDS_MAX; i++) {
         capstan_cancel(self->self, self->append_asks[i]);
         self->append_asks[i] = 0;
     }
     self->appends = 0;
-    self->broken = outward(err);
-    self->phase = PARTITION_BROKEN;
-    refuse_answers(self, self->broken);
+    refuse_answers(self, err);
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     partition_destroy(&self->core);
     tail_fini(&self->tail);
+}
+
+static void break_down(partition_actor_t *self, capstan_err_t err)
+{
+    LOG(ordering, append_refused, log_string("topic", self->topic),
+        log_uint("partition", self->index), log_error(err));
+    METRIC_ADD(ordering, appends_refused, 1);
+    self->broken = outward(err);
+    self->phase = PARTITION_BROKEN;
+    partition_drop(self, self->broken);
     capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
 }
 
@@ -278,7 +283,9 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
                         .lsn = self->lsn_next,
                         .result = EVENT_REJECTED};
     if (self->phase != PARTITION_READY) {
-        refusal.err = self->phase == PARTITION_BROKEN ? self->broken : CAPSTAN_E_UNAVAILABLE;
+        bool known = self->phase == PARTITION_BROKEN || self->phase == PARTITION_REMOVING;
+        self->heard = true;
+        refusal.err = known ? self->broken : CAPSTAN_E_UNAVAILABLE;
         answer_publish(self, &refusal);
         return;
     }
@@ -434,7 +441,11 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
 
 static void on_request(partition_actor_t *self, const capstan_message_t *message)
 {
-    if (message->message == MESSAGE_partition_read) {
+    if (message->message == MESSAGE_partition_remove) {
+        removal_start(self, message);
+    } else if (self->phase == PARTITION_REMOVING) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+    } else if (message->message == MESSAGE_partition_read) {
         reads_add(self, message);
     } else if (message->message == MESSAGE_partition_set) {
         on_set(self, message);
@@ -463,7 +474,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     } else if (message->kind == CAPSTAN_KIND_REQUEST) {
         on_request(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
-               !reads_answer(self, message)) {
+               !reads_answer(self, message) && !removal_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -492,7 +503,9 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
     (void)number;
     (void)cookie;
     partition_actor_t *self = capstan_actor_state(actor);
-    if (self->phase == PARTITION_BROKEN) {
+    if (self->removed) {
+        removal_linger(self);
+    } else if (self->phase == PARTITION_BROKEN) {
         LOG(ordering, partition_reloading, log_string("topic", self->topic),
             log_uint("partition", self->index));
         recovery_start(self);

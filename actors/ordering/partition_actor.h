@@ -29,7 +29,8 @@ enum {
     PARTITION_TOPIC_MAX = 128,
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_ASK_US = 60000000,
-    PARTITION_RETRY_US = 200000, /* before the state is rebuilt after a refused append */
+    PARTITION_RETRY_US = 200000,  /* before the state is rebuilt after a refused append */
+    PARTITION_LINGER_US = 200000, /* after it was removed, for those who have not heard of it */
     PARTITION_READ_BYTES = 1 << 20,
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
@@ -40,7 +41,8 @@ typedef enum partition_phase {
     PARTITION_SNAPSHOT, /* reads the rows of the snapshot */
     PARTITION_LOG,      /* reads the log behind the snapshot */
     PARTITION_READY,
-    PARTITION_BROKEN, /* an append was refused: waits, then opens again */
+    PARTITION_BROKEN,   /* an append was refused: waits, then opens again */
+    PARTITION_REMOVING, /* its topic is deleted */
 } partition_phase_t;
 
 /* A partition_read that waits for events: from the consumer, or for the reader's answer. */
@@ -90,10 +92,19 @@ typedef struct partition_actor {
     bool saving;           /* a snapshot pass is under way */
     uint64_t snapshot_lsn; /* that it will name */
     uint64_t snapshot_ask; /* chunk under way */
+
+    capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
+    uint64_t removal_ask;      /* piece under way */
+    bool removed;
+    bool heard;       /* somebody published since the last look */
+    uint64_t lingers; /* how often it has looked */
 } partition_actor_t;
 
 /* Gathers a record for the next append; returns the lsn behind it. */
 uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data);
+
+/* Gives up the state with all that was not answered, which is answered with the error. */
+void partition_drop(partition_actor_t *self, capstan_err_t err);
 
 /* partition_recovery.c: from the store to a core that is ready. */
 void recovery_start(partition_actor_t *self);
@@ -116,5 +127,12 @@ void snapshot_continue(partition_actor_t *self);
 bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message);
 /* The core was replaced: a pass under way names rows of the old one. */
 void snapshot_forget(partition_actor_t *self);
+
+/* partition_remove.c. */
+void removal_start(partition_actor_t *self, const capstan_message_t *message);
+/* The stream is open: removes it. */
+void removal_continue(partition_actor_t *self);
+bool removal_answer(partition_actor_t *self, const capstan_message_t *message);
+void removal_linger(partition_actor_t *self);
 
 #endif

@@ -43,6 +43,7 @@ static void fail(partition_actor_t *self, capstan_err_t err)
     self->ask = 0;
     self->phase = PARTITION_BROKEN;
     self->broken = err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE;
+    self->broken = self->removal.kind > 0 ? CAPSTAN_E_UNKNOWN_TOPIC : self->broken;
     if (err == CAPSTAN_E_STORE_CORRUPT) {
         tell_topics(self, err);
         reads_refuse(self, err);
@@ -115,6 +116,10 @@ static capstan_err_t on_opened(partition_actor_t *self, const capstan_message_t 
     }
     self->stream = opened.stream;
     self->epoch = opened.epoch;
+    if (self->removal.kind > 0) {
+        removal_continue(self);
+        return CAPSTAN_OK;
+    }
     self->lsn_next = opened.lsn_next;
     self->lsn_committed = opened.snapshot_lsn > 0 ? opened.snapshot_lsn : opened.lsn_first;
     self->records_since_snapshot = opened.lsn_next - self->lsn_committed;

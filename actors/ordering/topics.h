@@ -24,7 +24,8 @@ typedef enum topic_phase {
     TOPIC_MARKING,  /* its mark is on its way to the disk */
     TOPIC_STARTING, /* its partitions recover */
     TOPIC_READY,
-    TOPIC_FAILED, /* a partition cannot recover */
+    TOPIC_FAILED,   /* a partition cannot recover */
+    TOPIC_DELETING, /* unknown to everybody; its name is taken until its streams are gone */
 } topic_phase_t;
 
 struct topic {
@@ -37,6 +38,7 @@ struct topic {
     topic_waiter_t *waiters;
     size_t waiter_count;
     map_t producers; /* of producer_epoch_t */
+    removal_t *removal;
 };
 
 /* Who looks at a topic. */
@@ -76,6 +78,7 @@ typedef struct topics {
     spread_job_t *spreads;
     status_job_t *statuses;
     relay_job_t *relays;
+    delete_job_t *deletes;
     capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
     uint64_t subscription_last;
     look_t *looks;
@@ -94,6 +97,8 @@ void topics_reply_info(topics_t *self, const capstan_message_t *request, const c
 /* Starts the partitions of a topic that is on disk. */
 void topics_launch(topics_t *self, topic_t *topic);
 void topics_serve_waiters(topics_t *self, topic_t *topic);
+/* Makes the topic if there is none, and answers the waiter once it is ready. */
+void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter);
 /* Answers the request and returns NULL when the topic is unknown or not ready. */
 topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name);
 
@@ -118,7 +123,20 @@ topic_t *topics_add(topics_t *self, slice_t name, const topic_settings_t *settin
 void topics_remove(topics_t *self, topic_t *topic);
 void topics_fini(topics_t *self);
 capstan_err_t topic_start(topics_t *self, topic_t *topic);
+/* One partition's actor. */
+capstan_err_t topic_spawn(topics_t *self, topic_t *topic, uint64_t partition);
 producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name);
+
+/* topics_delete.c. */
+void topics_on_delete(topics_t *self, const capstan_message_t *message);
+bool delete_answer(topics_t *self, const capstan_message_t *message);
+/* That it is to be deleted is on disk: what it has is removed. `request` may be NULL. */
+void delete_begin(topics_t *self, topic_t *topic, const capstan_message_t *request);
+/* Whatever is still to be done for topics that are being deleted. */
+void delete_continue(topics_t *self);
+/* That nothing is left of it is on disk. */
+void delete_end(topics_t *self, topic_t *topic);
+void deletes_fini(topics_t *self);
 
 /* topics_subscribe.c: looks and groups. */
 void topics_on_subscribe(topics_t *self, const capstan_message_t *message);
@@ -128,6 +146,9 @@ capstan_err_t topics_group(topics_t *self, const topic_t *topic, slice_t name,
 /* False: it was neither. */
 bool topics_subscriber_down(topics_t *self, const down_t *down);
 void topics_subscribers_fini(topics_t *self);
+
+/* The topic is deleted: its groups' members are told. */
+void topics_close_groups(topics_t *self, const topic_t *topic);
 
 /* topics_relay.c. */
 void topics_on_parked_list(topics_t *self, const capstan_message_t *message);
@@ -139,6 +160,8 @@ void topics_relays_fini(topics_t *self);
 /* topics_status.c: questions to many, whose answers become one report. */
 void status_start(topics_t *self, const capstan_message_t *message);
 void describe_start(topics_t *self, const capstan_message_t *message);
+/* The topic is going to be freed. */
+void status_forget(topics_t *self, const topic_t *topic);
 bool status_answer(topics_t *self, const capstan_message_t *message);
 void status_fini(topics_t *self);
 /* The members of an object: the sums over the topic's partitions, whose parts are [from, to). */

@@ -1,7 +1,7 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, topic_alter, topic_describe, producer_open, subscribe, parked_list,
- *           parked_release, group_define (for peers), topic_resolve, ordering_status,
+ * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, producer_open, subscribe,
+ * parked_list, parked_release, group_define (for peers), topic_resolve, ordering_status,
  * topics_settle, partition_ready, down; answers of the journal, its reader, the partitions and the
  * groups. Replies   topic_info, topic_described, producer_opened, parked_page, parked_released,
  * group_defined, topic_route, ordering_report, done; `subscribed` is replied by who then delivers.
@@ -134,9 +134,10 @@ static void serve_settler(topics_t *self)
         return;
     }
     for (size_t i = 0; i < self->count; i++) {
-        if (self->list[i]->phase == TOPIC_FAILED) {
+        topic_phase_t phase = self->list[i]->phase;
+        if (phase == TOPIC_FAILED) {
             failed = self->list[i]->failed;
-        } else if (self->list[i]->phase != TOPIC_READY) {
+        } else if (phase != TOPIC_READY && phase != TOPIC_DELETING) {
             return;
         }
     }
@@ -166,7 +167,7 @@ static void on_ready(topics_t *self, const capstan_message_t *message)
     }
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        if (ready.partition >= topic->settings.partitions ||
+        if (ready.partition >= topic->settings.partitions || topic->phase == TOPIC_DELETING ||
             !capstan_ref_equal(topic->refs[ready.partition], message->sender)) {
             continue;
         }
@@ -213,8 +214,14 @@ static capstan_err_t load_topic(topics_t *self, slice_t data)
     topic_settings_t settings = topic_settings_initial();
     settings = topic_change_apply(&settings, &change);
     topic_t *topic = topics_find(self, mark.topic);
-    if (!topic) {
+    if (!topic && mark.deletion == 0) {
         topics_add(self, mark.topic, &settings);
+    } else if (!topic) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    } else if (mark.deletion == 1) {
+        topic->phase = TOPIC_DELETING;
+    } else if (mark.deletion == 2) {
+        topics_remove(self, topic);
     } else if (topic_settings_may_become(&topic->settings, &settings, text) == CAPSTAN_OK) {
         topic->settings = settings;
     } else {
@@ -251,7 +258,11 @@ static void read_on(topics_t *self)
     }
     self->loaded = true;
     for (size_t i = 0; i < self->count; i++) {
-        topics_launch(self, self->list[i]);
+        if (self->list[i]->phase == TOPIC_DELETING) {
+            delete_begin(self, self->list[i], NULL);
+        } else {
+            topics_launch(self, self->list[i]);
+        }
     }
     serve_settler(self);
     marks_run(self);
@@ -374,11 +385,31 @@ static capstan_err_t read_ensure(slice_t body, topic_ensure_t *ret_request, topi
                : err;
 }
 
-static void make(topics_t *self, slice_t name, const topic_settings_t *settings,
-                 const topic_waiter_t *waiter)
+void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter)
 {
-    topic_t *topic = topics_add(self, name, settings);
-    wait_for(self, topic, waiter);
+    char text[TOPIC_TEXT_BYTES] = "";
+    topic_t *topic = topics_find(self, name);
+    if (topic) {
+        wait_for(self, topic, waiter);
+        return;
+    }
+    topic_settings_t settings = topic_settings_initial();
+    settings.partitions = self->settings->partitions;
+    settings = topic_change_apply(&settings, &waiter->wanted);
+    capstan_err_t err = topic_settings_check(&settings, text);
+    if (err == CAPSTAN_OK && self->count >= self->settings->topics_max) {
+        err = CAPSTAN_E_LIMIT;
+        snprintf(text, sizeof text,
+                 "ordering.topics_max topics exist: raise it, or use an existing topic");
+    }
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &waiter->request, err, text);
+        return;
+    }
+    topic_waiter_t maker = *waiter;
+    maker.created = true;
+    topic = topics_add(self, name, &settings);
+    wait_for(self, topic, &maker);
     marks_add(self, &(topic_mark_job_t){.kind = MARK_MADE, .topic = topic});
 }
 
@@ -388,26 +419,11 @@ static void on_ensure(topics_t *self, const capstan_message_t *message)
     char text[TOPIC_TEXT_BYTES] = "";
     topic_waiter_t waiter = {.request = *message};
     capstan_err_t err = read_ensure(message->body, &request, &waiter.wanted, text);
-    topic_t *topic = err == CAPSTAN_OK ? topics_find(self, request.topic) : NULL;
-    if (topic) {
-        wait_for(self, topic, &waiter);
-        return;
-    }
-    topic_settings_t settings = topic_settings_initial();
-    settings.partitions = self->settings->partitions;
-    settings = topic_change_apply(&settings, &waiter.wanted);
-    err = err ? err : topic_settings_check(&settings, text);
-    if (err == CAPSTAN_OK && self->count >= self->settings->topics_max) {
-        err = CAPSTAN_E_LIMIT;
-        snprintf(text, sizeof text,
-                 "ordering.topics_max topics exist: raise it, or use an existing topic");
-    }
-    if (err != CAPSTAN_OK) {
+    if (err == CAPSTAN_OK) {
+        topics_ensure(self, request.topic, &waiter);
+    } else {
         capstan_reply_error(self->self, message, err, *text ? text : NULL);
-        return;
     }
-    waiter.created = true;
-    make(self, request.topic, &settings, &waiter);
 }
 
 static void on_alter(topics_t *self, const capstan_message_t *message)
@@ -431,8 +447,9 @@ static void on_alter(topics_t *self, const capstan_message_t *message)
 static topic_t *existing(topics_t *self, const capstan_message_t *message, slice_t name)
 {
     topic_t *topic = topics_find(self, name);
-    if (!topic) {
+    if (!topic || topic->phase == TOPIC_DELETING) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+        return NULL;
     }
     return topic;
 }
@@ -513,7 +530,11 @@ static void on_down(topics_t *self, const capstan_message_t *message)
             if (capstan_ref_equal(topic->refs[k], down.actor)) {
                 topic->refs[k] = (capstan_ref_t){0};
                 topic->ready[k] = false;
-                topics_launch(self, topic);
+                if (topic->phase == TOPIC_DELETING) {
+                    delete_continue(self);
+                } else {
+                    topics_launch(self, topic);
+                }
                 return;
             }
         }
@@ -535,6 +556,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         on_ensure(self, message);
     } else if (message->message == MESSAGE_topic_alter) {
         on_alter(self, message);
+    } else if (message->message == MESSAGE_topic_delete) {
+        topics_on_delete(self, message);
     } else if (message->message == MESSAGE_topic_describe) {
         describe_start(self, message);
     } else if (message->message == MESSAGE_topic_resolve) {
@@ -567,7 +590,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
     } else if (self->ask > 0 && message->correlation == self->ask) {
         on_own_answer(self, message);
-    } else if (!spread_answer(self, message) && !topics_relay_answer(self, message)) {
+    } else if (!spread_answer(self, message) && !topics_relay_answer(self, message) &&
+               !delete_answer(self, message)) {
         (void)status_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -576,9 +600,10 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
 static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
 {
     (void)number;
-    (void)cookie;
     topics_t *self = capstan_actor_state(actor);
-    if (self->ask == 0) {
+    if (cookie == &self->deletes) {
+        delete_continue(self);
+    } else if (self->ask == 0) {
         open_stream(self);
     }
 }
@@ -606,6 +631,7 @@ static void destroy(capstan_actor_t *actor)
     }
     marks_fini(self);
     spreads_fini(self);
+    deletes_fini(self);
     status_fini(self);
     topics_fini(self);
     topics_subscribers_fini(self);

@@ -31,6 +31,8 @@ typedef enum topic_mark_kind {
     MARK_MADE,    /* the topic, with its settings */
     MARK_ALTERED, /* the topic, with other settings */
     MARK_EPOCH,   /* of a producer */
+    MARK_DELETING,
+    MARK_DELETED,
 } topic_mark_kind_t;
 
 /* A mark to be appended to the topics' own stream; one is under way at a time. */
@@ -38,7 +40,7 @@ typedef struct topic_mark_job {
     struct topic_mark_job *next;
     topic_mark_kind_t kind;
     topic_t *topic;
-    capstan_message_t request;  /* topic_alter or producer_open, without its body */
+    capstan_message_t request;  /* topic_alter, topic_delete or producer_open, without its body */
     topic_change_t change;      /* ALTERED */
     topic_settings_t settings;  /* ALTERED: what they become */
     producer_epoch_t *producer; /* EPOCH */
@@ -80,5 +82,26 @@ typedef struct relay_job {
     uint64_t ask;
     uint64_t partitions; /* of the topic */
 } relay_job_t;
+
+/* topic_delete: asks the groups for their members. */
+typedef struct delete_job {
+    struct delete_job *next;
+    capstan_message_t request; /* without its body */
+    char topic[TOPIC_NAME_MAX + 1];
+    size_t left;
+    size_t count;
+    struct delete_group {
+        char name[GROUP_NAME_MAX + 1];
+        uint64_t ask;
+    } groups[];
+} delete_job_t;
+
+/* Of a topic that is being deleted. */
+typedef struct removal {
+    capstan_message_t request; /* topic_delete, without its body; kind 0: nobody waits any more */
+    bool done[TOPIC_PARTITIONS_MAX];
+    uint64_t asks[TOPIC_PARTITIONS_MAX];
+    bool marking; /* all are done, and it is being stored */
+} removal_t;
 
 #endif

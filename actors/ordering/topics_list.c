@@ -50,6 +50,7 @@ static void free_topic(topic_t *topic)
         free(producer);
     }
     map_fini(&topic->producers);
+    free(topic->removal);
     free(topic->refs);
     free(topic->ready);
     free(topic->waiters);
@@ -74,27 +75,29 @@ void topics_fini(topics_t *self)
     free(self->list);
 }
 
+capstan_err_t topic_spawn(topics_t *self, topic_t *topic, uint64_t partition)
+{
+    partition_arguments_t arguments = {
+        .topic = topic->name,
+        .index = partition,
+        .topic_settings = &topic->settings,
+        .settings = self->settings,
+        .topics = capstan_actor_ref(self->self),
+        .journal = self->journal,
+        .reader = self->reader,
+    };
+    capstan_ref_t *ref = &topic->refs[partition];
+    capstan_err_t err = capstan_spawn(self->self, &partition_behaviour,
+                                      &(capstan_spawn_options_t){.argument = &arguments}, ref);
+    return err ? err : capstan_monitor(self->self, *ref);
+}
+
 capstan_err_t topic_start(topics_t *self, topic_t *topic)
 {
     topic->phase = TOPIC_STARTING;
     for (uint64_t i = 0; i < topic->settings.partitions; i++) {
-        if (!capstan_ref_is_null(topic->refs[i])) {
-            continue;
-        }
-        capstan_err_t err = capstan_spawn(
-            self->self, &partition_behaviour,
-            &(capstan_spawn_options_t){.argument =
-                                           &(partition_arguments_t){
-                                               .topic = topic->name,
-                                               .index = i,
-                                               .topic_settings = &topic->settings,
-                                               .settings = self->settings,
-                                               .topics = capstan_actor_ref(self->self),
-                                               .journal = self->journal,
-                                               .reader = self->reader,
-                                           }},
-            &topic->refs[i]);
-        err = err ? err : capstan_monitor(self->self, topic->refs[i]);
+        capstan_err_t err =
+            capstan_ref_is_null(topic->refs[i]) ? topic_spawn(self, topic, i) : CAPSTAN_OK;
         if (err != CAPSTAN_OK) {
             return err;
         }

@@ -43,7 +43,10 @@ static uint64_t encode(const topic_mark_job_t *job, buffer_t *data)
                  &(topic_mark_t){.topic = slice_text(topic->name),
                                  .partitions = settings->partitions,
                                  .sequence = settings->sequence,
-                                 .settings = buffer_slice(&list)},
+                                 .settings = buffer_slice(&list),
+                                 .deletion = job->kind == MARK_DELETING  ? 1
+                                             : job->kind == MARK_DELETED ? 2
+                                                                         : 0},
                  data);
     buffer_fini(&list);
     return RECORD_topic_mark;
@@ -81,6 +84,10 @@ static topic_mark_job_t *take_first(topics_t *self)
 static bool prepare(topics_t *self, topic_mark_job_t *job)
 {
     char text[TOPIC_TEXT_BYTES];
+    if (job->topic->phase == TOPIC_DELETING && job->kind != MARK_DELETED) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+        return false;
+    }
     if (job->kind != MARK_ALTERED) {
         return true;
     }
@@ -111,6 +118,8 @@ void marks_finish(topics_t *self, capstan_err_t err)
         job->topic->failed = err;
         topics_serve_waiters(self, job->topic);
         topics_remove(self, job->topic);
+    } else if (err != CAPSTAN_OK && job->kind == MARK_DELETED) {
+        job->topic->removal->marking = false; /* the timer that runs tries it again */
     } else if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, &job->request, err, NULL);
     } else if (job->kind == MARK_EPOCH) {
@@ -119,6 +128,10 @@ void marks_finish(topics_t *self, capstan_err_t err)
     } else if (job->kind == MARK_ALTERED) {
         job->topic->settings = job->settings;
         spread_settings(self, job);
+    } else if (job->kind == MARK_DELETING) {
+        delete_begin(self, job->topic, &job->request);
+    } else if (job->kind == MARK_DELETED) {
+        delete_end(self, job->topic);
     } else {
         topics_launch(self, job->topic);
     }

@@ -113,7 +113,9 @@ static void emit_topics(json_writer_t *json, const status_job_t *job)
     for (size_t from = 0, to; from < job->count; from = to) {
         for (to = from; to < job->count && job->parts[to].topic == job->parts[from].topic; to++) {
         }
-        emit_topic(json, job, from, to, &gaps_left);
+        if (job->parts[from].topic) {
+            emit_topic(json, job, from, to, &gaps_left);
+        }
     }
     emit_array_end(json);
 }
@@ -122,7 +124,9 @@ static void finish(topics_t *self, const status_job_t *job)
 {
     buffer_t text = {0};
     json_writer_t json = json_writer(&text);
-    if (job->request.message == MESSAGE_topic_describe) {
+    if (job->request.message == MESSAGE_topic_describe && !job->parts[0].topic) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+    } else if (job->request.message == MESSAGE_topic_describe) {
         describe_emit(&json, job);
         topics_reply(self, &job->request, topic_described_wire(),
                      &(topic_described_t){.json = buffer_slice(&text)});
@@ -186,7 +190,8 @@ void status_start(topics_t *self, const capstan_message_t *message)
     }
     status_job_t *job = new_job(message, count);
     for (size_t i = 0; i < self->count; i++) {
-        if (self->list[i]->phase != TOPIC_MARKING) {
+        topic_phase_t phase = self->list[i]->phase;
+        if (phase != TOPIC_MARKING && phase != TOPIC_DELETING) {
             ask_partitions(self, job, self->list[i], false);
         }
     }
@@ -198,7 +203,7 @@ void describe_start(topics_t *self, const capstan_message_t *message)
     topic_describe_t request;
     capstan_err_t err = codec_decode(topic_describe_wire(), message->body, &request, NULL);
     const topic_t *topic = err == CAPSTAN_OK ? topics_find(self, request.topic) : NULL;
-    if (!topic || topic->phase == TOPIC_MARKING) {
+    if (!topic || topic->phase == TOPIC_MARKING || topic->phase == TOPIC_DELETING) {
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_UNKNOWN_TOPIC, NULL);
         return;
     }
@@ -230,6 +235,17 @@ static bool take_report(status_job_t *job, const capstan_message_t *message)
         }
     }
     return false;
+}
+
+void status_forget(topics_t *self, const topic_t *topic)
+{
+    for (status_job_t *job = self->statuses; job; job = job->next) {
+        for (size_t i = 0; i < job->count; i++) {
+            if (job->parts[i].topic == topic) {
+                job->parts[i].topic = NULL;
+            }
+        }
+    }
 }
 
 bool status_answer(topics_t *self, const capstan_message_t *message)

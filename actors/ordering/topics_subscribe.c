@@ -200,6 +200,19 @@ void topics_on_subscribe(topics_t *self, const capstan_message_t *message)
     }
 }
 
+void topics_close_groups(topics_t *self, const topic_t *topic)
+{
+    for (size_t i = 0; i < self->group_count;) {
+        if (self->groups[i].topic == topic) {
+            (void)!capstan_tell(self->self, self->groups[i].actor, MESSAGE_group_close,
+                                (slice_t){0});
+            self->groups[i] = self->groups[--self->group_count];
+        } else {
+            i++;
+        }
+    }
+}
+
 bool topics_subscriber_down(topics_t *self, const down_t *down)
 {
     for (size_t i = 0; i < self->look_count; i++) {

@@ -3,11 +3,13 @@
 through a node's death."""
 import json
 import pathlib
+import subprocess
 import sys
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
-from real_node import RealNode  # noqa: E402
+from real_node import ENVIRONMENT, PROGRAM, RealNode  # noqa: E402
 
 FEED = ["--topic", "t", "--key", "key", "--seq", "seq"]
 
@@ -18,7 +20,7 @@ def rows(keys, first, last, size=10):
     return "\n".join(["key,seq,text", *lines, ""]).encode()
 
 
-class Topics(unittest.TestCase):
+class Case(unittest.TestCase):
     def setUp(self):
         self.node = self.enterContext(RealNode())
 
@@ -41,6 +43,16 @@ class Topics(unittest.TestCase):
     def metric(self, name):
         return self.node.status()["metrics"]["ordering." + name]
 
+    def check_store(self):
+        """The node is down; everything in its store must be in order."""
+        done = subprocess.run([PROGRAM, "store", "check", "--json", "--path",
+                               f"{self.node.folder}/capstan.db"],
+                              capture_output=True, env=ENVIRONMENT, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+
+class Settings(Case):
     def test_settings_are_given_shown_changed_and_kept(self):
         self.must("create", "t", "--partitions", "3", "--sequence", "producer", "--set",
                   "event_bytes_max=4096", "--set", "gap_timeout_ms=5000")
@@ -112,6 +124,98 @@ class Topics(unittest.TestCase):
             self.assertEqual(done.returncode, 2)
             self.assertIn(wanted, done.stderr)
         self.assertEqual([one["topic"] for one in json.loads(self.must("list", "--json"))], ["t"])
+
+
+class Deletion(Case):
+    def make(self, *settings, events=20):
+        self.must("create", "t", "--partitions", "4", "--sequence", "producer", *settings)
+        _, summary = self.node.feed(*FEED, "-", data=rows(5, 1, events // 5))
+        self.assertEqual(summary["acked"], events)
+
+    def test_a_deleted_topic_is_gone_for_everybody_and_from_the_store(self):
+        self.must("create", "u")
+        self.make()
+        self.assertEqual(self.must("delete", "t"), b"t: deleted\n")
+        self.assertIn("no such topic", self.refused("describe", "t"))
+        self.assertIn("no such topic", self.refused("delete", "t"))
+        self.assertEqual([one["topic"] for one in json.loads(self.must("list", "--json"))], ["u"])
+        self.node.process.terminate()
+        self.node.process.wait(30)
+        self.node.kill()
+        self.assertEqual(self.check_store()["streams"], 1 + 16)
+        self.node.start()
+        self.assertEqual([one["topic"] for one in json.loads(self.must("list", "--json"))], ["u"])
+        self.must("create", "t")
+        described = self.describe("t")
+        self.assertEqual((described["events"], described["settings"]["sequence"]), (0, "arrival"))
+
+    def test_who_publishes_hears_that_the_topic_is_unknown(self):
+        self.make()
+        feed = subprocess.Popen(
+            self.node.command("feed", *FEED, "--rate", "2000", "-"), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        feed.stdin.write(rows(5, 5, 400))
+        feed.stdin.flush()
+        time.sleep(0.3)
+        self.must("delete", "t")
+        out, errors = feed.communicate(timeout=60)
+        self.assertNotEqual(feed.returncode, 0, out)
+        self.assertIn(b"UNKNOWN_TOPIC", out + errors)
+        self.assertNotIn("t", [one["topic"] for one in json.loads(self.must("list", "--json"))])
+
+    def test_a_group_with_members_keeps_its_topic(self):
+        self.make()
+        member = subprocess.Popen(
+            self.node.command("tail", "--topic", "t", "--group", "billing"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        self.addCleanup(member.kill)
+        for _ in range(21):
+            member.stdout.readline()
+        refused = self.refused("delete", "t")
+        self.assertIn('the group "billing" has 1 members', refused)
+        self.assertEqual(self.describe("t")["events"], 20)
+        self.must("delete", "t", "--force")
+        _, errors = member.communicate(timeout=60)
+        self.assertNotEqual(member.returncode, 0)
+        self.assertIn(b"no such topic", errors)
+
+    def test_a_topic_of_the_same_name_waits_until_the_old_one_is_gone(self):
+        self.make(events=2000)
+        delete = subprocess.Popen(self.node.command("topic", "delete", "t"),
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+        while self.topic("describe", "t").returncode == 0:
+            pass
+        made = json.loads(self.must("create", "t", "--partitions", "2", "--json"))
+        self.assertEqual((made["created"], made["partitions"]), (True, 2))
+        self.assertEqual(delete.communicate(timeout=60)[0], b"t: deleted\n")
+        self.assertEqual(self.describe("t")["events"], 0)
+        _, summary = self.node.feed("--topic", "t", "--key", "key", "-", data=rows(5, 1, 2))
+        self.assertEqual(summary["acked"], 10)
+
+    def test_a_delete_that_a_kill_cut_short_is_finished(self):
+        cut = 0
+        for attempt in range(8):
+            self.make(events=3000)
+            delete = subprocess.Popen(
+                self.node.command("topic", "delete", "t"), stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+            time.sleep(0.02 + attempt * 0.03)
+            self.node.kill()
+            delete.kill()
+            delete.wait()
+            left = self.check_store()
+            self.node.start()
+            if self.topic("describe", "t").returncode == 0:  # it was not begun
+                self.assertEqual(self.describe("t")["events"], 3000, left)
+                self.must("delete", "t")
+            else:
+                cut += 1
+            self.must("create", "t", "--partitions", "4", "--sequence", "producer")
+            self.assertEqual(self.describe("t")["events"], 0)
+            self.must("delete", "t")
+        self.assertGreater(cut, 0, "no kill came in time")
+        self.node.kill()
+        self.assertEqual(self.check_store()["streams"], 1)
 
 
 if __name__ == "__main__":

@@ -259,6 +259,61 @@ Test(store, remembers_the_position_of_a_stream_whose_log_is_empty)
     fixture_fini(&fixture);
 }
 
+static capstan_err_t remove_commit(store_t *store, const stream_opened_t *stream, bool *ret_more)
+{
+    stream_remove_t request = {.stream = stream->stream, .epoch = stream->epoch};
+    cr_assert_eq(store_begin(store), CAPSTAN_OK);
+    capstan_err_t err = store_stream_remove(store, &request, ret_more);
+    cr_assert_eq(store_commit(store), CAPSTAN_OK);
+    return err;
+}
+
+/* A crash may come behind any piece: the store has to be one that can be opened, checked, and
+ * removed from further. */
+Test(store, removes_a_stream_in_pieces_and_leaves_the_others_alone)
+{
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    stream_opened_t other = fixture_stream(fixture.store, "orders/1");
+    for (int i = 0; i < 600; i++) {
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, 3), CAPSTAN_OK);
+        cr_assert_eq(append_commit(fixture.store, &other, 2), CAPSTAN_OK);
+    }
+    cr_assert_eq(store_begin(fixture.store), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, &fixture.stream, 100, "k", "v"), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, &other, 100, "k", "v"), CAPSTAN_OK);
+    cr_assert_eq(store_commit(fixture.store), CAPSTAN_OK);
+    stream_opened_t old = fixture.stream;
+    old.epoch++;
+    bool more = true;
+    cr_assert_eq(remove_commit(fixture.store, &old, &more), CAPSTAN_E_STALE_EPOCH);
+    size_t pieces = 0;
+    while (more) {
+        cr_assert_eq(remove_commit(fixture.store, &fixture.stream, &more), CAPSTAN_OK);
+        cr_assert_eq(check_store(fixture.store).faults, 0, "piece %zu", pieces);
+        pieces++;
+        if (pieces == 2) {
+            stream_opened_t middle = fixture_stream(fixture.store, "orders/0");
+            cr_assert(middle.lsn_first > 100 && middle.snapshot_lsn == middle.lsn_first);
+            store_close(&fixture.store);
+            fixture_open(&fixture);
+            cr_assert_eq(fixture.stream.lsn_first, middle.lsn_first);
+        }
+    }
+    cr_assert_gt(pieces, 2u);
+    cr_assert_eq(remove_commit(fixture.store, &fixture.stream, &more), CAPSTAN_E_NOT_FOUND);
+    store_check_result_t result = check_store(fixture.store);
+    cr_assert_eq(result.faults, 0);
+    cr_assert_eq(result.records, 1200);
+    cr_assert_eq(result.snapshot_rows, 1);
+    stream_opened_t anew = fixture_stream(fixture.store, "orders/0");
+    cr_assert(anew.lsn_first == 1 && anew.lsn_next == 1 && anew.snapshot_lsn == 0);
+    cr_assert_eq(append_commit(fixture.store, &anew, 5), CAPSTAN_OK);
+    cr_assert_eq(check_store(fixture.store).faults, 0);
+    fixture_fini(&fixture);
+}
+
 static long file_bytes(const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -329,9 +384,10 @@ Test(store, goes_on_while_a_reader_holds_the_write_ahead_log_back, .timeout = 60
 Test(store, reads_walk_indexes_and_never_scan)
 {
     extern const char sql_store_read[], sql_store_truncate_rows[], sql_store_snapshot_read[],
-        sql_store_stream_get[];
+        sql_store_stream_get[], sql_store_remove_log[], sql_store_remove_snapshots[];
     const char *const statements[] = {sql_store_read, sql_store_truncate_rows,
-                                      sql_store_snapshot_read, sql_store_stream_get};
+                                      sql_store_snapshot_read, sql_store_stream_get,
+                                      sql_store_remove_log, sql_store_remove_snapshots};
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);
