@@ -1,10 +1,8 @@
 #include "node/assembly.h"
 
-#include "actors/journal/journal.h"
-#include "actors/ordering/ordering.h"
-#include "actors/ordering/ordering_messages.h"
 #include "brokers/gateway/endpoint.h"
 #include "brokers/gateway/gateway.h"
+#include "node/durable.h"
 #include "node/schema_cache.h"
 #include "node/node_events.h"
 #include "node/status_actor.h"
@@ -17,18 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RECOVERY_US = 600 * 1000000 };
-
 struct assembly {
     assembly_settings_t settings;
     capstan_node_t *node;
-    store_t *store; /* until the journal takes it over */
-    store_t *reader_store;
-    store_identity_t identity;
+    durable_t durable;
     schema_cache_t schema; /* the answers to `describe` */
-    capstan_ref_t journal;
-    capstan_ref_t reader;
-    capstan_ref_t topics;
     capstan_ref_t status;
     capstan_ref_t gateway;
     gateway_arguments_t gateway_arguments;
@@ -43,32 +34,13 @@ static capstan_err_t explain(capstan_err_t err, const char *what, char *ret_text
     return err;
 }
 
-static capstan_err_t open_store(assembly_t *self, char *ret_text, size_t text_size)
-{
-    const journal_settings_t *settings = self->settings.journal;
-    store_options_t options = {.path = settings->path,
-                               .checkpoint_bytes = settings->checkpoint_bytes};
-    capstan_err_t err = store_open(&options, &self->store, ret_text, text_size);
-    if (err != CAPSTAN_OK) {
-        return err;
-    }
-    uint64_t random;
-    randombytes_buf(&random, sizeof random);
-    err = store_claim(self->store, random, slice_text(self->settings.node->name), &self->identity);
-    if (err != CAPSTAN_OK) {
-        return explain(err, settings->path, ret_text, text_size);
-    }
-    options.read_only = true;
-    return store_open(&options, &self->reader_store, ret_text, text_size);
-}
-
 static capstan_err_t start_node(assembly_t *self)
 {
     const runtime_settings_t *settings = self->settings.runtime;
     capstan_err_t err = capstan_node_new(
         &(capstan_node_options_t){
-            .id = self->identity.node,
-            .boot = self->identity.boot,
+            .id = self->durable.identity.node,
+            .boot = self->durable.identity.boot,
             .mailbox_messages = (uint32_t)settings->mailbox_messages,
             .mailbox_bytes = settings->mailbox_bytes,
             .spin_us = (uint32_t)settings->spin_us,
@@ -101,45 +73,12 @@ static capstan_err_t spawn(assembly_t *self, const capstan_behaviour_t *behaviou
         ret_ref);
 }
 
-static capstan_err_t start_journal(assembly_t *self)
-{
-    journal_arguments_t writer = {.store = self->store,
-                                  .commit_bytes_max = self->settings.journal->commit_bytes_max};
-    journal_reader_arguments_t reader = {.store = self->reader_store};
-    capstan_err_t err = spawn(self, &journal_behaviour, "journal", &writer, &self->journal);
-    if (err != CAPSTAN_OK) {
-        return err;
-    }
-    self->store = NULL;
-    err = spawn(self, &journal_reader_behaviour, "journal-reader", &reader, &self->reader);
-    if (err == CAPSTAN_OK) {
-        self->reader_store = NULL;
-    }
-    return err;
-}
-
-static capstan_err_t start_ordering(assembly_t *self)
-{
-    topics_arguments_t arguments = {
-        .settings = self->settings.ordering, .journal = self->journal, .reader = self->reader};
-    capstan_err_t err = spawn(self, &topics_behaviour, "ordering", &arguments, &self->topics);
-    void *body;
-    size_t size;
-    if (err == CAPSTAN_OK) {
-        err = capstan_node_ask(self->node, self->topics, MESSAGE_topics_settle, (slice_t){0},
-                               RECOVERY_US, &body, &size);
-    }
-    if (err == CAPSTAN_OK) {
-        free(body);
-    }
-    return err;
-}
-
 static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text_size)
 {
     self->schema.node = self->node;
-    status_arguments_t status = {
-        .name = self->settings.node->name, .topics = self->topics, .journal = self->journal};
+    status_arguments_t status = {.name = self->settings.node->name,
+                                 .topics = self->durable.topics,
+                                 .journal = self->durable.journal};
     capstan_err_t err = spawn(self, &status_behaviour, "gateway", &status, &self->status);
     if (err != CAPSTAN_OK) {
         return explain(err, "status", ret_text, text_size);
@@ -147,7 +86,7 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
     self->gateway_arguments = (gateway_arguments_t){
         .settings = self->settings.gateway,
         .event_bytes_max = self->settings.ordering->event_bytes_max,
-        .topics = self->topics,
+        .topics = self->durable.topics,
         .status = self->status,
         .describe = schema_cache_text,
         .describe_context = &self->schema,
@@ -164,8 +103,7 @@ static capstan_err_t start_gateway(assembly_t *self, char *ret_text, size_t text
 
 static void free_assembly(assembly_t *self)
 {
-    store_close(&self->reader_store);
-    store_close(&self->store);
+    durable_fini(&self->durable);
     schema_cache_fini(&self->schema);
     free(self);
 }
@@ -187,15 +125,14 @@ capstan_err_t assembly_start(const assembly_settings_t *settings, assembly_t **r
     assembly_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->settings = *settings;
-    err = open_store(self, ret_text, text_size);
+    self->durable.journal_settings = settings->journal;
+    self->durable.ordering_settings = settings->ordering;
+    err = durable_open(&self->durable, settings->node->name, ret_text, text_size);
     if (err == CAPSTAN_OK) {
         err = explain(start_node(self), "runtime", ret_text, text_size);
     }
     if (err == CAPSTAN_OK) {
-        err = explain(start_journal(self), settings->journal->path, ret_text, text_size);
-    }
-    if (err == CAPSTAN_OK) {
-        err = explain(start_ordering(self), settings->journal->path, ret_text, text_size);
+        err = durable_start(&self->durable, self->node, ret_text, text_size);
     }
     if (err == CAPSTAN_OK) {
         err = start_gateway(self, ret_text, text_size);

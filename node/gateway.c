@@ -1,8 +1,10 @@
-/* The gateway of a node that is embedded: without topics, and with the tables of its program. */
+/* The gateway of a node that is embedded: with the tables of its program, and with its topics if
+ * they are open. */
 #include "brokers/gateway/gateway.h"
 #include "node/schema_cache.h"
 #include "node/status_actor.h"
 #include "node/tables.h"
+#include "node/topics.h"
 #include "runtime/base/ensure.h"
 #include "runtime/registry.h"
 #include "runtime/runtime.h"
@@ -70,7 +72,10 @@ static capstan_err_t take_options(embedded_t *self, const capstan_gateway_option
 /* It stays when the gateway cannot be opened, for the next try. */
 static capstan_err_t start_status(capstan_node_t *node, capstan_ref_t *ret_ref)
 {
-    status_arguments_t arguments = {.name = "embedded"};
+    const durable_t *durable = topics_of(node);
+    status_arguments_t arguments = {.name = "embedded",
+                                    .topics = durable ? durable->topics : (capstan_ref_t){0},
+                                    .journal = durable ? durable->journal : (capstan_ref_t){0}};
     if (capstan_node_resolve(node, status_name, ret_ref) == CAPSTAN_OK) {
         return CAPSTAN_OK;
     }
@@ -85,9 +90,11 @@ static capstan_err_t start(capstan_node_t *node, embedded_t *self, char *ret_tex
     table_list_t built_in;
     built_in.tables = node_tables(&built_in.count);
     registry_know(node_registry(node), built_in);
+    const durable_t *durable = topics_of(node);
     gateway_arguments_t arguments = {
         .settings = settings_get(self->settings, &gateway_settings_section),
-        .event_bytes_max = BODY_BYTES_MAX,
+        .event_bytes_max = durable ? durable->ordering_settings->event_bytes_max : BODY_BYTES_MAX,
+        .topics = durable ? durable->topics : (capstan_ref_t){0},
         .describe = schema_cache_text,
         .describe_context = &self->schema,
         .release = destroy,

@@ -336,6 +336,7 @@ void node_free(capstan_node_t *self)
            atomic_load_explicit(&self->gate.starters, memory_order_seq_cst) > 0) {
         sched_yield(); /* nobody inside waits for anything */
     }
+    kept_free_all(self->kept);
     node_end_logging(self);
     for (uint32_t i = 0; i < self->chunk_count; i++) {
         free(atomic_load_explicit(&self->chunks[i], memory_order_relaxed));

@@ -11,6 +11,8 @@
 
 enum { WORKERS_MAX = 32 };
 
+typedef struct kept kept_t; /* of node_keep */
+
 typedef enum node_state {
     NODE_FREE, /* it has been stopped, or was never started */
     NODE_OPEN,
@@ -69,6 +71,7 @@ struct capstan_node {
     dead_letters_t dead_letters;
     spans_t spans;
     capstan_keyed_t *keyed; /* the kinds; under the mutex */
+    kept_t *kept;           /* under the mutex */
 };
 
 /* As capstan_node_new. */
@@ -86,6 +89,8 @@ void node_leave_sender(capstan_node_t *self, uint32_t epoch);
 void node_await_senders(capstan_node_t *self);
 /* The log's thread need not write for this node any more. */
 void node_end_logging(capstan_node_t *self);
+/* Releases what node_keep was given. */
+void kept_free_all(kept_t *first);
 /* Frees a node whose cells and context have gone. */
 void node_free(capstan_node_t *self);
 

@@ -54,6 +54,12 @@ capstan_err_t message_failure(const capstan_message_t *message);
  * stopped. */
 bool node_enter(capstan_node_t *self);
 void node_leave(capstan_node_t *self);
+/* Something that a part above the runtime keeps with the node under a name: `data`, or what is kept
+ * there already, which is returned. It is released when no actor is left and no thread is inside a
+ * call, newest first, by the thread that stops the node. Any thread, inside the node. */
+typedef void node_release_fn(void *data);
+void *node_keep(capstan_node_t *self, const char *name, void *data, node_release_fn *release);
+void *node_kept(capstan_node_t *self, const char *name); /* NULL: nothing */
 /* True when the node is stopping. Any thread. */
 bool node_stopping(const capstan_node_t *self);
 

@@ -168,11 +168,17 @@ static void admit(group_actor_t *self, const joining_t *joining)
                             err == CAPSTAN_E_LIMIT ? "a group has at most 1024 members" : NULL);
         return;
     }
+    buffer_t policy = {0};
     buffer_t body = {0};
+    group_policy_t in_force = group_policy_in_force(self);
+    codec_encode(group_policy_wire(), &in_force, &policy);
     codec_encode(subscribed_wire(),
-                 &(subscribed_t){.subscription = joining->number, .partitions = self->count},
+                 &(subscribed_t){.subscription = joining->number,
+                                 .partitions = self->count,
+                                 .policy = buffer_slice(&policy)},
                  &body);
     capstan_reply(self->self, &joining->request, MESSAGE_subscribed, buffer_slice(&body));
+    buffer_fini(&policy);
     buffer_fini(&body);
     LOG(ordering, subscription_opened, log_string("topic", self->topic),
         log_string("group", self->group), log_uint("subscription", joining->number));

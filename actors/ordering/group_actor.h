@@ -143,6 +143,8 @@ bool group_release_answer(group_actor_t *self, const capstan_message_t *message)
 void group_release_end(group_actor_t *self, capstan_err_t err);
 
 /* group_policy.c: how the group treats keys and rejected events. */
+/* With all its fields. */
+group_policy_t group_policy_in_force(const group_actor_t *self);
 void group_take_policy(group_actor_t *self, slice_t stored);
 group_limits_t group_limits_of(const group_actor_t *self);
 void group_on_set(group_actor_t *self, const capstan_message_t *message);

@@ -30,8 +30,7 @@ static group_policy_t join(const group_policy_t *above, const group_policy_t *be
     };
 }
 
-/* With all its fields. */
-static group_policy_t in_force(const group_actor_t *self)
+group_policy_t group_policy_in_force(const group_actor_t *self)
 {
     const group_policy_t usual = {
         .mode = GROUP_BY_KEY,
@@ -47,7 +46,7 @@ static group_policy_t in_force(const group_actor_t *self)
 group_limits_t group_limits_of(const group_actor_t *self)
 {
     const ordering_settings_t *settings = self->settings;
-    group_policy_t policy = in_force(self);
+    group_policy_t policy = group_policy_in_force(self);
     group_limits_t limits = {
         .mode = (group_mode_t)policy.mode,
         .while_retried = (group_while_retried_t)policy.while_retried,
@@ -126,7 +125,7 @@ void group_set_end(group_actor_t *self, capstan_err_t err)
     } else {
         buffer_t record = {0};
         buffer_t body = {0};
-        group_policy_t policy = in_force(self);
+        group_policy_t policy = group_policy_in_force(self);
         codec_encode(group_policy_wire(), &policy, &record);
         codec_encode(group_defined_wire(), &(group_defined_t){.policy = buffer_slice(&record)},
                      &body);

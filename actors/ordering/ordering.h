@@ -12,6 +12,8 @@ typedef struct topics_arguments {
     const ordering_settings_t *settings;
     capstan_ref_t journal;
     capstan_ref_t reader;
+    uint32_t boot; /* of the store, so that numbers of subscriptions are never used again; 0: the
+                      node's */
 } topics_arguments_t;
 
 extern const capstan_behaviour_t topics_behaviour;

@@ -79,8 +79,8 @@ typedef struct topics {
     status_job_t *statuses;
     relay_job_t *relays;
     delete_job_t *deletes;
-    capstan_message_t settler; /* topics_settle that waits, without its body; kind 0: none */
-    uint64_t subscription_last;
+    capstan_message_t settler;  /* topics_settle that waits, without its body; kind 0: none */
+    uint64_t subscription_last; /* begins with the boot: numbers are never used again */
     look_t *looks;
     size_t look_count;
     topic_group_t *groups;

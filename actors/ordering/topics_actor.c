@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BOOT_SHIFT = 32 }; /* of numbers of subscriptions */
+
 void topics_ask(topics_t *self, capstan_ref_t target, const wire_record_t *message,
                 const void *body)
 {
@@ -618,6 +620,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->settings = arguments->settings;
     self->journal = arguments->journal;
     self->reader = arguments->reader;
+    uint64_t boot = arguments->boot ? arguments->boot : node_boot(capstan_actor_node(actor));
+    self->subscription_last = boot << BOOT_SHIFT;
     randombytes_buf(self->seed, sizeof self->seed);
     open_stream(self);
     return CAPSTAN_OK;

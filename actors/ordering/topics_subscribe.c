@@ -14,7 +14,6 @@
 
 enum {
     EVENTS_MAX_USUAL = 1024,
-    BOOT_SHIFT = 32, /* of numbers of subscriptions, which are never used again */
     FROM_LATEST = 2,
 };
 
@@ -22,12 +21,6 @@ enum {
 static bool is_group_name(slice_t name)
 {
     return name.size <= GROUP_NAME_MAX && (name.size == 0 || !memchr(name.data, '\0', name.size));
-}
-
-static uint64_t next_number(topics_t *self)
-{
-    uint64_t boot = node_boot(capstan_actor_node(self->self));
-    return boot << BOOT_SHIFT | ++self->subscription_last;
 }
 
 /* --- looks ----------------------------------------------------------------------------------- */
@@ -52,7 +45,7 @@ static void look(topics_t *self, const topic_t *topic, const capstan_message_t *
               : capstan_spawn(
                     self->self, &subscription_behaviour,
                     &(capstan_spawn_options_t){
-                        .argument = &(subscription_arguments_t){.number = next_number(self),
+                        .argument = &(subscription_arguments_t){.number = ++self->subscription_last,
                                                                 .subscribe = request,
                                                                 .request = message,
                                                                 .partitions = topic->refs,
@@ -153,7 +146,7 @@ static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_me
         group_join_wire(),
         &(group_join_t){.session = message->sender,
                         .correlation = message->correlation,
-                        .subscription = next_number(self),
+                        .subscription = ++self->subscription_last,
                         .events_max = request->events_max ? request->events_max : EVENTS_MAX_USUAL,
                         .key_events_max = request->key_events_max ? request->key_events_max : 1,
                         .latest = request->from == FROM_LATEST},
