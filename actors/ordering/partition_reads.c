@@ -2,6 +2,7 @@
  * journal; at the end of the partition it waits for the next commit. */
 #include "actors/ordering/partition_actor.h"
 
+#include "actors/ordering/ordering_metrics.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime.h"
 
@@ -82,6 +83,7 @@ static void serve(partition_actor_t *self, parked_read_t *read)
         tail_read(&self->tail, &read->cursor, (size_t)read->read.bytes_max, &list, &sizes);
     codec_list_end(&list);
     ENSURE(count > 0);
+    METRIC_ADD(ordering, events_read, count);
     answer(self, read, buffer_slice(&events), buffer_slice(&sizes));
     buffer_fini(&events);
     buffer_fini(&sizes);
@@ -160,6 +162,8 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
     if (iterator.fault.err != CAPSTAN_OK) {
         refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
     } else if (list.count > 0) {
+        METRIC_ADD(ordering, events_read, list.count);
+        METRIC_ADD(ordering, events_read_back, list.count);
         answer(self, read, buffer_slice(&events), buffer_slice(&sizes));
     } else {
         serve(self, read);
