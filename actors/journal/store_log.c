@@ -199,9 +199,10 @@ static bool fits(const gathering_t *self, size_t bytes)
     return self->writer.out->size - self->begin + bytes <= self->bytes_max;
 }
 
-/* Adds a row's records as far as there is room; one is always added to an empty list. A row is what
- * one append brought, so that its size is no bound: without this cut, what is handed on to
- * consumers would be larger than they take. */
+/* Adds a row's records: all, or to an empty list as far as there is room, and one at least. A row
+ * is what one append brought, so that its size is no bound: without this cut, what is handed on to
+ * consumers would be larger than they take. Behind others it is left for the next read, since both
+ * would have to check and copy all of it. */
 static void gather_records(gathering_t *self, codec_list_t *list)
 {
     size_t left = list->input.size - list->position;
@@ -229,6 +230,10 @@ static capstan_err_t gather_row(gathering_t *self, sqlite3_stmt *statement)
     slice_t records = column_bytes(statement, 3);
     uint64_t expected = self->lsn_next ? self->lsn_next : self->lsn;
     codec_list_t list;
+    if (self->writer.count > 0 && !fits(self, records.size)) {
+        self->full = true;
+        return CAPSTAN_OK;
+    }
     if (count == 0 || log_checksum(records, lsn) != column_number(statement, 2) ||
         codec_list_open(journal_record_wire(), records, &list) || list.left != count) {
         return CAPSTAN_E_STORE_CORRUPT;

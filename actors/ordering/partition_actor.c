@@ -75,6 +75,7 @@ static void destroy(capstan_actor_t *actor)
     answers_fini(&self->answers);
     outcome_groups_fini(&self->outcomes);
     tail_fini(&self->tail);
+    read_back_fini(&self->back);
     reads_fini(self);
     partition_groups_fini(&self->groups);
     free(self);
@@ -215,6 +216,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     snapshot_forget(self);
     partition_destroy(&self->core);
     tail_fini(&self->tail);
+    read_back_fini(&self->back);
 }
 
 static void break_down(partition_actor_t *self, capstan_err_t err)

@@ -7,6 +7,7 @@
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_groups.h"
+#include "actors/ordering/read_back.h"
 #include "actors/ordering/tail.h"
 #include "actors/ordering/topic_settings.h"
 
@@ -33,6 +34,7 @@ enum {
     PARTITION_LINGER_US = 200000, /* after it was removed, for those who have not heard of it */
     PARTITION_READ_BYTES = 1 << 20,
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
+    PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */
     PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
 };
 
@@ -85,6 +87,7 @@ typedef struct partition_actor {
     answers_t answers;
     outcome_groups_t outcomes;
     tail_t tail;
+    read_back_t back; /* for groups that are behind it */
     parked_read_t *parked;
     partition_groups_t groups;
 

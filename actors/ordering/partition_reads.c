@@ -1,5 +1,8 @@
 /* Serving consumers: a read is answered from the tail in memory, or, further back, from the
- * journal; at the end of the partition it waits for the next commit. */
+ * journal; at the end of the partition it waits for the next commit.
+ *
+ * What is read back for a group is more than it asks for, since a row of the log is checked and
+ * copied as a whole, and is kept for the next group that wants it. */
 #include "actors/ordering/partition_actor.h"
 
 #include "actors/ordering/ordering_metrics.h"
@@ -18,10 +21,15 @@ static void unlink_read(partition_actor_t *self, parked_read_t *read)
     free(read);
 }
 
+static bool is_grouped(const parked_read_t *read)
+{
+    return read->read.subscription == 0;
+}
+
 static void answer(partition_actor_t *self, parked_read_t *read, slice_t events, slice_t sizes)
 {
     buffer_t deliver = {0};
-    bool grouped = read->read.subscription == 0;
+    bool grouped = is_grouped(read);
     if (!grouped) {
         codec_encode(deliver_wire(),
                      &(deliver_t){.subscription = read->read.subscription,
@@ -49,13 +57,27 @@ static void refuse(partition_actor_t *self, parked_read_t *read, capstan_err_t e
     unlink_read(self, read);
 }
 
+/* Whether the very events are being read for another group. */
+static bool is_asked_for(const partition_actor_t *self, const parked_read_t *read)
+{
+    for (const parked_read_t *other = self->parked; other; other = other->next) {
+        if (other->journal_ask > 0 && is_grouped(other) &&
+            other->cursor.offset == read->cursor.offset) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void ask_journal(partition_actor_t *self, parked_read_t *read)
 {
+    bool more = is_grouped(read) && read->read.bytes_max < PARTITION_READ_BACK_BYTES;
     buffer_t body = {0};
     codec_encode(journal_read_wire(),
                  &(journal_read_t){.stream = self->stream,
                                    .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,
-                                   .bytes_max = read->read.bytes_max},
+                                   .bytes_max =
+                                       more ? PARTITION_READ_BACK_BYTES : read->read.bytes_max},
                  &body);
     capstan_err_t err =
         capstan_ask_for(self->self, &read->request, self->reader, MESSAGE_journal_read,
@@ -66,6 +88,23 @@ static void ask_journal(partition_actor_t *self, parked_read_t *read)
     }
 }
 
+static void serve_behind_tail(partition_actor_t *self, parked_read_t *read)
+{
+    if (is_grouped(read) && is_asked_for(self, read)) {
+        return;
+    }
+    if (!is_grouped(read) || !read_back_covers(&self->back, read->cursor.offset)) {
+        ask_journal(self, read);
+        return;
+    }
+    slice_t events;
+    slice_t sizes;
+    read_back_from(&self->back, read->cursor.offset, &events, &sizes);
+    read->cursor = (tail_cursor_t){.lsn = self->back.lsn_next, .offset = self->back.offset_last};
+    METRIC_ADD(ordering, events_read, sizes.size / sizeof(uint32_t));
+    answer(self, read, events, sizes);
+}
+
 static void serve(partition_actor_t *self, parked_read_t *read)
 {
     if (self->phase != PARTITION_READY || read->journal_ask > 0 ||
@@ -73,9 +112,10 @@ static void serve(partition_actor_t *self, parked_read_t *read)
         return;
     }
     if (!tail_covers(&self->tail, read->cursor.offset)) {
-        ask_journal(self, read);
+        serve_behind_tail(self, read);
         return;
     }
+    read_back_pass_over(&self->back);
     buffer_t events = {0};
     buffer_t sizes = {0};
     codec_list_writer_t list = codec_list_begin(&events);
@@ -118,6 +158,7 @@ void reads_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correl
         if (read->request.correlation == correlation &&
             capstan_ref_equal(read->request.sender, sender)) {
             unlink_read(self, read);
+            reads_wake(self); /* others may have relied on what it had asked for */
             return;
         }
     }
@@ -128,6 +169,19 @@ void reads_wake(partition_actor_t *self)
     for (parked_read_t *read = self->parked, *next; read; read = next) {
         next = read->next;
         serve(self, read);
+    }
+}
+
+/* Answers with what was read back, and keeps it if it is a group's. */
+static void answer_read_back(partition_actor_t *self, parked_read_t *read, read_back_t *stretch)
+{
+    uint64_t count = stretch->sizes.size / sizeof(uint32_t);
+    bool keep = is_grouped(read) && stretch->offset_last - stretch->offset_before == count;
+    METRIC_ADD(ordering, events_read, count);
+    METRIC_ADD(ordering, events_read_back, count);
+    answer(self, read, buffer_slice(&stretch->events), buffer_slice(&stretch->sizes));
+    if (keep) {
+        read_back_keep(&self->back, stretch);
     }
 }
 
@@ -145,31 +199,29 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
         refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
         return;
     }
-    buffer_t events = {0};
-    buffer_t sizes = {0};
-    codec_list_writer_t list = codec_list_begin(&events);
+    read_back_t stretch = {.offset_before = read->cursor.offset, .lsn_next = records.lsn_next};
+    codec_list_writer_t list = codec_list_begin(&stretch.events);
     while (codec_list_next(&iterator, &record)) {
         uint64_t offset;
         if (record.kind == RECORD_event && codec_peek_uint(record.data, 1, &offset) &&
             offset > read->cursor.offset) {
             codec_list_add_raw(&list, record.data);
-            buffer_append(&sizes, &(uint32_t){(uint32_t)record.data.size}, sizeof(uint32_t));
+            buffer_append(&stretch.sizes, &(uint32_t){(uint32_t)record.data.size},
+                          sizeof(uint32_t));
             read->cursor.offset = offset;
         }
     }
     read->cursor.lsn = records.lsn_next;
+    stretch.offset_last = read->cursor.offset;
     codec_list_end(&list);
     if (iterator.fault.err != CAPSTAN_OK) {
         refuse(self, read, CAPSTAN_E_STORE_CORRUPT);
     } else if (list.count > 0) {
-        METRIC_ADD(ordering, events_read, list.count);
-        METRIC_ADD(ordering, events_read_back, list.count);
-        answer(self, read, buffer_slice(&events), buffer_slice(&sizes));
+        answer_read_back(self, read, &stretch);
     } else {
         serve(self, read);
     }
-    buffer_fini(&events);
-    buffer_fini(&sizes);
+    read_back_fini(&stretch);
 }
 
 bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
@@ -186,6 +238,7 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
             capstan_err_t err = message_failure(message);
             refuse(self, read, err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
         }
+        reads_wake(self); /* those who relied on it */
         return true;
     }
     return false;

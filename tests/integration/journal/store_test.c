@@ -66,6 +66,34 @@ Test(store, cuts_a_read_within_an_append_that_is_larger)
     fixture_fini(&fixture);
 }
 
+/* Both reads would check and copy all of it. */
+Test(store, leaves_an_append_that_does_not_fit_whole_for_the_next_read)
+{
+    enum { COUNT = 100 };
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, COUNT), CAPSTAN_OK);
+    }
+    buffer_t out = {0};
+    journal_records_t reply;
+    journal_read_t read = {.stream = fixture.stream.stream, .lsn = 1, .bytes_max = 1 << 20};
+    cr_assert_eq(store_read(fixture.store, &read, &out, &reply), CAPSTAN_OK);
+    cr_assert_eq(reply.lsn_next, 3 * COUNT + 1);
+    read.bytes_max = out.size * 5 / 6;
+    buffer_clear(&out);
+    cr_assert_eq(store_read(fixture.store, &read, &out, &reply), CAPSTAN_OK);
+    cr_assert_eq(reply.lsn_next, 2 * COUNT + 1);
+    read.bytes_max = out.size / 4;
+    buffer_clear(&out);
+    cr_assert_eq(store_read(fixture.store, &read, &out, &reply), CAPSTAN_OK);
+    cr_assert_gt(reply.lsn_next, 1, "one that is larger than all the room is cut");
+    cr_assert_leq(reply.lsn_next, COUNT);
+    buffer_fini(&out);
+    fixture_fini(&fixture);
+}
+
 Test(store, refuses_a_wrong_write_set_without_harm_to_its_neighbours)
 {
     fixture_t fixture;

@@ -2,6 +2,8 @@
  * second time with strict_wire. */
 #include "tests/integration/ordering/ordering_kit.h"
 
+#include "actors/ordering/ordering_metrics.h"
+
 #include <fcntl.h>
 #include <poll.h>
 #include <sqlite3.h>
@@ -444,6 +446,37 @@ static void fall_behind(bench_t *bench)
 Test(ordering_node, a_reader_far_behind_catches_up_without_a_hole_or_a_double, .timeout = 120)
 {
     twice(fall_behind);
+}
+
+/* Groups that begin at the same place, one after the other: what the journal was read for the first
+ * serves the second. */
+static void share_what_is_read_back(bench_t *bench)
+{
+    enum { ROUNDS = 50, BYTES = 2000 };
+    int64_t read_back = metric_value(&ordering_metrics, METRIC_ordering_events_read_back);
+    start(bench);
+    client_t *client = client_new(bench, "orders");
+    publish_range(client, 1, ROUNDS, BYTES, EVENT_STORED);
+    static const char *const groups[] = {"one", "two"};
+    for (size_t i = 0; i < 2; i++) {
+        client_t *member = client_new(bench, "orders");
+        cr_assert_eq(client_subscribe(member, &(client_place_t){.group = groups[i]}), CAPSTAN_OK);
+        cr_assert(client_received(member, ROUNDS * KEYS));
+        cr_assert_eq(client_count(member), ROUNDS * KEYS);
+        cr_assert_null(client_disorder(member, 0, true));
+        cr_assert_eq(client_faults(member), 0);
+        client_destroy(&member);
+        int64_t now = metric_value(&ordering_metrics, METRIC_ordering_events_read_back);
+        cr_assert_gt(now - read_back, ROUNDS * KEYS / 2, "the memory is too small for most");
+        cr_assert_leq(now - read_back, ROUNDS * KEYS, "%s read again what was there", groups[i]);
+    }
+    bench_stop(bench);
+    client_destroy(&client);
+}
+
+Test(ordering_node, groups_share_what_is_read_back_for_one_of_them, .timeout = 60)
+{
+    twice(share_what_is_read_back);
 }
 
 /* The largest events, many in one commit: a delivery has to fit a batch to a peer. */
