@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/interrupt.h"
 #include "cli/options.h"
+#include "cli/tail_from.h"
 #include "cli/tail_print.h"
 #include "brokers/peer/peer.h"
 #include "runtime/base/ensure.h"
@@ -21,7 +22,7 @@
 #include <unistd.h>
 
 enum {
-    PARTITIONS_MAX = 256, /* of a topic */
+    PARTITIONS_MAX = TAIL_PARTITIONS_MAX,
     OUT_BYTES = 1 << 20,  /* written at the latest when the buffer is that large */
     TURN_US = 100 * 1000, /* how long Ctrl-C may wait */
     PAUSE_US = 100 * 1000,
@@ -35,7 +36,8 @@ enum {
 typedef struct tail_options {
     const char *topic;
     const char *group;
-    const char *from;
+    option_list_t from_words;
+    tail_from_t from;
     const char *endpoint;
     const char *format;
     uint64_t idle_ms;
@@ -44,7 +46,8 @@ typedef struct tail_options {
 /* Events in the buffer or written. Those of a group come in the order of their keys, not of their
  * offsets. */
 typedef struct place {
-    uint64_t last;       /* offset of the last one; 0: none */
+    uint64_t last;       /* offset of the last one, or a look begins behind it */
+    bool begun;          /* one has come, or it is known where the look began */
     completed_t printed; /* in a group: of all sessions */
     completed_t owed;    /* and those of this session that are not acknowledged */
 } place_t;
@@ -165,6 +168,7 @@ static void take_event(tail_t *self, uint64_t partition, const event_t *event)
         return;
     }
     place->last = event->offset;
+    place->begun = true;
     if (grouped) {
         completed_add(&place->printed, event->offset, event->offset);
         completed_add(&place->owed, event->offset, event->offset);
@@ -213,19 +217,38 @@ static void on_subscription_ended(void *context, uint64_t subscription, capstan_
 
 /* ---- Subscribing. ---- */
 
+/* A look goes on where it stands; a group says again where it was to begin. */
 static void list_resume(tail_t *self)
 {
+    const tail_from_t *from = &self->options->from;
     buffer_clear(&self->positions);
     codec_list_writer_t list = codec_list_begin(&self->positions);
     for (uint64_t i = 0; i < PARTITIONS_MAX; i++) {
-        if (self->places[i].last > 0 && !self->options->group) {
-            const position_t position = {.partition = i, .offset = self->places[i].last};
-            codec_list_add(&list, position_wire(), &position);
+        bool begun = self->places[i].begun && !self->options->group;
+        if (begun || from->named[i]) {
+            codec_list_add(&list, position_wire(),
+                           &(position_t){.partition = i,
+                                         .offset = begun ? self->places[i].last : from->behind[i]});
         }
     }
     codec_list_end(&list);
     if (list.count == 0) {
         buffer_clear(&self->positions); /* an absent field */
+    }
+}
+
+/* Where a look began: after a loss of the connection the same words may mean another place. */
+static void take_places(tail_t *self, slice_t places)
+{
+    codec_list_t list;
+    position_t position;
+    if (codec_list_open(position_wire(), places, &list) != CAPSTAN_OK) {
+        return;
+    }
+    while (codec_list_next(&list, &position)) {
+        if (position.partition < PARTITIONS_MAX && !self->places[position.partition].begun) {
+            self->places[position.partition] = (place_t){.last = position.offset, .begun = true};
+        }
     }
 }
 
@@ -239,7 +262,9 @@ static capstan_err_t request_subscription(tail_t *self, char *ret_reason, size_t
     const subscribe_t request = {
         .topic = slice_text(options->topic),
         .group = slice_text(options->group),
-        .from = strcmp(options->from, "latest") == 0 ? 2 : 1,
+        .from = options->from.from,
+        .from_time_us = options->from.time_us,
+        .from_group = slice_text(options->from.group),
         .resume = buffer_slice(&self->positions),
         .events_max = EVENTS_MAX, /* it rejects nothing, so that it may have many of a key */
         .key_events_max = EVENTS_MAX,
@@ -258,6 +283,7 @@ static capstan_err_t request_subscription(tail_t *self, char *ret_reason, size_t
         self->subscribe = true;
     } else {
         self->subscription = reply.subscription;
+        take_places(self, reply.places);
     }
     return err;
 }
@@ -393,11 +419,9 @@ static const option_t table[] = {
      .meaning = "consume for this group, whose place the node keeps; without it, only look"},
     {.name = "from",
      .argument = "WHERE",
-     .type = OPTION_CHOICE,
-     .choices = "earliest|latest",
-     .initial = "earliest",
-     .target.text = &given.from,
-     .meaning = "where a look, or a new group, begins: earliest|latest"},
+     .type = OPTION_LIST,
+     .target.list = &given.from_words,
+     .meaning = "where a look, or a new group, begins; without it: earliest"},
     {.name = "idle-ms",
      .argument = "N",
      .type = OPTION_UINT,
@@ -421,10 +445,16 @@ static const char summary[] =
     "With --group, events are acknowledged once they were written, and the next tail of the group\n"
     "goes on behind them; several tails of a group share its keys. Without, nothing is\n"
     "acknowledged.\n"
+    "--from is earliest, latest, an offset of a partition (3:1500, for several if given several\n"
+    "times), a time (2012-01-31T12:00:00Z: the first event of each partition that the node took\n"
+    "at that time or later), or group:NAME (behind the frontier of that group). A group begins\n"
+    "once: for one that has begun elsewhere it is refused; earliest and latest mean nothing then.\n"
     "csv needs events that `capstan feed` or a writer of the same maps published; json shows any.";
 
 static const char examples[] = "  capstan tail --topic orders --from earliest --idle-ms 2000\n"
-                               "  capstan tail --topic orders --group billing --format json\n";
+                               "  capstan tail --topic orders --group billing --format json\n"
+                               "  capstan tail --topic orders --group audit --from group:billing\n"
+                               "  capstan tail --topic orders --from latest --from 3:1500\n";
 
 int cli_tail(int argc, char **argv)
 {
@@ -436,6 +466,10 @@ int cli_tail(int argc, char **argv)
     int status = options_parse(&line, argc, argv, NULL);
     if (status != OPTIONS_RUN) {
         return status;
+    }
+    char text[TEXT_SIZE];
+    if (!tail_from_parse(&given.from_words, &given.from, text, sizeof text)) {
+        return options_wrong(&line, "%s", text);
     }
     interrupt_catch();
     return tail_topic(&given);

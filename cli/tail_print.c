@@ -146,6 +146,15 @@ static void print_key(json_writer_t *json, slice_t key)
     }
 }
 
+static void member_time(json_writer_t *json, const char *name, int64_t time_us)
+{
+    if (time_us != 0) {
+        char time[FEED_TIME_TEXT_SIZE];
+        feed_time_format(time_us, time);
+        member_text(json, name, slice_text(time));
+    }
+}
+
 static void print_json(const tail_printer_t *self, uint64_t partition, const event_t *event,
                        buffer_t *out)
 {
@@ -162,11 +171,8 @@ static void print_json(const tail_printer_t *self, uint64_t partition, const eve
         emit_key(&json, "sequence");
         emit_uint(&json, event->sequence);
     }
-    if (event->time_us != 0) {
-        char time[FEED_TIME_TEXT_SIZE];
-        feed_time_format(event->time_us, time);
-        member_text(&json, "time", slice_text(time));
-    }
+    member_time(&json, "time", event->time_us);
+    member_time(&json, "accepted", event->accepted_us);
     member_text(&json, "content_type", event->content_type);
     emit_key(&json, "payload");
     emit_raw(&json, (slice_t){0}); /* the value follows in place */

@@ -1,14 +1,16 @@
 /* A consumer group of a topic.
  *
- * Accepts   group_open, group_join and group_release (from topics), acknowledge, reject,
- * unsubscribe, subscription_grant (from its members' sessions), down (of a session). Replies
- * subscribed to the session that joins, done to unsubscribe. Sends     deliver, acknowledged,
- * acknowledge_refused and subscription_ended to sessions; partition_group, partition_read and
- * partition_mark to the partitions.
+ * Accepts   group_open, group_join, group_set and group_release (from topics), acknowledge, reject,
+ *           unsubscribe, subscription_grant (from its members' sessions), down (of a session).
+ * Replies   subscribed to the session that joins, done to unsubscribe, group_defined,
+ *           parked_released.
+ * Sends     deliver, acknowledged, acknowledge_refused and subscription_ended to sessions;
+ *           partition_find, partition_group, partition_parked, partition_read and partition_mark to
+ *           the partitions.
  *
- * Durable: what is completed and what is parked, in the partitions. A crash delivers again what was
- * not acknowledged, or whose acknowledgement was not on disk, in order; how often an event was
- * tried is forgotten.
+ * Durable: where it began, what is completed and what is parked, in the partitions. A crash
+ * delivers again what was not acknowledged, or whose acknowledgement was not on disk, in order; how
+ * often an event was tried is forgotten.
  *
  *   partition 0 ... P-1: one read open each --> core --> deliver --> session --> peer
  *                             ^                  |                      |
@@ -20,6 +22,7 @@
  * not while parked events wait to be delivered again. */
 #include "actors/ordering/group_actor.h"
 
+#include "actors/ordering/beginning.h"
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/ordering_metrics.h"
 #include "runtime/base/ensure.h"
@@ -162,7 +165,10 @@ static capstan_err_t add_member(group_actor_t *self, const joining_t *joining)
 
 static void admit(group_actor_t *self, const joining_t *joining)
 {
-    capstan_err_t err = add_member(self, joining);
+    slice_t beginning = buffer_slice(&joining->beginning);
+    bool differs =
+        beginning_binds(beginning) && !slice_equal(beginning, buffer_slice(&self->beginning));
+    capstan_err_t err = differs ? CAPSTAN_E_START_DIFFERS : add_member(self, joining);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, &joining->request, err,
                             err == CAPSTAN_E_LIMIT ? "a group has at most 1024 members" : NULL);
@@ -184,22 +190,37 @@ static void admit(group_actor_t *self, const joining_t *joining)
         log_string("group", self->group), log_uint("subscription", joining->number));
 }
 
-static void admit_all(group_actor_t *self)
-{
-    bool setting = self->set && self->set->storing;
-    while (self->joining && !setting && !self->ended && group_is_placed(self)) {
-        joining_t *joining = self->joining;
-        self->joining = joining->next;
-        admit(self, joining);
-        free(joining);
-    }
-}
-
 static void wake(group_actor_t *self)
 {
     if (!self->awake) {
         self->awake = true;
         group_ask_places(self);
+    }
+}
+
+/* It is awake for another reason, and nobody has joined: it may still be new. */
+static void begin_anew(group_actor_t *self)
+{
+    if (!self->set && !self->releases && group_is_stored(self) &&
+        group_figures(self->core).replayed == 0) {
+        group_rest(self);
+        wake(self);
+    }
+}
+
+static void admit_all(group_actor_t *self)
+{
+    bool setting = self->set && self->set->storing;
+    while (self->joining && !setting && !self->ended && group_is_placed(self)) {
+        if (group_must_begin(self) && !self->members) {
+            begin_anew(self);
+            return;
+        }
+        joining_t *joining = self->joining;
+        self->joining = joining->next;
+        admit(self, joining);
+        buffer_fini(&joining->beginning);
+        free(joining);
     }
 }
 
@@ -216,8 +237,8 @@ static void on_join(group_actor_t *self, const capstan_message_t *message)
                     .sender = join.session,
                     .correlation = join.correlation},
         .number = join.subscription,
-        .limits = {.events_max = join.events_max, .key_events_max = join.key_events_max},
-        .latest = join.latest};
+        .limits = {.events_max = join.events_max, .key_events_max = join.key_events_max}};
+    buffer_append(&joining->beginning, join.beginning.data, join.beginning.size);
     joining_t **link = &self->joining;
     while (*link) {
         link = &(*link)->next;
@@ -374,7 +395,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         return CAPSTAN_OK;
     }
     if (message->kind == CAPSTAN_KIND_REPLY || message->kind == CAPSTAN_KIND_ERROR) {
-        if (!group_release_answer(self, message)) {
+        if (!group_begin_answer(self, message) && !group_release_answer(self, message)) {
             group_on_answer(self, message);
         }
         return CAPSTAN_OK;
@@ -513,8 +534,10 @@ static void destroy(capstan_actor_t *actor)
     while (self->joining) {
         joining_t *joining = self->joining;
         self->joining = joining->next;
+        buffer_fini(&joining->beginning);
         free(joining);
     }
+    buffer_fini(&self->beginning);
     for (size_t i = 0; i < self->count; i++) {
         buffer_fini(&self->sources[i].parked.bytes);
         buffer_fini(&self->sources[i].unparked.bytes);

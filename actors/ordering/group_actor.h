@@ -37,6 +37,8 @@ typedef struct outbox {
 typedef struct source {
     capstan_ref_t partition;
     bool placed;
+    uint64_t begin; /* the group began behind this offset */
+    uint64_t find_ask;
     uint64_t place_ask;
     uint64_t read_ask;
     uint64_t mark_ask;
@@ -70,8 +72,17 @@ typedef struct joining {
     capstan_message_t request; /* of the session, without its body */
     uint64_t number;
     member_limits_t limits;
-    bool latest;
+    buffer_t beginning; /* record; empty: the usual one */
 } joining_t;
+
+/* A group that is new begins: what the partitions have said so far. */
+typedef struct begin_job {
+    size_t left; /* partitions that have not answered */
+    bool known;  /* one knows the group behind which it begins */
+    bool begun;  /* it is not new at all */
+    bool too_far;
+    uint64_t store_ask;
+} begin_job_t;
 
 /* A group_release: goes through the parked events of all partitions, page by page. One is under way
  * at a time; others wait. */
@@ -102,6 +113,8 @@ typedef struct group_actor {
     char group[129];
     const ordering_settings_t *settings;
     group_policy_t policy; /* as it was stored, over the settings */
+    buffer_t beginning;    /* record, as it was stored; empty: none */
+    begin_job_t begin;
     bool awake;
     group_t *core; /* NULL: it rests, or does not know its policy yet */
     group_effects_t effects;
@@ -155,6 +168,13 @@ bool group_policy_to_store(group_actor_t *self, buffer_t *out);
 /* A mark is stored. True when the policy was in it: the group begins anew with it. */
 bool group_policy_stored(group_actor_t *self);
 void group_set_end(group_actor_t *self, capstan_err_t err);
+
+/* group_begin.c: where a new group begins. */
+void group_take_beginning(group_actor_t *self, const group_stored_t *stored);
+/* True when the first who waits to join wants a beginning, and the group has stored none. */
+bool group_must_begin(const group_actor_t *self);
+void group_begin(group_actor_t *self);
+bool group_begin_answer(group_actor_t *self, const capstan_message_t *message);
 
 /* group_store.c: reading partitions, and storing what is completed. */
 /* First partition 0, which has the policy, then the others. */

@@ -50,7 +50,8 @@ void group_ask_places(group_actor_t *self)
     ask_place(self, 0);
 }
 
-/* Its answer has the policy, without which there is no core; the others are asked then. */
+/* Its answer has the policy, without which there is no core, and where the group began; the others
+ * are asked then. */
 static void begin(group_actor_t *self, const group_stored_t *first)
 {
     group_take_policy(self, first->policy);
@@ -76,22 +77,23 @@ static void place(group_actor_t *self, uint32_t partition, const group_stored_t 
     completed_t completed = {0};
     codec_list_t list;
     waiting_key_t waiting;
-    bool latest = self->joining && self->joining->latest && !stored->known;
-    if (latest && stored->end_offset > 0) {
-        completed_add(&completed, 1, stored->end_offset);
-    }
+    uint64_t begun = self->sources[partition].begin;
     if (completed_decode(&completed, stored->done) != CAPSTAN_OK ||
         codec_list_open(waiting_key_wire(), stored->waiting, &list) != CAPSTAN_OK) {
         completed_fini(&completed);
         group_end(self, CAPSTAN_E_INTERNAL);
         return;
     }
-    group_place(self->core, partition, &completed, latest ? stored->end_lsn : stored->lsn);
+    bool told = begun == 0 || completed_has(&completed, begun);
+    if (!told) {
+        completed_add(&completed, 1, begun);
+    }
+    group_place(self->core, partition, &completed, stored->lsn);
     group_place_parked(self->core, partition, stored->parked, stored->parked_bytes);
     while (codec_list_next(&list, &waiting)) {
         group_place_waiting(self->core, partition, waiting.key);
     }
-    if (latest) { /* so that it begins there again after a crash */
+    if (!told) { /* the next mark says so to the partition */
         group_forget_mark(self->core, partition);
     }
     completed_fini(&completed);
@@ -283,13 +285,18 @@ static void on_placed(group_actor_t *self, uint32_t partition, const capstan_mes
     group_stored_t stored;
     if (message->kind == CAPSTAN_KIND_ERROR) {
         group_end(self, message_failure(message));
-    } else if (codec_decode(group_stored_wire(), message->body, &stored, NULL) == CAPSTAN_OK) {
-        if (partition == 0) {
-            begin(self, &stored);
-        }
+    } else if (codec_decode(group_stored_wire(), message->body, &stored, NULL) != CAPSTAN_OK) {
+        group_end(self, CAPSTAN_E_INTERNAL);
+    } else if (partition > 0) {
         place(self, partition, &stored);
     } else {
-        group_end(self, CAPSTAN_E_INTERNAL);
+        group_take_beginning(self, &stored);
+        if (group_must_begin(self)) {
+            group_begin(self);
+            return;
+        }
+        begin(self, &stored);
+        place(self, partition, &stored);
     }
 }
 

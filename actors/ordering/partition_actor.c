@@ -1,9 +1,9 @@
 /* One partition of a topic.
  *
- * Accepts   publish (from sessions), partition_read, partition_group, partition_mark,
- *           partition_parked, partition_epoch, partition_set, partition_remove,
+ * Accepts   publish (from sessions), partition_read, partition_find, partition_group,
+ *           partition_mark, partition_parked, partition_epoch, partition_set, partition_remove,
  *           partition_status; answers of the journal and its reader.
- * Replies   partition_events, group_stored, parked_page, done, partition_report.
+ * Replies   partition_events, partition_found, group_stored, parked_page, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
  *           stream_open, stream_remove, journal_read, snapshot_read.
  *
@@ -76,7 +76,9 @@ static void destroy(capstan_actor_t *actor)
     outcome_groups_fini(&self->outcomes);
     tail_fini(&self->tail);
     read_back_fini(&self->back);
+    log_index_fini(&self->log_index);
     reads_fini(self);
+    finds_fini(self);
     partition_groups_fini(&self->groups);
     free(self);
 }
@@ -136,9 +138,7 @@ static void encode_group_stored(const partition_actor_t *self, const answer_t *a
 {
     buffer_t done = {0};
     buffer_t waiting = {0};
-    group_stored_t stored = {.partition = self->index,
-                             .end_lsn = self->lsn_committed,
-                             .end_offset = self->tail.offset_committed};
+    group_stored_t stored = {.partition = self->index};
     if (answer->group > 0) {
         partition_groups_describe(&self->groups.list[answer->group - 1], &done, &waiting, &stored);
     }
@@ -212,6 +212,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     }
     self->appends = 0;
     refuse_answers(self, err);
+    finds_refuse(self, err);
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     partition_destroy(&self->core);
@@ -248,6 +249,7 @@ static bool append_answer(partition_actor_t *self, const capstan_message_t *mess
         tail_commit(&self->tail, self->lsn_committed);
         release_answers(self);
         reads_wake(self);
+        finds_wake(self);
     } else {
         break_down(self, message_failure(message));
     }
@@ -262,9 +264,10 @@ static void take_effects(partition_actor_t *self, const capstan_message_t *messa
         const partition_effect_t *effect = &self->effects.list[i];
         if (effect->kind == PARTITION_APPEND) {
             slice_t data = slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
-            partition_gather(self, effect->record, data);
+            uint64_t lsn = partition_gather(self, effect->record, data) - 1;
             if (effect->offset > 0) {
                 tail_add(&self->tail, effect->offset, data);
+                log_index_add(&self->log_index, effect->offset, lsn, data.size);
             }
         } else {
             answers_add(&self->answers, &(answer_t){.to = message->sender,
@@ -305,7 +308,9 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         answers_add(&self->answers, &refusal);
         return;
     }
-    partition_publish(self->core, capstan_utc_us(self->self), 0, &publish, &self->effects);
+    int64_t now_us = capstan_utc_us(self->self);
+    log_index_taken(&self->log_index, now_us);
+    partition_publish(self->core, now_us, 0, &publish, &self->effects);
     take_effects(self, message);
 }
 
@@ -453,6 +458,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         on_set(self, message);
     } else if (self->phase != PARTITION_READY) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+    } else if (message->message == MESSAGE_partition_find) {
+        finds_add(self, message);
     } else if (message->message == MESSAGE_partition_group) {
         on_group(self, message);
     } else if (message->message == MESSAGE_partition_mark) {
@@ -476,7 +483,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     } else if (message->kind == CAPSTAN_KIND_REQUEST) {
         on_request(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
-               !reads_answer(self, message) && !removal_answer(self, message)) {
+               !reads_answer(self, message) && !finds_answer(self, message) &&
+               !removal_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -485,6 +493,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
 static void cancelled(capstan_actor_t *actor, capstan_ref_t sender, uint64_t correlation)
 {
     reads_cancel(capstan_actor_state(actor), sender, correlation);
+    finds_cancel(capstan_actor_state(actor), sender, correlation);
 }
 
 static void turn_end(capstan_actor_t *actor)

@@ -4,6 +4,7 @@
 
 #include "actors/journal/journal_messages.h"
 #include "actors/ordering/answers.h"
+#include "actors/ordering/log_index.h"
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_groups.h"
@@ -56,6 +57,18 @@ typedef struct parked_read {
     uint64_t journal_ask; /* correlation of the journal_read under way; 0: waits for a commit */
 } parked_read_t;
 
+/* A partition_find that waits: for a commit, or for the reader's answer. */
+typedef struct find {
+    struct find *next;
+    capstan_message_t request; /* without its body */
+    uint64_t from;             /* begin_from_t */
+    int64_t time_us;
+    uint64_t lsn;     /* of a time: how far the log was looked through */
+    uint64_t lsn_end; /* of the log when the question came */
+    uint64_t ask;     /* correlation of the journal_read under way */
+    partition_found_t found;
+} find_t;
+
 typedef struct partition_actor {
     capstan_actor_t *self;
     char topic[PARTITION_TOPIC_MAX + 1];
@@ -88,7 +101,9 @@ typedef struct partition_actor {
     outcome_groups_t outcomes;
     tail_t tail;
     read_back_t back; /* for groups that are behind it */
+    log_index_t log_index;
     parked_read_t *parked;
+    find_t *finds;
     partition_groups_t groups;
 
     uint64_t records_since_snapshot;
@@ -124,6 +139,15 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message);
 /* The partition cannot recover: nobody waits for it any longer. */
 void reads_refuse(partition_actor_t *self, capstan_err_t err);
 void reads_fini(partition_actor_t *self);
+
+/* partition_find.c: where somebody begins to read. */
+void finds_add(partition_actor_t *self, const capstan_message_t *message);
+void finds_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correlation);
+/* After a commit. */
+void finds_wake(partition_actor_t *self);
+bool finds_answer(partition_actor_t *self, const capstan_message_t *message);
+void finds_refuse(partition_actor_t *self, capstan_err_t err);
+void finds_fini(partition_actor_t *self);
 
 /* partition_snapshot.c. */
 void snapshot_continue(partition_actor_t *self);

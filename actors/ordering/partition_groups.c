@@ -17,6 +17,8 @@ void partition_groups_fini(partition_groups_t *self)
         stored_group_t *group = &self->list[i];
         completed_fini(&group->completed);
         buffer_fini(&group->policy);
+        buffer_fini(&group->beginning);
+        buffer_fini(&group->places);
         for (size_t k = 0; k < group->parked_count; k++) {
             free(group->parked[k]);
         }
@@ -167,6 +169,12 @@ static capstan_err_t apply_parked(stored_group_t *group, const group_mark_t *mar
     return err ? err : list.fault.err;
 }
 
+static void keep(buffer_t *buffer, slice_t bytes)
+{
+    buffer_clear(buffer);
+    buffer_append(buffer, bytes.data, bytes.size);
+}
+
 capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t bytes)
 {
     group_mark_t mark;
@@ -183,8 +191,11 @@ capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t bytes)
     group->changed = true;
     group->lsn = mark.lsn > group->lsn ? mark.lsn : group->lsn;
     if (mark.policy.size > 0) {
-        buffer_clear(&group->policy);
-        buffer_append(&group->policy, mark.policy.data, mark.policy.size);
+        keep(&group->policy, mark.policy);
+    }
+    if (mark.beginning.size > 0) {
+        keep(&group->beginning, mark.beginning);
+        keep(&group->places, mark.places);
     }
     capstan_err_t err = completed_decode(&group->completed, mark.done);
     err = err ? err : apply_parked(group, &mark);
@@ -227,7 +238,9 @@ static void save_group(stored_group_t *group, partition_groups_row_fn *add, void
                  &(group_mark_t){.group = name,
                                  .lsn = group->lsn,
                                  .done = buffer_slice(&done),
-                                 .policy = buffer_slice(&group->policy)},
+                                 .policy = buffer_slice(&group->policy),
+                                 .beginning = buffer_slice(&group->beginning),
+                                 .places = buffer_slice(&group->places)},
                  &value);
     add(context, buffer_slice(&key), buffer_slice(&value));
     group->changed = false;
@@ -322,6 +335,8 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
     ret_stored->done = buffer_slice(done);
     ret_stored->waiting = buffer_slice(waiting);
     ret_stored->policy = buffer_slice(&group->policy);
+    ret_stored->beginning = buffer_slice(&group->beginning);
+    ret_stored->places = buffer_slice(&group->places);
 }
 
 void partition_groups_list(const partition_groups_t *self, buffer_t *out)

@@ -31,6 +31,8 @@ typedef struct stored_group {
     uint64_t lsn; /* where reading goes on behind the frontier */
     bool changed;
     buffer_t policy;         /* record group_policy; empty: none */
+    buffer_t beginning;      /* record beginning; empty: none */
+    buffer_t places;         /* with it: LIST of positions */
     parked_event_t **parked; /* ascending offsets, those that are gone among them */
     size_t parked_count;
     size_t parked_capacity;

@@ -73,6 +73,9 @@ static void ask_journal(partition_actor_t *self, parked_read_t *read)
 {
     bool more = is_grouped(read) && read->read.bytes_max < PARTITION_READ_BACK_BYTES;
     buffer_t body = {0};
+    if (read->cursor.lsn == 0) {
+        read->cursor.lsn = log_index_lsn(&self->log_index, read->cursor.offset + 1);
+    }
     codec_encode(journal_read_wire(),
                  &(journal_read_t){.stream = self->stream,
                                    .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,

@@ -61,6 +61,7 @@ void recovery_start(partition_actor_t *self)
     self->core = partition_new(&self->limits);
     ENSURE(self->core);
     partition_groups_fini(&self->groups);
+    log_index_fini(&self->log_index);
     buffer_clear(&self->row_after);
     ask(self, self->journal, stream_open_wire(),
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text(instance)});
@@ -131,6 +132,15 @@ static capstan_err_t on_opened(partition_actor_t *self, const capstan_message_t 
     return CAPSTAN_OK;
 }
 
+static capstan_err_t load_row(partition_actor_t *self, const snapshot_row_t *row)
+{
+    if (partition_groups_owns_row(row->key)) {
+        return partition_groups_load_row(&self->groups, row->key, row->value);
+    }
+    return log_index_owns_row(row->key) ? log_index_load_row(&self->log_index, row->value)
+                                        : partition_load_row(self->core, row->key, row->value);
+}
+
 static capstan_err_t on_rows(partition_actor_t *self, const capstan_message_t *message)
 {
     snapshot_rows_t rows;
@@ -139,9 +149,7 @@ static capstan_err_t on_rows(partition_actor_t *self, const capstan_message_t *m
     capstan_err_t err = codec_decode(snapshot_rows_wire(), message->body, &rows, NULL);
     err = err ? err : codec_list_open(snapshot_row_wire(), rows.rows, &list);
     while (err == CAPSTAN_OK && codec_list_next(&list, &row)) {
-        err = partition_groups_owns_row(row.key)
-                  ? partition_groups_load_row(&self->groups, row.key, row.value)
-                  : partition_load_row(self->core, row.key, row.value);
+        err = load_row(self, &row);
         buffer_clear(&self->row_after);
         buffer_append(&self->row_after, row.key.data, row.key.size);
     }
@@ -157,6 +165,31 @@ static capstan_err_t on_rows(partition_actor_t *self, const capstan_message_t *m
     return CAPSTAN_OK;
 }
 
+static void index_event(partition_actor_t *self, uint64_t lsn, slice_t data)
+{
+    enum { FIELD_OFFSET = 1, FIELD_ACCEPTED_US = 10 };
+    uint64_t offset;
+    uint64_t taken_us;
+    if (codec_peek_uint(data, FIELD_ACCEPTED_US, &taken_us)) {
+        log_index_taken(&self->log_index, (int64_t)taken_us);
+    }
+    if (codec_peek_uint(data, FIELD_OFFSET, &offset)) {
+        log_index_add(&self->log_index, offset, lsn, data.size);
+    }
+}
+
+static capstan_err_t load_record(partition_actor_t *self, uint64_t lsn,
+                                 const journal_record_t *record)
+{
+    if (record->kind == RECORD_group_mark) {
+        return partition_groups_apply(&self->groups, record->data);
+    }
+    if (record->kind == RECORD_event) {
+        index_event(self, lsn, record->data);
+    }
+    return partition_load_record(self->core, (uint32_t)record->kind, record->data);
+}
+
 static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t *message)
 {
     journal_records_t records;
@@ -168,10 +201,8 @@ static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t
         records.lsn_next <= records.lsn) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
-    while (err == CAPSTAN_OK && codec_list_next(&list, &record)) {
-        err = record.kind == RECORD_group_mark
-                  ? partition_groups_apply(&self->groups, record.data)
-                  : partition_load_record(self->core, (uint32_t)record.kind, record.data);
+    for (uint64_t lsn = records.lsn; err == CAPSTAN_OK && codec_list_next(&list, &record); lsn++) {
+        err = load_record(self, lsn, &record);
     }
     err = err ? err : list.fault.err;
     if (err != CAPSTAN_OK) {

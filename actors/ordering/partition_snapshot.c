@@ -14,6 +14,7 @@ static void touch_all(partition_actor_t *self)
 {
     partition_touch_all(self->core);
     partition_groups_touch(&self->groups);
+    log_index_touch(&self->log_index);
 }
 
 static void send_chunk(partition_actor_t *self)
@@ -24,6 +25,8 @@ static void send_chunk(partition_actor_t *self)
     bool last = partition_save(self->core, PARTITION_SNAPSHOT_BYTES, add_row, &list);
     if (last) {
         partition_groups_save(&self->groups, add_row, &list); /* what changed is little */
+        log_index_save(&self->log_index, partition_figures(self->core).offset_next, self->lsn_next,
+                       add_row, &list);
         self->saving = false;
         self->records_since_snapshot = self->lsn_next - self->snapshot_lsn;
     }

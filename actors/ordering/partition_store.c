@@ -5,6 +5,7 @@
  *   'p' producer                                     producer_mark
  *   'k' producer's size (two bytes, big endian) producer key     key_state
  *   'f', 'q'                                         groups: see partition_groups.h
+ *   'o'                                              places in the log: see log_index.h
  *
  * A row may be newer than the position the log is replayed from, each by another amount. So a
  * record of the log says one thing to the partition (its offset) and another to its key (its

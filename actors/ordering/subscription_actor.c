@@ -2,7 +2,7 @@
  *
  * Accepts   subscription_grant, unsubscribe (from its session), down (of its session).
  * Replies   subscribed, to the request it was started for; done, to unsubscribe.
- * Sends     deliver and subscription_ended to its session; partition_read and partition_group to
+ * Sends     deliver and subscription_ended to its session; partition_read and partition_find to
  *           the partitions.
  *
  * Nothing is durable: who looks says where to go on.
@@ -15,6 +15,7 @@
  * partitions keep nothing for a consumer, so a stuck one costs nothing. */
 #include "actors/ordering/subscription_actor.h"
 
+#include "actors/ordering/beginning.h"
 #include "actors/ordering/ordering_events.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime.h"
@@ -29,15 +30,14 @@ enum {
     READ_BYTES = 128 << 10,
     READ_US = 60000000, /* a read at the end of a partition is opened again after this long */
     PLACE_US = 60000000,
-    FROM_LATEST = 2,
 };
 
 typedef struct reader {
     capstan_ref_t partition;
-    uint64_t ask; /* read under way, or question where the partition ends */
+    uint64_t ask; /* read under way, or question where it begins */
     uint64_t lsn;
     uint64_t offset; /* of the last event delivered */
-    bool placed;     /* knows where to begin */
+    bool placed;     /* knows where it begins */
 } reader_t;
 
 typedef struct subscription {
@@ -46,7 +46,9 @@ typedef struct subscription {
     capstan_ref_t session;
     uint64_t correlation; /* of the subscribe request */
     char topic[129];
-    bool latest;
+    bool elsewhere;   /* it does not begin with the first events */
+    bool group_known; /* that it begins behind: by one partition at least */
+    bool of_group;
     bool open; /* `subscribed` was sent */
     bool ended;
     uint64_t sent_bytes;
@@ -57,7 +59,7 @@ typedef struct subscription {
     reader_t readers[];
 } subscription_t;
 
-static void end(subscription_t *self, capstan_err_t err)
+static void end_with_text(subscription_t *self, capstan_err_t err, const char *text)
 {
     if (self->ended) {
         return; /* it is told once, however many reads failed in one handler */
@@ -78,10 +80,15 @@ static void end(subscription_t *self, capstan_err_t err)
                             &(capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
                                                  .sender = self->session,
                                                  .correlation = self->correlation},
-                            err, NULL);
+                            err, text);
     }
     buffer_fini(&body);
     capstan_actor_exit(self->self, CAPSTAN_OK);
+}
+
+static void end(subscription_t *self, capstan_err_t err)
+{
+    end_with_text(self, err, NULL);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
@@ -136,22 +143,36 @@ static void on_events(subscription_t *self, reader_t *reader, const capstan_mess
 
 /* --- beginning ------------------------------------------------------------------------------- */
 
-static void begin_when_placed(subscription_t *self)
+/* Who comes back after a loss of the connection knows where it began. */
+static void encode_places(const subscription_t *self, buffer_t *out)
 {
-    for (size_t i = 0; i < self->count; i++) {
-        if (!self->readers[i].placed) {
-            return;
-        }
+    if (!self->elsewhere) {
+        return;
     }
+    codec_list_writer_t list = codec_list_begin(out);
+    for (size_t i = 0; i < self->count; i++) {
+        codec_list_add(&list, position_wire(),
+                       &(position_t){.partition = i, .offset = self->readers[i].offset});
+    }
+    codec_list_end(&list);
+}
+
+static void begin(subscription_t *self)
+{
+    buffer_t places = {0};
     buffer_t body = {0};
+    encode_places(self, &places);
     codec_encode(subscribed_wire(),
-                 &(subscribed_t){.subscription = self->number, .partitions = (uint64_t)self->count},
+                 &(subscribed_t){.subscription = self->number,
+                                 .partitions = (uint64_t)self->count,
+                                 .places = buffer_slice(&places)},
                  &body);
     capstan_reply(self->self,
                   &(capstan_message_t){.kind = CAPSTAN_KIND_REQUEST,
                                        .sender = self->session,
                                        .correlation = self->correlation},
                   MESSAGE_subscribed, buffer_slice(&body));
+    buffer_fini(&places);
     buffer_fini(&body);
     self->open = true;
     LOG(ordering, subscription_opened, log_string("topic", self->topic), log_string("group", ""),
@@ -159,52 +180,53 @@ static void begin_when_placed(subscription_t *self)
     open_reads(self);
 }
 
+static void begin_when_placed(subscription_t *self)
+{
+    for (size_t i = 0; i < self->count; i++) {
+        if (!self->readers[i].placed) {
+            return;
+        }
+    }
+    if (self->of_group && !self->group_known) {
+        end_with_text(self, CAPSTAN_E_INVALID, "from_group: the topic has no such group");
+    } else {
+        begin(self);
+    }
+}
+
 static void on_placed(subscription_t *self, reader_t *reader, const capstan_message_t *message)
 {
-    group_stored_t stored;
-    if (codec_decode(group_stored_wire(), message->body, &stored, NULL) != CAPSTAN_OK) {
+    partition_found_t found;
+    if (codec_decode(partition_found_wire(), message->body, &found, NULL) != CAPSTAN_OK) {
         end(self, CAPSTAN_E_INTERNAL);
         return;
     }
     reader->placed = true;
-    reader->offset = stored.end_offset;
-    reader->lsn = stored.end_lsn;
+    reader->offset = found.offset;
+    self->group_known |= found.known;
     begin_when_placed(self);
 }
 
-static void ask_end(subscription_t *self, reader_t *reader)
+static void place_readers(subscription_t *self, slice_t beginning)
 {
     buffer_t body = {0};
-    codec_encode(partition_group_wire(), &(partition_group_t){0}, &body);
-    capstan_err_t err = capstan_ask(self->self, reader->partition, MESSAGE_partition_group,
-                                    buffer_slice(&body), PLACE_US, &reader->ask);
+    capstan_err_t err = CAPSTAN_OK;
+    for (size_t i = 0; i < self->count && err == CAPSTAN_OK; i++) {
+        reader_t *reader = &self->readers[i];
+        reader->placed = !self->elsewhere;
+        if (self->elsewhere) {
+            buffer_clear(&body);
+            beginning_ask(beginning, i, (slice_t){0}, &body);
+            err = capstan_ask(self->self, reader->partition, MESSAGE_partition_find,
+                              buffer_slice(&body), PLACE_US, &reader->ask);
+        }
+    }
     buffer_fini(&body);
     if (err != CAPSTAN_OK) {
         end(self, CAPSTAN_E_UNAVAILABLE);
+    } else {
+        begin_when_placed(self);
     }
-}
-
-static void place_readers(subscription_t *self, slice_t resume)
-{
-    codec_list_t list;
-    position_t position;
-    if (codec_list_open(position_wire(), resume, &list) == CAPSTAN_OK) {
-        while (codec_list_next(&list, &position)) {
-            if (position.partition < self->count) {
-                self->readers[position.partition].offset = position.offset;
-                self->readers[position.partition].placed = true;
-            }
-        }
-    }
-    for (size_t i = 0; i < self->count; i++) {
-        reader_t *reader = &self->readers[i];
-        if (!reader->placed && self->latest) {
-            ask_end(self, reader);
-        } else {
-            reader->placed = true;
-        }
-    }
-    begin_when_placed(self);
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
@@ -219,7 +241,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->number = arguments->number;
     self->session = arguments->request->sender;
     self->correlation = arguments->request->correlation;
-    self->latest = subscribe->from == FROM_LATEST;
+    self->elsewhere = arguments->beginning.size > 0;
+    self->of_group = beginning_is_of_group(arguments->beginning);
     ENSURE(subscribe->topic.size < sizeof self->topic);
     memcpy(self->topic, subscribe->topic.data, subscribe->topic.size);
     self->count = count;
@@ -230,12 +253,23 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     }
     capstan_err_t err = capstan_monitor(actor, self->session);
     if (err == CAPSTAN_OK) {
-        place_readers(self, subscribe->resume);
+        place_readers(self, arguments->beginning);
     }
     return err;
 }
 
 /* --- messages -------------------------------------------------------------------------------- */
+
+static void on_failure(subscription_t *self, const reader_t *reader, capstan_err_t err)
+{
+    if (err == CAPSTAN_E_TIMEOUT && reader->placed) {
+        open_reads(self);
+    } else if (err == CAPSTAN_E_INVALID && !reader->placed) {
+        end_with_text(self, err, beginning_too_far);
+    } else {
+        end(self, err);
+    }
+}
 
 static void on_answer(subscription_t *self, const capstan_message_t *message)
 {
@@ -246,11 +280,7 @@ static void on_answer(subscription_t *self, const capstan_message_t *message)
         }
         reader->ask = 0;
         if (message->kind == CAPSTAN_KIND_ERROR) {
-            if (message_failure(message) == CAPSTAN_E_TIMEOUT && reader->placed) {
-                open_reads(self);
-            } else {
-                end(self, message_failure(message));
-            }
+            on_failure(self, reader, message_failure(message));
         } else if (message->message == MESSAGE_partition_events) {
             on_events(self, reader, message);
         } else {

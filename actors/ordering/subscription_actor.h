@@ -12,6 +12,7 @@ enum { SUBSCRIPTION_PARTITIONS_MAX = 256 };
 typedef struct subscription_arguments {
     uint64_t number;
     const subscribe_t *subscribe;
+    slice_t beginning;                /* record; empty: the usual one */
     const capstan_message_t *request; /* sender: the session, which gets `subscribed` */
     const capstan_ref_t *partitions;
     size_t partition_count;

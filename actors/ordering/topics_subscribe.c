@@ -2,6 +2,7 @@
  * one, which is made for the first of them and stays. */
 #include "actors/ordering/topics.h"
 
+#include "actors/ordering/beginning.h"
 #include "actors/ordering/group_actor.h"
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/subscription_actor.h"
@@ -14,7 +15,6 @@
 
 enum {
     EVENTS_MAX_USUAL = 1024,
-    FROM_LATEST = 2,
 };
 
 /* Names are kept as C strings: one that is cut off at a zero byte would be another group's. */
@@ -37,7 +37,7 @@ static bool may_look(const topics_t *self, capstan_ref_t session)
 }
 
 static void look(topics_t *self, const topic_t *topic, const capstan_message_t *message,
-                 const subscribe_t *request)
+                 const subscribe_t *request, slice_t beginning)
 {
     capstan_ref_t ref;
     capstan_err_t err = may_look(self, message->sender) ? CAPSTAN_OK : CAPSTAN_E_LIMIT;
@@ -47,6 +47,7 @@ static void look(topics_t *self, const topic_t *topic, const capstan_message_t *
                     &(capstan_spawn_options_t){
                         .argument = &(subscription_arguments_t){.number = ++self->subscription_last,
                                                                 .subscribe = request,
+                                                                .beginning = beginning,
                                                                 .request = message,
                                                                 .partitions = topic->refs,
                                                                 .partition_count =
@@ -134,7 +135,7 @@ capstan_err_t topics_group(topics_t *self, const topic_t *topic, slice_t name,
 }
 
 static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_message_t *message,
-                          const subscribe_t *request)
+                          const subscribe_t *request, slice_t beginning)
 {
     capstan_ref_t group;
     capstan_err_t err = topics_group(self, topic, request->group, &group);
@@ -149,7 +150,7 @@ static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_me
                         .subscription = ++self->subscription_last,
                         .events_max = request->events_max ? request->events_max : EVENTS_MAX_USUAL,
                         .key_events_max = request->key_events_max ? request->key_events_max : 1,
-                        .latest = request->from == FROM_LATEST},
+                        .beginning = beginning},
         &body);
     err = capstan_tell(self->self, group, MESSAGE_group_join, buffer_slice(&body));
     buffer_fini(&body);
@@ -160,6 +161,9 @@ static const char *what_is_wrong(const subscribe_t *request)
 {
     if (!is_group_name(request->group)) {
         return "group: at most 128 bytes of UTF-8, none of them zero";
+    }
+    if (!is_group_name(request->from_group)) {
+        return "from_group: at most 128 bytes of UTF-8, none of them zero";
     }
     if (request->events_max > GROUP_MEMBER_EVENTS_MAX) {
         return "events_max: 1 to 65536";
@@ -183,14 +187,20 @@ void topics_on_subscribe(topics_t *self, const capstan_message_t *message)
     if (!topic) {
         return;
     }
-    if (request.group.size == 0) {
-        look(self, topic, message, &request);
-        return;
+    buffer_t beginning = {0};
+    wrong =
+        beginning_of(&request, topic->settings.partitions, capstan_utc_us(self->self), &beginning);
+    if (wrong) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_INVALID, wrong);
+    } else if (request.group.size == 0) {
+        look(self, topic, message, &request, buffer_slice(&beginning));
+    } else {
+        err = join(self, topic, message, &request, buffer_slice(&beginning));
     }
-    err = join(self, topic, message, &request);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, NULL);
     }
+    buffer_fini(&beginning);
 }
 
 void topics_close_groups(topics_t *self, const topic_t *topic)
