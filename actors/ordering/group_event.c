@@ -144,17 +144,34 @@ void group_event_take_out(group_t *self, group_event_t *event)
     unlink_event(key, event);
 }
 
-/* Usually at the end of the member's list; one that is delivered again belongs further in front. */
+/* Behind which one of the member's list an event belongs; NULL: it is the first. Usually the last
+ * one; but keys are given out by their backlogs, whole stretches of the log one after the other. So
+ * it is looked for in the list from its end and among the offsets before it at the same time:
+ * either the member holds little, or much of what lies there. */
+static group_event_t *find_before(const group_t *self, const group_member_t *member,
+                                  const group_event_t *event)
+{
+    const held_list_t *list = &member->partitions[event->partition];
+    if (!list->first || list->first->offset > event->offset) {
+        return NULL;
+    }
+    group_event_t *before = list->last;
+    for (uint64_t offset = event->offset - 1; before->offset > event->offset; offset--) {
+        group_event_t *near = group_event_find(self, event->partition, offset);
+        if (near && near->given > 0 && near->key->member == member) {
+            return near;
+        }
+        before = before->held_before;
+    }
+    return before;
+}
+
 void group_event_hold(group_t *self, group_member_t *member, group_key_t *key)
 {
     group_event_t *event = key->pending;
     held_list_t *list = &member->partitions[event->partition];
-    group_event_t *behind = NULL;
-    group_event_t *before = list->last;
-    while (before && before->offset > event->offset) {
-        behind = before;
-        before = before->held_before;
-    }
+    group_event_t *before = find_before(self, member, event);
+    group_event_t *behind = before ? before->held_behind : list->first;
     event->held_before = before;
     event->held_behind = behind;
     *(before ? &before->held_behind : &list->first) = event;
