@@ -322,11 +322,11 @@ int cli_status(int argc, char **argv)
     const command_line_t line = {
         .usage = "capstan status [--to ENDPOINT] [--actors] [--json]",
         .summary =
-            "Shows what a node is doing: its topics with held events and open gaps, sessions, the\n"
-            "journal, whether each cell makes progress, the balance of the actors' mailboxes, "
-            "those\n"
-            "of a name and cell in one row (sent = delivered + dropped + in flight), and metrics\n"
-            "(`capstan help metrics`).",
+            "Shows what a node is doing: its topics with held events, open gaps and groups\n"
+            "(members, what they hold, how far the group is behind, what is parked), sessions,\n"
+            "the journal, whether each cell makes progress, the balance of the actors' mailboxes,\n"
+            "those of a name and cell in one row (sent = delivered + dropped + in flight), and\n"
+            "metrics (`capstan help metrics`).",
         .examples = "  capstan status\n"
                     "  capstan status --to tcp://127.0.0.1:7701 --json | jq .topics\n",
         .options = options,

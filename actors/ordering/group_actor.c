@@ -283,6 +283,7 @@ static void acknowledge(group_actor_t *self, const capstan_message_t *message, u
         return;
     }
     METRIC_ADD(ordering, events_acknowledged, count);
+    self->acknowledged += count;
     outbox_add(&self->sources[position->partition].owed,
                &(owed_t){.member = number, .events = count}, sizeof(owed_t));
 }
@@ -376,7 +377,8 @@ static void on_status(group_actor_t *self, const capstan_message_t *message)
                  &(group_report_t){.members = self->member_count,
                                    .unfinished = figures.unfinished,
                                    .held = figures.held,
-                                   .retrying = figures.retrying},
+                                   .retrying = figures.retrying,
+                                   .acknowledged = self->acknowledged},
                  &body);
     capstan_reply(self->self, message, MESSAGE_group_report, buffer_slice(&body));
     buffer_fini(&body);

@@ -121,6 +121,7 @@ typedef struct group_actor {
     slice_t reason; /* of the rejection that is being handled */
     member_t *members;
     member_t *member_last; /* found last */
+    uint64_t acknowledged; /* events, since the actor was made */
     size_t member_count;
     joining_t *joining;
     release_t *releases;

@@ -409,12 +409,8 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
 {
     enum { GAPS = 16 };
     gap_t gaps[GAPS];
-    partition_status_t request;
     buffer_t groups = {0};
-    if (codec_decode(partition_status_wire(), message->body, &request, NULL) == CAPSTAN_OK &&
-        request.groups) {
-        partition_groups_list(&self->groups, &groups);
-    }
+    partition_groups_list(&self->groups, &groups);
     partition_figures_t figures = partition_figures(self->core);
     size_t count = partition_gaps(self->core, gaps, GAPS);
     buffer_t list_bytes = {0};

@@ -339,13 +339,23 @@ void partition_groups_describe(const stored_group_t *group, buffer_t *done, buff
     ret_stored->places = buffer_slice(&group->places);
 }
 
+static uint64_t count_completed(const completed_t *completed)
+{
+    uint64_t count = completed->frontier;
+    for (size_t i = 0; i < completed->count; i++) {
+        const offset_range_t *range = completed_range(completed, i);
+        count += range->last - range->first + 1;
+    }
+    return count;
+}
+
 void partition_groups_list(const partition_groups_t *self, buffer_t *out)
 {
     codec_list_writer_t list = codec_list_begin(out);
     for (size_t i = 0; i < self->count; i++) {
         const stored_group_t *group = &self->list[i];
         group_progress_t progress = {.group = slice_text(group->name),
-                                     .frontier = group->completed.frontier};
+                                     .completed = count_completed(&group->completed)};
         for (size_t k = 0; k < group->parked_count; k++) {
             progress.parked += !group->parked[k]->gone;
         }

@@ -17,6 +17,7 @@ enum {
     TOPIC_WAITERS_MAX = 1024,
     SUBSCRIPTIONS_PER_SESSION_MAX = 64,
     /* In one report, which is one message: keys are strangers' bytes, up to 1 KiB. */
+    STATUS_GROUPS_MAX = 1024, /* in one report */
     STATUS_GAPS_MAX = 64,
 };
 
@@ -171,5 +172,8 @@ void status_emit_figure(json_writer_t *json, const char *name, uint64_t value);
 
 /* topics_describe.c: a job about one topic as a JSON object. */
 void describe_emit(json_writer_t *json, const status_job_t *job);
+/* The member `groups` of a topic, whose parts are [from, to). */
+void describe_emit_groups(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                          size_t *groups_left);
 
 #endif

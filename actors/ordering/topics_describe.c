@@ -9,7 +9,7 @@
 /* A group, over all partitions. */
 typedef struct group_sum {
     slice_t name;
-    uint64_t completed; /* up to its frontiers */
+    uint64_t completed;
     uint64_t parked;
     group_report_t report; /* of its actor, if it has one */
 } group_sum_t;
@@ -40,10 +40,10 @@ static bool read_partition(const status_part_t *part, partition_report_t *ret_re
 }
 
 /* Names stay where the reports are. */
-static uint64_t add_up(const status_job_t *job, group_sums_t *sums)
+static uint64_t add_up(const status_job_t *job, size_t from, size_t to, group_sums_t *sums)
 {
     uint64_t events = 0;
-    for (size_t i = 0; i < job->count; i++) {
+    for (size_t i = from; i < to; i++) {
         const status_part_t *part = &job->parts[i];
         partition_report_t report;
         codec_list_t list;
@@ -63,29 +63,41 @@ static uint64_t add_up(const status_job_t *job, group_sums_t *sums)
         events += report.offset_next - 1;
         while (codec_list_next(&list, &progress)) {
             group_sum_t *sum = sum_of(sums, progress.group);
-            sum->completed += progress.frontier;
+            sum->completed += progress.completed;
             sum->parked += progress.parked;
         }
     }
     return events;
 }
 
-static void emit_groups(json_writer_t *json, const status_job_t *job)
+static void emit_group(json_writer_t *json, const group_sum_t *sum, uint64_t events)
+{
+    emit_object_begin(json);
+    emit_key(json, "group");
+    emit_text(json, sum->name);
+    status_emit_figure(json, "members", sum->report.members);
+    status_emit_figure(json, "lag", events > sum->completed ? events - sum->completed : 0);
+    status_emit_figure(json, "held", sum->report.held);
+    status_emit_figure(json, "retrying", sum->report.retrying);
+    status_emit_figure(json, "parked", sum->parked);
+    status_emit_figure(json, "acknowledged", sum->report.acknowledged);
+    emit_object_end(json);
+}
+
+void describe_emit_groups(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
+                          size_t *groups_left)
 {
     group_sums_t sums = {0};
-    uint64_t events = add_up(job, &sums);
+    uint64_t events = add_up(job, from, to, &sums);
+    size_t shown = sums.count < *groups_left ? sums.count : *groups_left;
+    *groups_left -= shown;
+    if (shown < sums.count) {
+        status_emit_figure(json, "groups_hidden", sums.count - shown);
+    }
+    emit_key(json, "groups");
     emit_array_begin(json);
-    for (size_t i = 0; i < sums.count; i++) {
-        const group_sum_t *sum = &sums.list[i];
-        emit_object_begin(json);
-        emit_key(json, "group");
-        emit_text(json, sum->name);
-        status_emit_figure(json, "members", sum->report.members);
-        status_emit_figure(json, "lag", events > sum->completed ? events - sum->completed : 0);
-        status_emit_figure(json, "held", sum->report.held);
-        status_emit_figure(json, "retrying", sum->report.retrying);
-        status_emit_figure(json, "parked", sum->parked);
-        emit_object_end(json);
+    for (size_t i = 0; i < shown; i++) {
+        emit_group(json, &sums.list[i], events);
     }
     emit_array_end(json);
     free(sums.list);
@@ -114,6 +126,7 @@ void describe_emit(json_writer_t *json, const status_job_t *job)
 {
     const topic_t *topic = job->parts[0].topic;
     size_t gaps_left = STATUS_GAPS_MAX;
+    size_t groups_left = STATUS_GROUPS_MAX;
     emit_object_begin(json);
     emit_key(json, "topic");
     emit_string(json, topic->name);
@@ -122,7 +135,6 @@ void describe_emit(json_writer_t *json, const status_job_t *job)
     status_emit_figures(json, job, 0, topic->settings.partitions, &gaps_left);
     emit_key(json, "partitions");
     emit_partitions(json, job);
-    emit_key(json, "groups");
-    emit_groups(json, job);
+    describe_emit_groups(json, job, 0, job->count, &groups_left);
     emit_object_end(json);
 }

@@ -84,7 +84,7 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
 }
 
 static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
-                       size_t *gaps_left)
+                       size_t *gaps_left, size_t *groups_left)
 {
     const topic_t *topic = job->parts[from].topic;
     emit_object_begin(json);
@@ -93,7 +93,8 @@ static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from
     status_emit_figure(json, "partitions", topic->settings.partitions);
     emit_key(json, "sequence");
     emit_string(json, topic->settings.sequence == SEQUENCE_PRODUCER ? "producer" : "arrival");
-    status_emit_figures(json, job, from, to, gaps_left);
+    status_emit_figures(json, job, from, from + topic->settings.partitions, gaps_left);
+    describe_emit_groups(json, job, from, to, groups_left);
     emit_object_end(json);
 }
 
@@ -109,12 +110,13 @@ static void free_job(status_job_t *job)
 static void emit_topics(json_writer_t *json, const status_job_t *job)
 {
     size_t gaps_left = STATUS_GAPS_MAX;
+    size_t groups_left = STATUS_GROUPS_MAX;
     emit_array_begin(json);
     for (size_t from = 0, to; from < job->count; from = to) {
         for (to = from; to < job->count && job->parts[to].topic == job->parts[from].topic; to++) {
         }
         if (job->parts[from].topic) {
-            emit_topic(json, job, from, to, &gaps_left);
+            emit_topic(json, job, from, to, &gaps_left, &groups_left);
         }
     }
     emit_array_end(json);
@@ -152,22 +154,27 @@ static status_job_t *new_job(const capstan_message_t *message, size_t parts_max)
 }
 
 static void ask(topics_t *self, status_job_t *job, const topic_t *topic, capstan_ref_t target,
-                uint32_t message, slice_t body)
+                uint32_t message)
 {
     status_part_t *part = &job->parts[job->count++];
     part->topic = topic;
     job->left +=
-        capstan_ask(self->self, target, message, body, STATUS_US, &part->ask) == CAPSTAN_OK;
+        capstan_ask(self->self, target, message, (slice_t){0}, STATUS_US, &part->ask) == CAPSTAN_OK;
 }
 
-static void ask_partitions(topics_t *self, status_job_t *job, const topic_t *topic, bool groups)
+/* Its partitions first, then the groups that have an actor. */
+static void ask_topic(topics_t *self, status_job_t *job, const topic_t *topic)
 {
-    buffer_t body = {0};
-    codec_encode(partition_status_wire(), &(partition_status_t){.groups = groups}, &body);
     for (uint64_t i = 0; i < topic->settings.partitions; i++) {
-        ask(self, job, topic, topic->refs[i], MESSAGE_partition_status, buffer_slice(&body));
+        ask(self, job, topic, topic->refs[i], MESSAGE_partition_status);
     }
-    buffer_fini(&body);
+    for (size_t i = 0; i < self->group_count; i++) {
+        const topic_group_t *group = &self->groups[i];
+        if (group->topic == topic) {
+            memcpy(job->parts[job->count].group, group->name, sizeof group->name);
+            ask(self, job, topic, group->actor, MESSAGE_group_status);
+        }
+    }
 }
 
 static void await(topics_t *self, status_job_t *job)
@@ -184,7 +191,7 @@ static void await(topics_t *self, status_job_t *job)
 /* A topic whose mark is on its way does not exist yet, and may be removed again. */
 void status_start(topics_t *self, const capstan_message_t *message)
 {
-    size_t count = 0;
+    size_t count = self->group_count;
     for (size_t i = 0; i < self->count; i++) {
         count += self->list[i]->settings.partitions;
     }
@@ -192,7 +199,7 @@ void status_start(topics_t *self, const capstan_message_t *message)
     for (size_t i = 0; i < self->count; i++) {
         topic_phase_t phase = self->list[i]->phase;
         if (phase != TOPIC_MARKING && phase != TOPIC_DELETING) {
-            ask_partitions(self, job, self->list[i], false);
+            ask_topic(self, job, self->list[i]);
         }
     }
     await(self, job);
@@ -208,14 +215,7 @@ void describe_start(topics_t *self, const capstan_message_t *message)
         return;
     }
     status_job_t *job = new_job(message, topic->settings.partitions + self->group_count);
-    ask_partitions(self, job, topic, true);
-    for (size_t i = 0; i < self->group_count; i++) {
-        const topic_group_t *group = &self->groups[i];
-        if (group->topic == topic) {
-            memcpy(job->parts[job->count].group, group->name, sizeof group->name);
-            ask(self, job, topic, group->actor, MESSAGE_group_status, (slice_t){0});
-        }
-    }
+    ask_topic(self, job, topic);
     await(self, job);
 }
 

@@ -180,6 +180,24 @@ class Groups(unittest.TestCase):
         self.until(lambda: member.stored == 10, "the rest comes")
         self.assertEqual(member.seen, [(b"k3", n) for n in range(1, 11)])
 
+    def test_status_shows_how_each_group_is(self):
+        self.feed(["bad", "good", "slow"], range(1, 6))
+        self.join("m", lambda event, _: {b"bad": "no", b"slow": False}.get(event["key"]))
+        self.until(lambda: len(self.parked()) == 5, "the bad ones are parked")
+        wanted = {"group": "g", "members": 1, "held": 1, "lag": 5, "retrying": 0, "parked": 5,
+                  "acknowledged": 5}
+        # A mark is on its way to the partition for a moment.
+        self.until(lambda: self.node.topic("t")["groups"] == [wanted], wanted)
+        self.assertIn(b"topics t, groups", self.node.run("status").stdout)
+        self.leave(self.members[0])
+        wanted |= {"members": 0, "held": 0}
+        self.until(lambda: self.node.topic("t")["groups"] == [wanted], wanted)
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(self.node.topic("t")["groups"], [wanted | {"acknowledged": 0}])
+        self.feed(["good"], range(6, 10))
+        self.assertEqual(self.node.topic("t")["groups"][0]["lag"], 9)
+
     def test_a_group_is_defined_while_it_has_no_members(self):
         self.feed(["a", "b"], range(1, 4))
         define = ["group", "t", "--group", "g", "--json"]
