@@ -2,6 +2,7 @@
 #ifndef TESTS_ORDERING_ACTORS_H
 #define TESTS_ORDERING_ACTORS_H
 
+#include "actors/ordering/log_index.h"
 #include "actors/ordering/partition_groups.h"
 #include "runtime/simulation/core_world.h"
 #include "runtime/wire/wire_messages.h"
@@ -115,6 +116,7 @@ typedef struct sim_shell {
     uint64_t outstanding; /* appends without an answer */
     bool broken;          /* an append was refused: load again once none is outstanding */
     partition_groups_t groups;
+    log_index_t log_index;
     uint64_t snapshot_lsn; /* of the running pass; 0: none runs */
     bool chunk_ready;
     bool chunk_last;

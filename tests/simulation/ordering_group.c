@@ -1,7 +1,7 @@
 /* The shell around a group's core, as the group actor is one: it asks the partition where it
  * stands, reads on, delivers, and stores what is completed. A member that is silent while it holds
  * events is lost, as one is whose connection ends. */
-#include "tests/simulation/ordering_world.h"
+#include "tests/simulation/ordering_predicates.h"
 
 enum {
     TICK_US = 700,
@@ -206,6 +206,50 @@ static void on_marked(sim_group_t *self)
 
 /* ---- where it stands ---- */
 
+/* Behind any offset, or by a time. The partition stores it before anybody is admitted. */
+static void begin(sim_group_t *self)
+{
+    static const char record[] = "somewhere";
+    random_source_t *random = core_world_random(self->world->simulation);
+    const sim_shell_t *shell = &self->world->shell;
+    uint64_t offset = index_find(shell, INT64_MAX); /* the last one */
+    offset = random_below(random, offset + 1);
+    if (random_chance(random, 500)) {
+        int64_t now_us = core_world_now(self->world->simulation);
+        offset = index_find(shell, world_utc_base + random_between(random, 0, now_us));
+    }
+    buffer_t places = {0};
+    codec_list_writer_t list = codec_list_begin(&places);
+    codec_list_add(&list, position_wire(), &(position_t){.offset = offset});
+    codec_list_end(&list);
+    buffer_clear(&self->mark);
+    codec_encode(group_mark_wire(),
+                 &(group_mark_t){.group = world_key_name(self->group),
+                                 .beginning = slice_text(record),
+                                 .places = buffer_slice(&places)},
+                 &self->mark);
+    self->begin_ask =
+        ask(self, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&self->mark)});
+    buffer_fini(&places);
+}
+
+/* What lies before where it began is completed, whether the partition has been told so or not. */
+static bool add_begun(sim_group_t *self, const group_stored_t *stored, completed_t *completed)
+{
+    codec_list_t list;
+    position_t position;
+    ENSURE(codec_list_open(position_wire(), stored->places, &list) == CAPSTAN_OK);
+    if (!codec_list_next(&list, &position)) {
+        return false;
+    }
+    note(self, FACT_BEGIN, 0, position.offset);
+    if (position.offset == 0 || completed_has(completed, position.offset)) {
+        return false;
+    }
+    completed_add(completed, 1, position.offset);
+    return true;
+}
+
 static void on_stored(sim_group_t *self, slice_t body)
 {
     group_stored_t stored;
@@ -213,9 +257,17 @@ static void on_stored(sim_group_t *self, slice_t body)
     waiting_key_t waiting;
     completed_t completed = {0};
     ENSURE(codec_decode(group_stored_wire(), body, &stored, NULL) == CAPSTAN_OK);
+    if (self->begins_at > 0 && stored.beginning.size == 0) {
+        begin(self);
+        return;
+    }
     ENSURE(completed_decode(&completed, stored.done) == CAPSTAN_OK);
+    bool untold = add_begun(self, &stored, &completed);
     self->core = group_new(&self->limits);
     group_place(self->core, 0, &completed, stored.lsn);
+    if (untold) {
+        group_forget_mark(self->core, 0);
+    }
     group_place_parked(self->core, 0, stored.parked, stored.parked_bytes);
     ENSURE(codec_list_open(waiting_key_wire(), stored.waiting, &list) == CAPSTAN_OK);
     while (codec_list_next(&list, &waiting)) {
@@ -390,6 +442,9 @@ static void receive(void *context, const capstan_message_t *message)
         self->place_ask = 0;
         on_stored(self, message->body);
     }
+    if (message->message == MESSAGE_done && answered == self->begin_ask) {
+        self->begin_ask = 0; /* it asks where it stands */
+    }
     if (!self->core) {
         return; /* it answers nobody before it knows where it stands */
     }
@@ -425,7 +480,14 @@ static void lose_silent_members(sim_group_t *self, int64_t now_us)
 
 static void ask_on(sim_group_t *self, int64_t now_us)
 {
+    if (!self->core && self->world->disk.count < self->begins_at) {
+        return;
+    }
+    if (self->begin_ask > 0 && now_us - self->asked_us <= ANSWER_US) {
+        return;
+    }
     if (!self->core) {
+        self->begin_ask = 0;
         if (self->place_ask == 0 || now_us - self->asked_us > ANSWER_US) {
             self->place_ask = ask(self, partition_group_wire(),
                                   &(partition_group_t){.group = world_key_name(self->group)});
@@ -503,6 +565,7 @@ void sim_group_stop(sim_group_t *self)
                           .slot = self->slot,
                           .group = self->group,
                           .limits = self->limits,
+                          .begins_at = self->begins_at,
                           .question = self->question,
                           .replays = self->replays};
 }

@@ -33,7 +33,10 @@ typedef struct sim_group {
     size_t unparked_sent;
     sim_member_t members[WORLD_MEMBERS];
     size_t member_count;
-    uint64_t replays; /* left */
+    uint64_t replays;   /* left */
+    uint64_t begins_at; /* it is made when the log has so many records; 0: at once, and it begins
+                           with the first event */
+    uint64_t begin_ask;
 } sim_group_t;
 
 void sim_group_start(sim_group_t *self);

@@ -29,6 +29,8 @@ typedef struct opinion {
     bool parked_wait; /* nor what is parked */
     place_t *places;  /* by offset, from 1 */
     uint64_t last;
+    uint64_t begun; /* behind this offset */
+    bool began;     /* elsewhere than with the first event, and that is on record */
     uint64_t first_of_key[WORLD_KEYS_MAX]; /* the first that is not done for good, or before it */
 } opinion_t;
 
@@ -211,6 +213,21 @@ static void on_place(opinion_t *self)
     }
 }
 
+/* What lies before is done with. It begins once. */
+static void on_begin(opinion_t *self, uint64_t begun)
+{
+    if (self->began && begun != self->begun) {
+        fail(self, "O2", "begins a second time, and elsewhere", begun, 0);
+    }
+    for (uint64_t offset = 1; offset <= begun; offset++) {
+        place_t *place = &self->places[offset];
+        place->state = DONE;
+        place->stored = place->was_done = true;
+    }
+    self->began = true;
+    self->begun = begun;
+}
+
 /* `stored` says what must be among them. What is parked and was not on disk may be there or not. */
 static void on_placed(opinion_t *self, const bool *placed)
 {
@@ -262,6 +279,9 @@ static size_t judge_fact(opinion_t *self, size_t at)
         return at;
     }
     switch (fact->kind) {
+    case FACT_BEGIN:
+        on_begin(self, fact->offset);
+        break;
     case FACT_PLACE:
         return take_placed(self, at);
     case FACT_GIVE:

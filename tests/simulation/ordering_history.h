@@ -35,6 +35,7 @@ typedef struct disk {
 typedef enum fact_kind {
     FACT_ANSWER,   /* the shell answered a publish */
     FACT_DELIVERY, /* a consumer processed an event */
+    FACT_BEGIN,    /* a group began behind `offset`, as the partition has it on record */
     FACT_PLACE,    /* a group begins: what it knows as completed follows as FACT_PLACED */
     FACT_PLACED,   /* offsets from `sequence` to `offset` are completed */
     FACT_GIVE,     /* a group delivers `offset` of `key` to member `epoch` */

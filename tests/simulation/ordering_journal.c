@@ -36,7 +36,8 @@ void disk_put_row(disk_t *self, const snapshot_row_t *row)
     if (row->value.size == 0) { /* deleted */
         buffer_fini(&self->rows[at].key);
         buffer_fini(&self->rows[at].value);
-        self->rows[at] = self->rows[--self->row_count];
+        self->row_count--; /* the others stay in the order in which they came */
+        memmove(&self->rows[at], &self->rows[at + 1], (self->row_count - at) * sizeof *self->rows);
     }
 }
 

@@ -2,7 +2,7 @@
  * wants appended, sends one append per turn with the position it expects, answers once the append
  * is on disk, writes snapshots in chunks while work goes on, and loads everything again when an
  * append was refused. */
-#include "tests/simulation/ordering_world.h"
+#include "tests/simulation/ordering_predicates.h"
 
 enum {
     CORRELATION_APPEND = 1,
@@ -10,6 +10,7 @@ enum {
     CHUNK_BYTES_MAX = 200,
     READ_EVENTS_MAX = 24,
     TIMER_SNAPSHOT = 1,
+    INDEX_PER_MILLE = 20, /* of chunks, behind which the index is judged: that reads the log */
 };
 
 static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t correlation)
@@ -25,6 +26,16 @@ static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t
 
 /* ---- loading ---- */
 
+static void index_event(sim_shell_t *self, uint64_t lsn, slice_t data)
+{
+    event_t event;
+    ENSURE(codec_decode(event_wire(), data, &event, NULL) == CAPSTAN_OK);
+    log_index_taken(&self->log_index, event.accepted_us);
+    if (event.offset > 0) {
+        log_index_add(&self->log_index, event.offset, lsn, data.size);
+    }
+}
+
 static void load(sim_shell_t *self)
 {
     world_t *world = self->world;
@@ -35,11 +46,15 @@ static void load(sim_shell_t *self)
         slice_t key = buffer_slice(&disk->rows[i].key);
         slice_t value = buffer_slice(&disk->rows[i].value);
         err = partition_groups_owns_row(key) ? partition_groups_load_row(&self->groups, key, value)
+              : log_index_owns_row(key)      ? log_index_load_row(&self->log_index, value)
                                              : partition_load_row(self->core, key, value);
     }
     size_t from = disk->snapshot_lsn > 0 ? disk->snapshot_lsn - 1 : 0;
     for (size_t i = from; i < disk->count && !err; i++) {
         slice_t data = slice_of(disk->log[i].data, disk->log[i].size);
+        if (disk->log[i].kind == RECORD_event) {
+            index_event(self, i + 1, data);
+        }
         err = disk->log[i].kind == RECORD_group_mark
                   ? partition_groups_apply(&self->groups, data)
                   : partition_load_record(self->core, disk->log[i].kind, data);
@@ -65,6 +80,7 @@ void shell_stop(sim_shell_t *self)
 {
     forget_core(self);
     partition_groups_fini(&self->groups);
+    log_index_fini(&self->log_index);
     partition_effects_fini(&self->effects);
     free(self->queue);
     buffer_fini(&self->list);
@@ -182,8 +198,12 @@ static void take_effects(sim_shell_t *self, waiting_t waiting)
     for (size_t i = 0; i < self->effects.count; i++) {
         const partition_effect_t *effect = &self->effects.list[i];
         if (effect->kind == PARTITION_APPEND) {
-            add_record(self, effect->record,
-                       slice_of(self->effects.bytes.data + effect->data_at, effect->data_size));
+            slice_t data = slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
+            add_record(self, effect->record, data);
+            if (effect->offset > 0) {
+                log_index_add(&self->log_index, effect->offset,
+                              self->lsn_next + self->record_count - 1, data.size);
+            }
         } else {
             waiting.fact.result = effect->result;
             waiting.fact.err = effect->err;
@@ -273,6 +293,8 @@ static void take_chunk(sim_shell_t *self)
     self->chunk_last = partition_save(self->core, bytes_max, add_row, &writer);
     if (self->chunk_last) {
         partition_groups_save(&self->groups, add_row, &writer);
+        log_index_save(&self->log_index, partition_figures(self->core).offset_next, self->lsn_next,
+                       add_row, &writer);
     }
     codec_list_end(&writer);
     self->chunk_ready = true;
@@ -315,6 +337,7 @@ static void give_up_snapshot(sim_shell_t *self)
     self->chunk_ready = false;
     partition_touch_all(self->core);
     partition_groups_touch(&self->groups);
+    log_index_touch(&self->log_index);
 }
 
 static void on_timer(void *context, uint64_t cookie)
@@ -325,6 +348,9 @@ static void on_timer(void *context, uint64_t cookie)
     if (!self->broken && !self->chunk_ready) {
         take_chunk(self);
         send_chunk(self);
+        if (random_chance(random, INDEX_PER_MILLE)) {
+            predicate_of_index(self->world);
+        }
     }
     int64_t pause_us = self->snapshot_lsn > 0 ? random_between(random, 100, 3000)
                                               : random_between(random, 1000, 50000);
@@ -345,10 +371,16 @@ static void on_publish(sim_shell_t *self, const capstan_message_t *message)
                                   .key = world_index(event.key),
                                   .sequence = event.sequence,
                                   .epoch = event.producer_epoch}};
+    log_index_taken(&self->log_index, world_utc(self->world));
+    bool room = predicate_has_room(self->world, &event);
     partition_publish(self->core, world_utc(self->world), message->correlation, &event,
                       &self->effects);
     take_effects(self, waiting);
     const fact_t *fact = &self->queue[self->queue_count - 1].fact;
+    if (fact->result == EVENT_REJECTED && fact->err == CAPSTAN_E_OUT_OF_ORDER && room) {
+        world_fail(self->world, "O5", "p%u k%u %llu was refused though there is room",
+                   fact->producer, fact->key, (unsigned long long)fact->sequence);
+    }
     world_trace(self->world, "publish p%u k%u %llu epoch %llu: result %d error %d", fact->producer,
                 fact->key, (unsigned long long)fact->sequence, (unsigned long long)fact->epoch,
                 (int)fact->result, (int)fact->err);
@@ -392,7 +424,9 @@ static void on_read(sim_shell_t *self, const capstan_message_t *message)
     partition_read_t request;
     ENSURE(codec_decode(partition_read_wire(), message->body, &request, NULL) == CAPSTAN_OK);
     const disk_t *disk = &self->world->disk;
-    size_t at = request.lsn > 0 ? request.lsn - 1 : 0;
+    uint64_t lsn =
+        request.lsn > 0 ? request.lsn : log_index_lsn(&self->log_index, request.offset + 1);
+    size_t at = lsn > 0 ? lsn - 1 : 0;
     uint64_t offset_last = request.offset;
     uint32_t count = 0;
     buffer_t sizes = {0};

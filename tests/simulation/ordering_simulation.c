@@ -113,7 +113,7 @@ static bool judge(const seeds_options_t *options, const void *context)
 int main(int count, char **arguments)
 {
     return seeds_main(&(seeds_program_t){.seeds_short = 300,
-                                         .seeds_full = 10000,
+                                         .seeds_full = 20000,
                                          .totals_size = sizeof(totals_t),
                                          .run = run_seed,
                                          .judge = judge},

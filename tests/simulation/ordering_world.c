@@ -432,6 +432,7 @@ static void add_groups(world_t *self)
         group->world = self;
         group->group = i;
         group->replays = random_below(dice, 3);
+        group->begins_at = i == 1 && random_chance(dice, 700) ? 1 + random_below(dice, 800) : 0;
         group->limits = (group_limits_t){
             .mode = random_chance(dice, 800) ? GROUP_BY_KEY : GROUP_BY_PARTITION,
             .while_retried = random_chance(dice, 750) ? WHILE_RETRIED_WAIT : WHILE_RETRIED_GO_ON,
