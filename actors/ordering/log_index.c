@@ -23,6 +23,11 @@ static void put(log_index_t *self, const log_place_t *place)
     self->bytes = 0;
 }
 
+void log_index_taken(log_index_t *self, int64_t time_us)
+{
+    self->time_us = time_us > self->time_us ? time_us : self->time_us;
+}
+
 /* False: recovery reads again what lies before the last place. */
 static bool is_new(const log_index_t *self, uint64_t offset)
 {

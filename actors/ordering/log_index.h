@@ -32,10 +32,7 @@ typedef struct log_index {
 void log_index_fini(log_index_t *self);
 
 /* An event was taken, whether it is held or accepted. */
-static inline void log_index_taken(log_index_t *self, int64_t time_us)
-{
-    self->time_us = time_us > self->time_us ? time_us : self->time_us;
-}
+void log_index_taken(log_index_t *self, int64_t time_us);
 
 /* An event was accepted, in the order of offsets, and is the record `lsn`. */
 void log_index_add(log_index_t *self, uint64_t offset, uint64_t lsn, size_t size);

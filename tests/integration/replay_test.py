@@ -8,11 +8,12 @@ The stream is that of loans_test.py, disordered and doubled.
 import collections
 import datetime
 import json
+import os
+import pathlib
 import random
 import signal
 import subprocess
 import sys
-import pathlib
 import time
 import unittest
 
@@ -21,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from real_node import ENVIRONMENT, RealNode  # noqa: E402
 import loans_test  # noqa: E402
 
+LOOKS = 10 if os.environ.get("CAPSTAN_FULL") else 2
 PARTITIONS = 2  # so that each has more of the log than fits between two places of its index
 # What is read comes from the log, and the index from rows and from the log behind them.
 SETTINGS = [f"ordering.partitions={PARTITIONS}", "ordering.tail_bytes=65536",
@@ -46,7 +48,7 @@ class Replay(unittest.TestCase):
         assert sum(len(lines) for lines in cls.partitions.values()) == len(rows)
 
     @classmethod
-    def tail(cls, *options, idle_ms=3000):
+    def tail(cls, *options, idle_ms=1500):
         done = cls.node.run("tail", "--topic", "loans", "--format", "json", "--idle-ms",
                             str(idle_ms), *options)
         if done.returncode != 0:
@@ -99,7 +101,7 @@ class Replay(unittest.TestCase):
 
     def test_a_look_from_any_offset_gets_the_same_bytes(self):
         ends = [len(self.partitions[partition]) for partition in range(PARTITIONS)]
-        for offsets in [[1] * PARTITIONS, ends, *(self.some_offsets() for _ in range(4))]:
+        for offsets in [[1] * PARTITIONS, ends, *(self.some_offsets() for _ in range(LOOKS))]:
             self.check(self.tail(*self.words(offsets)), offsets, offsets)
         self.assertEqual(self.tail("--from", "latest"), [])
         offset = self.some_offsets()[1]
@@ -107,7 +109,7 @@ class Replay(unittest.TestCase):
                    "the others at the end")
 
     def test_a_look_from_a_time_begins_with_the_first_event_taken_then(self):
-        for _ in range(4):
+        for _ in range(LOOKS):
             moment = self.some_moment()
             self.check(self.tail("--from", moment), self.begins_of_time(moment), moment)
         self.check(self.tail("--from", "2012-01-01T00:00:00Z"), [1] * PARTITIONS, "before it all")
