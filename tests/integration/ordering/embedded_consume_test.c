@@ -2,6 +2,7 @@
  * ends of all kinds. */
 #include "tests/integration/ordering/embedded_kit.h"
 
+#include <dirent.h>
 #include <pthread.h>
 
 /* --- order ----------------------------------------------------------------------------------- */
@@ -68,6 +69,145 @@ Test(embedded_consume, hands_over_batches_of_the_same_key_too)
                                               .batch_max = 16,
                                               .key_events_max = 16},
                 0);
+}
+
+/* --- where handlers run, and what they do --- */
+
+static capstan_err_t note_thread(capstan_actor_t *actor, void *context,
+                                 const capstan_delivery_t *delivery)
+{
+    (void)actor;
+    (void)delivery;
+    seen_t *self = context;
+    atomic_fetch_add(pthread_equal(self->thread, pthread_self()) ? &self->count : &self->faults, 1);
+    return CAPSTAN_OK;
+}
+
+Test(embedded_consume, runs_handlers_on_the_hosts_thread)
+{
+    embedded_t world;
+    seen_t seen = {.thread = pthread_self()};
+    capstan_subscription_t *subscription;
+    embedded_init(&world);
+    world.options.host_cell = "loop";
+    embedded_start(&world);
+    embedded_subscribe(
+        &world,
+        (capstan_subscribe_options_t){.handle = note_thread, .context = &seen, .cell = "loop"},
+        &subscription);
+    embedded_publish_range(&world, 4, 1, 5);
+    struct pollfd ready = {.fd = capstan_node_fd(world.node), .events = POLLIN};
+    for (int i = 0; i < 1000 && seen.count + seen.faults < 20; i++) {
+        poll(&ready, 1, 10);
+        capstan_node_dispatch(world.node);
+    }
+    cr_assert_eq(seen.count, 20);
+    embedded_end(&subscription);
+    embedded_stop(&world);
+    embedded_fini(&world);
+}
+
+/* A group sends a member 4 MiB ahead, until it hears that they were taken. */
+Test(embedded_consume, consumes_more_bytes_than_a_group_sends_ahead)
+{
+    enum { LARGE = 200, BYTES = 64 << 10 };
+    embedded_t world;
+    seen_t seen = {.count = 0};
+    capstan_subscription_t *subscription;
+    char *payload = malloc(BYTES);
+    cr_assert_not_null(payload);
+    memset(payload, 'a', BYTES - 1);
+    payload[BYTES - 1] = 0;
+    embedded_init(&world);
+    embedded_start(&world);
+    embedded_subscribe(&world, (capstan_subscribe_options_t){.handle = seen_work, .context = &seen},
+                       &subscription);
+    for (uint64_t i = 0; i < LARGE; i++) {
+        capstan_outcome_t outcome =
+            embedded_publish(&world, (uint32_t)(i % KEYS), i / KEYS + 1, payload);
+        cr_assert_eq(outcome.result, CAPSTAN_RESULT_STORED);
+    }
+    cr_assert(embedded_await(&seen.count, LARGE));
+    cr_assert_eq(seen.faults, 0);
+    embedded_end(&subscription);
+    embedded_stop(&world);
+    embedded_fini(&world);
+    free(payload);
+}
+
+/* Passes events on to another topic, and acknowledges each when its successor is stored. */
+typedef struct relay {
+    embedded_t *world;
+    capstan_topic_t *to;
+    _Atomic uint64_t passed_on;
+    _Atomic uint64_t failed;
+} relay_t;
+
+typedef struct passed {
+    relay_t *relay;
+    capstan_subscription_t *subscription;
+    uint64_t number;
+} passed_t;
+
+static void when_stored(void *context, const capstan_outcome_t *outcome)
+{
+    passed_t *self = context;
+    bool stored = outcome->result == CAPSTAN_RESULT_STORED;
+    if (stored && capstan_acknowledge(self->subscription, self->number) == CAPSTAN_OK) {
+        atomic_fetch_add(&self->relay->passed_on, 1);
+    } else {
+        atomic_fetch_add(&self->relay->failed, 1);
+    }
+    free(self);
+}
+
+static capstan_err_t pass_on(capstan_actor_t *actor, void *context,
+                             const capstan_delivery_t *delivery)
+{
+    relay_t *self = context;
+    passed_t *passed = calloc(1, sizeof *passed);
+    cr_assert_not_null(passed);
+    *passed = (passed_t){
+        .relay = self, .subscription = delivery->subscription, .number = delivery->number};
+    return capstan_node_publish_async(capstan_actor_node(actor), self->to, &delivery->event,
+                                      when_stored, passed);
+}
+
+Test(embedded_consume, acknowledges_when_what_a_handler_published_is_stored)
+{
+    embedded_t world;
+    seen_t seen = {.count = 0};
+    capstan_subscription_t *first;
+    capstan_subscription_t *second;
+    embedded_init(&world);
+    embedded_start(&world);
+    relay_t relay = {.world = &world};
+    cr_assert_eq(capstan_topic_ensure(
+                     world.node, "second",
+                     &(capstan_topic_options_t){.sequence = CAPSTAN_SEQUENCE_PRODUCER}, &relay.to),
+                 CAPSTAN_OK);
+    embedded_subscribe(
+        &world,
+        (capstan_subscribe_options_t){
+            .handle = pass_on, .context = &relay, .concurrency = 3, .acknowledge_later = true},
+        &first);
+    capstan_topic_t *topic = world.topic;
+    world.topic = relay.to;
+    embedded_subscribe(
+        &world,
+        (capstan_subscribe_options_t){.handle = seen_work, .context = &seen, .concurrency = 3},
+        &second);
+    world.topic = topic;
+    embedded_publish_range(&world, KEYS, 1, PER_KEY);
+    cr_assert(embedded_await(&seen.count, KEYS * PER_KEY));
+    embedded_await_stored(first, KEYS * PER_KEY);
+    cr_assert_eq(seen.faults, 0, "in order through both");
+    cr_assert_eq(relay.passed_on, KEYS * PER_KEY);
+    cr_assert_eq(relay.failed, 0);
+    embedded_end(&first);
+    embedded_end(&second);
+    embedded_stop(&world);
+    embedded_fini(&world);
 }
 
 static capstan_err_t check_event(capstan_actor_t *actor, void *context,
@@ -391,6 +531,18 @@ Test(embedded_consume, waits_for_its_handlers_when_it_unsubscribes)
     embedded_fini(&world);
 }
 
+static size_t count_entries(const char *folder)
+{
+    size_t count = 0;
+    DIR *entries = opendir(folder);
+    cr_assert_not_null(entries);
+    while (readdir(entries)) {
+        count++;
+    }
+    closedir(entries);
+    return count;
+}
+
 Test(embedded_consume, leaves_nothing_when_the_node_stops_with_events_in_hand)
 {
     embedded_t world;
@@ -399,6 +551,10 @@ Test(embedded_consume, leaves_nothing_when_the_node_stops_with_events_in_hand)
     capstan_subscription_t *later;
     capstan_subscription_t *subscription;
     embedded_init(&world);
+    embedded_start(&world);
+    embedded_stop(&world); /* what is made once and kept is there now */
+    size_t descriptors = count_entries("/proc/self/fd");
+    size_t threads = count_entries("/proc/self/task");
     embedded_start(&world);
     embedded_publish_range(&world, KEYS, 1, 30);
     embedded_subscribe(
@@ -414,6 +570,8 @@ Test(embedded_consume, leaves_nothing_when_the_node_stops_with_events_in_hand)
     cr_assert(embedded_await(&seen.number_count, 5));
     cr_assert(embedded_await(&others.count, 20));
     embedded_stop(&world);
+    cr_assert_eq(count_entries("/proc/self/fd"), descriptors);
+    cr_assert_eq(count_entries("/proc/self/task"), threads);
     cr_assert_eq(capstan_acknowledge(later, seen.numbers[0]), CAPSTAN_E_GONE);
     embedded_end(&later);
     embedded_end(&subscription);

@@ -11,15 +11,15 @@ void embedded_init(embedded_t *self)
 void embedded_start(embedded_t *self)
 {
     const char *strict = getenv("CAPSTAN_RUNTIME_STRICT_WIRE");
-    capstan_node_options_t options = {.log_fd = -1,
-                                      .strict_wire = strict && strcmp(strict, "true") == 0};
+    self->options.log_fd = -1;
+    self->options.strict_wire = strict && strcmp(strict, "true") == 0;
     capstan_topics_options_t topics = {.path = self->fixture.path,
                                        .group_attempts_max = 3,
                                        .group_retry_ms_min = 1,
                                        .group_retry_ms_max = 10};
     capstan_topic_options_t topic = {.partitions = PARTITIONS,
                                      .sequence = CAPSTAN_SEQUENCE_PRODUCER};
-    cr_assert_eq(capstan_node_new(&options, &self->node), CAPSTAN_OK);
+    cr_assert_eq(capstan_node_new(&self->options, &self->node), CAPSTAN_OK);
     capstan_err_t err = capstan_topics_open(self->node, &topics, self->text, sizeof self->text);
     cr_assert_eq(err, CAPSTAN_OK, "%s", self->text);
     cr_assert_eq(capstan_topic_ensure(self->node, "orders", &topic, &self->topic), CAPSTAN_OK);

@@ -7,6 +7,7 @@
 
 #include <capstan/group.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define EMBEDDED_US                                                                                \
@@ -18,6 +19,7 @@ typedef struct embedded {
     capstan_node_t *node;
     capstan_topic_t *topic; /* "orders", of producers' sequences, in 4 partitions */
     char text[512];
+    capstan_node_options_t options; /* of the node */
 } embedded_t;
 
 void embedded_init(embedded_t *self);
@@ -50,6 +52,7 @@ typedef struct seen {
     _Atomic uint32_t running_max;
     _Atomic uint32_t busy[KEYS];
     uint64_t last[KEYS];
+    pthread_t thread; /* on which handlers are to run */
     /* For those who acknowledge later. */
     capstan_subscription_t *_Atomic subscription;
     _Atomic uint64_t numbers[HELD_MAX];
