@@ -9,8 +9,7 @@
  * One that hangs or ends its thread is lost with its actor; the consumer hears of it, rejects what
  * it had, and starts another. What the lost one may say yet is of a round that is over. */
 #include "actors/ordering/consumer_shared.h"
-#include "actors/ordering/ordering_messages.h"
-#include "runtime/base/ensure.h"
+#include "actors/ordering/event_view.h"
 #include "runtime/runtime.h"
 
 #include <stdlib.h>
@@ -19,9 +18,8 @@ enum { RETRY_US = 1000 }; /* while the ring is full */
 
 struct handler {
     handler_arguments_t arguments;
-    consumer_worked_t worked;  /* the last one */
-    capstan_header_t *headers; /* of the events at hand */
-    size_t header_capacity;
+    consumer_worked_t worked; /* the last one */
+    event_headers_t headers;  /* of the events at hand */
     capstan_delivery_t deliveries[];
 };
 
@@ -39,7 +37,7 @@ void handler_free(void *handler)
 {
     handler_t *self = handler;
     subscription_give_back(self->arguments.shared);
-    free(self->headers);
+    event_headers_fini(&self->headers);
     free(self);
 }
 
@@ -49,51 +47,22 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     return CAPSTAN_OK;
 }
 
-/* Where the headers lie is known when the last one has been read: here they are only counted. */
-static void read_headers(handler_t *self, slice_t list, size_t *used, capstan_event_t *event)
-{
-    codec_list_t headers;
-    header_t header;
-    event->headers = NULL;
-    event->header_count = 0;
-    if (codec_list_open(header_wire(), list, &headers) != CAPSTAN_OK) {
-        return;
-    }
-    while (codec_list_next(&headers, &header)) {
-        if (*used == self->header_capacity) {
-            self->header_capacity = self->header_capacity ? self->header_capacity * 2 : 16;
-            self->headers = realloc(self->headers, self->header_capacity * sizeof *self->headers);
-            ENSURE(self->headers);
-        }
-        self->headers[(*used)++] = (capstan_header_t){.name = header.name, .value = header.value};
-        event->header_count++;
-    }
-}
-
-static bool read_delivery(handler_t *self, const work_t *work, size_t *headers,
-                          capstan_delivery_t *ret_delivery)
+static capstan_err_t read_delivery(handler_t *self, const work_t *work,
+                                   capstan_delivery_t *ret_delivery)
 {
     event_t event;
-    if (codec_decode(event_wire(), work->event, &event, NULL) != CAPSTAN_OK) {
-        return false;
-    }
     *ret_delivery = (capstan_delivery_t){
         .subscription = self->arguments.shared,
         .number = work->ticket,
-        .event = {.key = event.key,
-                  .producer = event.producer,
-                  .producer_epoch = event.producer_epoch,
-                  .sequence = event.sequence,
-                  .time_us = event.time_us,
-                  .content_type = event.content_type,
-                  .payload = event.payload},
         .partition = (uint32_t)work->partition,
-        .offset = event.offset,
         .attempts = work->attempts,
-        .accepted_us = event.accepted_us,
     };
-    read_headers(self, event.headers, headers, &ret_delivery->event);
-    return true;
+    capstan_err_t err = event_view(work->event, &self->headers, &event, &ret_delivery->event);
+    if (err == CAPSTAN_OK) {
+        ret_delivery->offset = event.offset;
+        ret_delivery->accepted_us = event.accepted_us;
+    }
+    return err;
 }
 
 static capstan_err_t read_work(handler_t *self, const consumer_work_t *request, size_t *ret_count)
@@ -101,18 +70,13 @@ static capstan_err_t read_work(handler_t *self, const consumer_work_t *request, 
     codec_list_t list;
     work_t work;
     size_t count = 0;
-    size_t headers = 0;
+    self->headers.count = 0;
     capstan_err_t err = codec_list_open(work_wire(), request->list, &list);
     while (!err && count < self->arguments.batch_max && codec_list_next(&list, &work)) {
-        if (!read_delivery(self, &work, &headers, &self->deliveries[count])) {
-            err = CAPSTAN_E_MALFORMED;
-        }
-        count++;
+        err = read_delivery(self, &work, &self->deliveries[count++]);
     }
-    const capstan_header_t *first = self->headers;
-    for (size_t i = 0; first && i < count; i++) {
-        self->deliveries[i].event.headers = first;
-        first += self->deliveries[i].event.header_count;
+    for (size_t i = 0, place = 0; !err && i < count; i++) {
+        place = event_headers_place(&self->headers, place, &self->deliveries[i].event);
     }
     *ret_count = count;
     return err;

@@ -156,4 +156,41 @@ typedef struct capstan_subscription_figures {
 CAPSTAN_API capstan_subscription_figures_t
 capstan_subscription_figures(const capstan_subscription_t *self);
 
+/* --- parked events --------------------------------------------------------------------------- */
+
+/* An event that a group has given up on until somebody looks at it. */
+typedef struct capstan_parked {
+    capstan_event_t event;
+    uint32_t partition;
+    uint64_t offset;
+    uint64_t attempts;      /* how often it was tried */
+    capstan_slice_t reason; /* of the last rejection */
+    int64_t since_us;       /* UTC */
+    bool behind;            /* parked only because an event of its key before it was */
+} capstan_parked_t;
+
+/* It and its slices live until the function returns. */
+typedef void capstan_parked_fn(void *context, const capstan_parked_t *parked);
+
+/* Calls `each` with a group's parked events, by partitions and ascending offsets, on the calling
+ * thread: one that is no cell; blocks. Errors: INVALID (the group), the store's, STOPPING. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_group_parked(capstan_node_t *node,
+                                                                  const capstan_topic_t *topic,
+                                                                  const char *group,
+                                                                  capstan_parked_fn *each,
+                                                                  void *context);
+
+typedef struct capstan_released {
+    uint64_t replayed;  /* events to be delivered again */
+    uint64_t discarded; /* events that were given up */
+} capstan_released_t;
+
+/* Delivers a group's parked events again, in their keys' order; with `discard` those that failed
+ * are given up, and only those parked behind them are delivered. `key` is empty for all keys. They
+ * stay on record until a member has processed them. From a thread that is no cell; blocks.
+ * `ret_released` may be NULL. Errors: as in capstan_group_parked. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
+capstan_group_release(capstan_node_t *node, const capstan_topic_t *topic, const char *group,
+                      capstan_slice_t key, bool discard, capstan_released_t *ret_released);
+
 #endif

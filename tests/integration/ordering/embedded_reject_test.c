@@ -1,5 +1,4 @@
 /* What handlers of a group's members inside a program reject: tried again, parked, taken back. */
-#include "actors/ordering/ordering_messages.h"
 #include "tests/integration/ordering/embedded_kit.h"
 
 /* Key 0 has one that nobody can process: its second. */
@@ -16,39 +15,39 @@ static capstan_err_t stumble(capstan_actor_t *actor, void *context,
     return CAPSTAN_OK;
 }
 
-/* The reason of the one parked event that failed, and how many are parked. */
-static size_t parked(embedded_t *world, char *ret_reason, size_t size)
+typedef struct parking {
+    char reason[300]; /* of the last one that failed itself */
+    size_t count;
+    uint64_t attempts;
+    uint64_t first; /* sequence */
+    uint64_t last;
+} parking_t;
+
+static void look(void *context, const capstan_parked_t *parked)
 {
-    capstan_ref_t topics;
-    size_t count = 0;
-    ret_reason[0] = 0;
-    cr_assert_eq(capstan_node_resolve(world->node, "topics", &topics), CAPSTAN_OK);
-    parked_list_t request = {.topic = slice_text("orders"), .group = slice_text("group")};
-    for (parked_page_t page = {.more = true}; page.more;) {
-        buffer_t body = {0};
-        void *answer;
-        size_t answer_size;
-        codec_list_t list;
-        parked_t event;
-        codec_encode(parked_list_wire(), &request, &body);
-        cr_assert_eq(capstan_node_ask(world->node, topics, MESSAGE_parked_list, buffer_slice(&body),
-                                      EMBEDDED_US, &answer, &answer_size),
-                     CAPSTAN_OK);
-        cr_assert_eq(codec_decode(parked_page_wire(), slice_of(answer, answer_size), &page, NULL),
-                     CAPSTAN_OK);
-        cr_assert_eq(codec_list_open(parked_wire(), page.events, &list), CAPSTAN_OK);
-        for (; codec_list_next(&list, &event); count++) {
-            if (!event.behind) {
-                snprintf(ret_reason, size, "%.*s", (int)event.reason.size,
-                         (const char *)event.reason.data);
-            }
-        }
-        request.partition = page.next_partition;
-        request.offset = page.next_offset;
-        free(answer);
-        buffer_fini(&body);
+    parking_t *self = context;
+    self->first = self->count++ == 0 ? parked->event.sequence : self->first;
+    self->last = parked->event.sequence;
+    cr_assert_gt(parked->since_us, 0);
+    cr_assert_gt(parked->offset, 0);
+    if (!parked->behind) {
+        self->attempts = parked->attempts;
+        snprintf(self->reason, sizeof self->reason, "%.*s", (int)parked->reason.size,
+                 (const char *)parked->reason.data);
     }
-    return count;
+}
+
+static parking_t await_parked(embedded_t *world, size_t wanted)
+{
+    parking_t parking = {.count = 0};
+    for (int i = 0; i < 1000 && parking.count != wanted; i++) {
+        poll(NULL, 0, i > 0 ? 5 : 0);
+        parking = (parking_t){.count = 0};
+        cr_assert_eq(capstan_group_parked(world->node, world->topic, "group", look, &parking),
+                     CAPSTAN_OK);
+    }
+    cr_assert_eq(parking.count, wanted);
+    return parking;
 }
 
 Test(embedded_reject, parks_what_its_handler_rejects_and_what_is_behind_it)
@@ -56,7 +55,6 @@ Test(embedded_reject, parks_what_its_handler_rejects_and_what_is_behind_it)
     embedded_t world;
     seen_t seen = {.count = 0};
     capstan_subscription_t *subscription;
-    char reason[300];
     embedded_init(&world);
     embedded_start(&world);
     embedded_publish_range(&world, 3, 1, 5);
@@ -65,11 +63,8 @@ Test(embedded_reject, parks_what_its_handler_rejects_and_what_is_behind_it)
         (capstan_subscribe_options_t){.handle = stumble, .context = &seen, .concurrency = 2},
         &subscription);
     cr_assert(embedded_await(&seen.count, 11)); /* 5 + 5 + 1 */
-    for (int i = 0; i < 500 && parked(&world, reason, sizeof reason) < 4; i++) {
-        poll(NULL, 0, 5);
-    }
-    cr_assert_eq(parked(&world, reason, sizeof reason), 4);
-    cr_assert_str_eq(reason, capstan_err_text(CAPSTAN_E_UNSUPPORTED));
+    parking_t parking = await_parked(&world, 4);
+    cr_assert_str_eq(parking.reason, capstan_err_text(CAPSTAN_E_UNSUPPORTED));
     cr_assert_eq(seen.attempts_max, 3, "group_attempts_max");
     cr_assert_eq(seen.count, 11);
     cr_assert_eq(seen.faults, 0);
@@ -84,7 +79,6 @@ Test(embedded_reject, rejects_from_another_thread_with_a_reason)
     embedded_t world;
     static seen_t seen;
     capstan_subscription_t *subscription;
-    char reason[300];
     embedded_init(&world);
     embedded_start(&world);
     embedded_publish_range(&world, 1, 1, 2);
@@ -104,11 +98,8 @@ Test(embedded_reject, rejects_from_another_thread_with_a_reason)
     cr_assert_eq(capstan_reject(subscription, seen.numbers[1],
                                 &(capstan_rejection_t){.reason = "never", .final = true}),
                  CAPSTAN_OK);
-    for (int i = 0; i < 500 && parked(&world, reason, sizeof reason) < 2; i++) {
-        poll(NULL, 0, 5);
-    }
-    cr_assert_eq(parked(&world, reason, sizeof reason), 2);
-    cr_assert_str_eq(reason, "never");
+    parking_t parking = await_parked(&world, 2);
+    cr_assert_str_eq(parking.reason, "never");
     embedded_end(&subscription);
     embedded_stop(&world);
     embedded_fini(&world);
@@ -180,7 +171,6 @@ Test(embedded_reject, takes_back_of_a_batch_what_is_behind_one_that_is_rejected)
     embedded_t world;
     seen_t seen = {.count = 0};
     capstan_subscription_t *subscription;
-    char reason[300];
     embedded_init(&world);
     embedded_start(&world);
     embedded_publish_range(&world, 1, 1, 6);
@@ -188,14 +178,56 @@ Test(embedded_reject, takes_back_of_a_batch_what_is_behind_one_that_is_rejected)
         &world,
         (capstan_subscribe_options_t){.handle_batch = pick, .context = &seen, .key_events_max = 64},
         &subscription);
-    for (int i = 0; i < 500 && parked(&world, reason, sizeof reason) < 5; i++) {
-        poll(NULL, 0, 5);
-    }
-    cr_assert_eq(parked(&world, reason, sizeof reason), 5);
-    cr_assert_str_eq(reason, "picked");
+    parking_t parking = await_parked(&world, 5);
+    cr_assert_str_eq(parking.reason, "picked");
     cr_assert_eq(seen.faults, 0);
     embedded_await_stored(subscription, 1);
     cr_assert_eq(capstan_subscription_figures(subscription).held, 0);
+    embedded_end(&subscription);
+    embedded_stop(&world);
+    embedded_fini(&world);
+}
+
+Test(embedded_reject, delivers_parked_events_again_or_gives_them_up)
+{
+    embedded_t world;
+    seen_t seen = {.count = 0};
+    capstan_subscription_t *subscription;
+    capstan_released_t released;
+    embedded_init(&world);
+    embedded_start(&world);
+    embedded_publish_range(&world, 1, 1, 5);
+    embedded_subscribe(&world, (capstan_subscribe_options_t){.handle = stumble, .context = &seen},
+                       &subscription);
+    parking_t parking = await_parked(&world, 4);
+    cr_assert_eq(parking.attempts, 3);
+    cr_assert_eq(parking.first, 2);
+    cr_assert_eq(parking.last, 5);
+    capstan_slice_t key = capstan_slice_text("key 0");
+    cr_assert_eq(capstan_group_release(world.node, world.topic, "group",
+                                       capstan_slice_text("key 1"), false, &released),
+                 CAPSTAN_OK);
+    cr_assert_eq(released.replayed + released.discarded, 0, "nothing of that key is parked");
+    cr_assert_eq(capstan_group_release(world.node, world.topic, "group", key, false, &released),
+                 CAPSTAN_OK);
+    cr_assert_eq(released.replayed, 4);
+    while (atomic_load(&seen.attempts_max) < 6) { /* the second one fails three times more */
+        poll(NULL, 0, 1);
+    }
+    await_parked(&world, 4);
+    seen.last[0] = 2; /* which is given up */
+    cr_assert_eq(capstan_group_release(world.node, world.topic, "group", (capstan_slice_t){0}, true,
+                                       &released),
+                 CAPSTAN_OK);
+    cr_assert_eq(released.discarded, 1);
+    cr_assert_eq(released.replayed, 3);
+    cr_assert(embedded_await(&seen.count, 4));
+    await_parked(&world, 0);
+    cr_assert_eq(seen.faults, 0);
+    cr_assert_eq(capstan_group_parked(world.node, world.topic, "", look, &parking),
+                 CAPSTAN_E_INVALID);
+    cr_assert_eq(capstan_group_release(world.node, world.topic, "", key, false, NULL),
+                 CAPSTAN_E_INVALID);
     embedded_end(&subscription);
     embedded_stop(&world);
     embedded_fini(&world);
