@@ -73,6 +73,9 @@ static const char *check_members(const group_t *self, const totals_t *totals)
                 if (event->given == 0 || event->key->member != member || event->partition != i) {
                     return "O1: an event is held by one member";
                 }
+                if (event->held_behind && event->held_behind->offset <= event->offset) {
+                    return "O1: what a member holds stands in the order of offsets";
+                }
                 own++;
             }
         }

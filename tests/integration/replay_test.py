@@ -162,6 +162,20 @@ class Replay(unittest.TestCase):
         self.refused("the group has begun, and elsewhere", "--group", "first", "--from",
                      "group:second")
 
+    def test_of_two_who_begin_a_group_at_once_the_first_decides(self):
+        places = [self.some_offsets() for _ in range(3)]
+        tails = [subprocess.Popen(
+            self.node.command("tail", "--topic", "loans", "--group", "race", "--format", "json",
+                              "--idle-ms", "3000", *self.words(offsets)),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) for offsets in places]
+        ended = [(tail.communicate(timeout=120), tail.returncode) for tail in tails]
+        winners = [place for place, (_, status) in zip(places, ended) if status == 0]
+        self.assertEqual(len(winners), 1, [errors for (_, errors), _ in ended])
+        lines = [line for (output, _), _ in ended for line in output.splitlines()]
+        self.check(lines, winners[0], "the winner's place")
+        for (_, errors), status in ended:
+            self.assertTrue(status == 0 or b"the group has begun, and elsewhere" in errors, errors)
+
     def test_a_place_that_there_is_not_is_refused(self):
         soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
         for group in [], ["--group", "never"]:

@@ -172,6 +172,26 @@ Test(group, takes_acknowledgements_in_any_order_and_keeps_what_is_above_the_fron
     group_destroy(&group);
 }
 
+/* It gets one key's backlog after the other, which lie in each other's gaps. */
+Test(group, takes_stretches_of_what_was_given_in_the_order_of_keys)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    read_keys(group, 1, "abcabdabcdcccccc", &effects);
+    group_join(group, 1, &many);
+    dispatch(group, 0, &effects,
+             "1:3 1:9 1:11 1:12 1:13 1:14 1:15 1:16 1:1 1:4 1:7 1:2 1:5 1:8 1:6 1:10 ");
+    uint64_t count;
+    cr_assert_eq(group_acknowledge(group, 1, 0, 4, 9, &count, &effects), CAPSTAN_OK);
+    cr_assert_eq(count, 6);
+    cr_assert_eq(group_acknowledge(group, 1, 0, 0, 10, &count, &effects), CAPSTAN_OK);
+    cr_assert_eq(count, 4);
+    cr_assert_eq(group_frontier(group, 0), 10);
+    cr_assert_null(group_check(group), "%s", group_check(group));
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, delivers_again_what_a_lost_member_held_before_anything_that_follows)
 {
     group_effects_t effects = {0};
