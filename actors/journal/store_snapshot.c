@@ -2,6 +2,7 @@
 #include "actors/journal/store_internal.h"
 #include "runtime/base/ensure.h"
 
+#include <stdlib.h>
 #include <xxhash.h>
 
 uint64_t snapshot_checksum(slice_t key, slice_t value)
@@ -9,21 +10,48 @@ uint64_t snapshot_checksum(slice_t key, slice_t value)
     return XXH64(value.data, value.size, XXH64(key.data, key.size, 0));
 }
 
+/* The rows of a chunk, in the order of the table: in that of their changes each would find its page
+ * anew, and dirty it once more for the next checkpoint. A key that comes twice keeps its order. */
+typedef struct chunk_rows {
+    snapshot_row_t *list;
+    size_t count;
+} chunk_rows_t;
+
+static int compare_rows(const void *a, const void *b)
+{
+    const snapshot_row_t *x = a;
+    const snapshot_row_t *y = b;
+    size_t size = x->key.size < y->key.size ? x->key.size : y->key.size;
+    int order = memcmp(x->key.data, y->key.data, size);
+    if (order == 0 && x->key.size != y->key.size) {
+        order = x->key.size < y->key.size ? -1 : 1;
+    }
+    return order != 0 ? order : x->key.data < y->key.data ? -1 : x->key.data > y->key.data;
+}
+
 /* A chunk is looked through before its first row is written: one that is refused leaves nothing. */
-static capstan_err_t check_rows(slice_t rows)
+static capstan_err_t open_rows(slice_t rows, chunk_rows_t *ret_rows)
 {
     codec_list_t list;
     capstan_err_t err = codec_list_open(snapshot_row_wire(), rows, &list);
     if (err) {
         return err;
     }
-    snapshot_row_t row;
-    while (codec_list_next(&list, &row)) {
-        if (row.key.size == 0) { /* "after no key" is where a read begins */
-            return CAPSTAN_E_INVALID;
+    chunk_rows_t opened = {.list = calloc(list.left + 1, sizeof *opened.list)};
+    ENSURE(opened.list);
+    while (!err && codec_list_next(&list, &opened.list[opened.count])) {
+        if (opened.list[opened.count++].key.size == 0) { /* "after no key" is where a read begins */
+            err = CAPSTAN_E_INVALID;
         }
     }
-    return list.fault.err;
+    err = err ? err : list.fault.err;
+    if (err) {
+        free(opened.list);
+        return err;
+    }
+    qsort(opened.list, opened.count, sizeof *opened.list, compare_rows);
+    *ret_rows = opened;
+    return CAPSTAN_OK;
 }
 
 static capstan_err_t check_chunk(const position_t *position, const snapshot_write_t *chunk)
@@ -36,7 +64,7 @@ static capstan_err_t check_chunk(const position_t *position, const snapshot_writ
         chunk->lsn < position->snapshot_lsn || chunk->lsn < position->lsn_first) {
         return CAPSTAN_E_LSN_MISMATCH;
     }
-    return check_rows(chunk->rows);
+    return CAPSTAN_OK;
 }
 
 static capstan_err_t write_row(store_t *self, uint64_t stream, const snapshot_row_t *row)
@@ -62,13 +90,12 @@ capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk)
     if (!err) {
         err = check_chunk(position, chunk);
     }
-    codec_list_t list;
-    if (!err) {
-        err = codec_list_open(snapshot_row_wire(), chunk->rows, &list);
+    chunk_rows_t rows = {0};
+    err = err ? err : open_rows(chunk->rows, &rows);
+    for (size_t i = 0; !err && i < rows.count; i++) {
+        err = write_row(self, chunk->stream, &rows.list[i]);
     }
-    for (snapshot_row_t row; !err && codec_list_next(&list, &row);) {
-        err = write_row(self, chunk->stream, &row);
-    }
+    free(rows.list);
     if (err || !chunk->last) {
         return err;
     }

@@ -112,6 +112,8 @@ CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32
  * everything that was appended up to the call that handed it out. */
 typedef void partition_row_fn(void *context, slice_t key, slice_t value);
 bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context);
+/* Rows that have changed since they were handed out last. */
+uint64_t partition_unsaved(const partition_t *self);
 /* Marks every row as changed and gives up a running pass, so that the next save is complete: for
  * a snapshot that could not be written. */
 void partition_touch_all(partition_t *self);

@@ -76,12 +76,12 @@ static void ask_journal(partition_actor_t *self, parked_read_t *read)
     if (read->cursor.lsn == 0) {
         read->cursor.lsn = log_index_lsn(&self->log_index, read->cursor.offset + 1);
     }
-    codec_encode(journal_read_wire(),
-                 &(journal_read_t){.stream = self->stream,
-                                   .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,
-                                   .bytes_max =
-                                       more ? PARTITION_READ_BACK_BYTES : read->read.bytes_max},
-                 &body);
+    codec_encode(
+        journal_read_wire(),
+        &(journal_read_t){.stream = self->stream,
+                          .lsn = read->cursor.lsn > 0 ? read->cursor.lsn : 1,
+                          .bytes_max = more ? PARTITION_READ_BACK_BYTES : read->read.bytes_max},
+        &body);
     capstan_err_t err =
         capstan_ask_for(self->self, &read->request, self->reader, MESSAGE_journal_read,
                         buffer_slice(&body), PARTITION_ASK_US, &read->journal_ask);

@@ -284,6 +284,11 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
     return !self->pass_runs;
 }
 
+uint64_t partition_unsaved(const partition_t *self)
+{
+    return self->changed_count;
+}
+
 void partition_touch_all(partition_t *self)
 {
     self->pass_runs = false;

@@ -197,6 +197,38 @@ Test(store, keeps_the_newest_row_of_each_key_of_a_snapshot)
     fixture_fini(&fixture);
 }
 
+/* They come in the order in which keys changed, and are written in that of the table. */
+Test(store, writes_the_rows_of_a_chunk_in_any_order_and_the_last_of_a_key_wins)
+{
+    static const char *const keys[] = {"b", "ab", "c", "a", "b", "abc"};
+    fixture_t fixture;
+    char text[64];
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 10), CAPSTAN_OK);
+    buffer_t rows = {0};
+    codec_list_writer_t writer = codec_list_begin(&rows);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        char value[2] = {(char)('0' + i), 0};
+        codec_list_add(&writer, snapshot_row_wire(),
+                       &(snapshot_row_t){.key = slice_text(keys[i]), .value = slice_text(value)});
+    }
+    codec_list_end(&writer);
+    cr_assert_eq(store_begin(fixture.store), CAPSTAN_OK);
+    snapshot_write_t chunk = {.stream = fixture.stream.stream,
+                              .epoch = fixture.stream.epoch,
+                              .lsn = 5,
+                              .lsn_next = 5,
+                              .last = true,
+                              .rows = buffer_slice(&rows)};
+    cr_assert_eq(store_snapshot_write(fixture.store, &chunk), CAPSTAN_OK);
+    cr_assert_eq(store_commit(fixture.store), CAPSTAN_OK);
+    snapshot_text(fixture.store, fixture.stream.stream, text, sizeof text);
+    cr_assert_str_eq(text, "a=3 ab=1 abc=5 b=4 c=2 ", "%s", text);
+    buffer_fini(&rows);
+    fixture_fini(&fixture);
+}
+
 Test(store, leaves_no_trace_of_a_snapshot_chunk_that_is_malformed_at_its_end)
 {
     fixture_t fixture;
@@ -413,9 +445,9 @@ Test(store, reads_walk_indexes_and_never_scan)
 {
     extern const char sql_store_read[], sql_store_truncate_rows[], sql_store_snapshot_read[],
         sql_store_stream_get[], sql_store_remove_log[], sql_store_remove_snapshots[];
-    const char *const statements[] = {sql_store_read, sql_store_truncate_rows,
+    const char *const statements[] = {sql_store_read,          sql_store_truncate_rows,
                                       sql_store_snapshot_read, sql_store_stream_get,
-                                      sql_store_remove_log, sql_store_remove_snapshots};
+                                      sql_store_remove_log,    sql_store_remove_snapshots};
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);

@@ -188,6 +188,35 @@ Test(ordering_node, keeps_held_events_over_a_snapshot_in_chunks, .timeout = 120)
     twice(hold_much);
 }
 
+/* Each key's row is to be written with the next snapshot: that waits for four records for each. */
+static void change_many_keys(bench_t *bench)
+{
+    enum { MANY = 256, FEW_ROUNDS = 2, ROUNDS = 8 };
+    static item_t items[MANY];
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        start(bench);
+        client_t *client = client_new(bench, "orders");
+        for (uint32_t key = 0; key < MANY; key++) {
+            items[key] = (item_t){.key = key, .size = 10, .sequence = round};
+        }
+        publish(client, items, MANY, EVENT_STORED);
+        bench_stop(bench);
+        client_destroy(&client);
+        if (round == FEW_ROUNDS) {
+            cr_assert_eq(snapshots(bench), 0, "there were twice as many records as rows");
+        }
+    }
+    cr_assert_eq(snapshots(bench), PARTITIONS);
+    start(bench);
+    look(bench, ROUNDS * MANY);
+    bench_stop(bench);
+}
+
+Test(ordering_node, writes_snapshots_in_proportion_to_the_keys_that_changed, .timeout = 120)
+{
+    twice(change_many_keys);
+}
+
 /* --- places ---------------------------------------------------------------------------------- */
 
 static void begin_at_places(bench_t *bench)

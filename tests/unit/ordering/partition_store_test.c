@@ -94,8 +94,10 @@ Test(partition_store, saves_only_what_changed_and_ends_under_constant_change)
     kit_rows_t *rows = calloc(1, sizeof *rows);
     kit_send(self, "a", 1, &effects);
     kit_send(self, "b", 1, &effects);
+    cr_assert_eq(partition_unsaved(self), 3); /* two keys and the partition's own */
     cr_assert(partition_save(self, 1000000, kit_add_row, rows));
-    cr_assert_eq(rows->calls, 3); /* two keys and the partition's own */
+    cr_assert_eq(rows->calls, 3);
+    cr_assert_eq(partition_unsaved(self), 0);
     cr_assert(partition_save(self, 1000000, kit_add_row, rows));
     cr_assert_eq(rows->calls, 3);
     kit_send(self, "a", 2, &effects);
