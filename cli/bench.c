@@ -15,6 +15,8 @@
 
 enum { REPEATS = 3 };
 
+#define BENCHES "tell, ask, metrics, pipeline, poison, growth, rebalance, keyed"
+
 static const bench_case_t cases[] = {
     {
         .bench = "tell",
@@ -117,6 +119,30 @@ static const bench_case_t cases[] = {
         .ratio_min = 0.9,
         .run = bench_poison_others,
         .run_peer = bench_poison_none,
+    },
+    {
+        .bench = "growth",
+        .name = "keys",
+        .what = "as durable, for 1,000,000 keys that all exist; events visit them in no order",
+        .peer = "the same with 10 keys",
+        .metric = "ops_per_s",
+        .goal = "at least 0.83x: flat within 20 %",
+        .ratio_min = 0.83,
+        .run = bench_growth_keys,
+        .run_peer = bench_growth_few_keys,
+    },
+    {
+        .bench = "rebalance",
+        .name = "kill",
+        .what = "20,000 events/s of 100,000 keys for 4 members, of which one comes, leaves or is "
+                "killed each second; time until what it held is with another",
+        .peer = "the same while nobody comes or goes; time from publish to delivery",
+        .metric = "ops_per_s",
+        .goal = "no inversion, p99 at most 50 ms",
+        .ratio_min = 0.95,
+        .p99_us_max = 50000,
+        .run = bench_rebalance_kill,
+        .run_peer = bench_rebalance_quiet,
     },
 #define KEYED(keys)                                                                                \
     {                                                                                              \
@@ -328,7 +354,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } processes[] = {
     {"publisher", bench_publisher}, {"consumer", bench_consumer}, {"picky", bench_consumer},
-    {"stuck", bench_stuck},         {"worker", bench_worker},
+    {"stuck", bench_stuck},         {"worker", bench_worker},     {"rebalanced", bench_rebalanced},
 };
 
 int cli_bench(int argc, char **argv)
@@ -347,9 +373,11 @@ int cli_bench(int argc, char **argv)
          .meaning = "one line of JSON per case"},
     };
     const command_line_t line = {
-        .usage = "capstan bench [tell|ask|metrics|pipeline|poison|keyed [CASE]] [options]",
+        .usage = "capstan bench [BENCH [CASE]] [options]",
         .summary = "Measures this build on this machine, each case in turn with the bare library\n"
-                   "it stands on, and prints medians of three runs. Missing a goal is no failure.",
+                   "it stands on, and prints medians of three runs. Missing a goal is no failure.\n"
+                   "\n"
+                   "Benches: " BENCHES ".",
         .examples = "  capstan bench\n  capstan bench pipeline --json\n  capstan bench keyed 20\n",
         .options = options,
         .count = OPTION_COUNT(options),
@@ -360,10 +388,9 @@ int cli_bench(int argc, char **argv)
         return status;
     }
     if (!is_known(&operands)) {
-        return options_wrong(
-            &line, "no bench is called '%s%s%s': tell, ask, metrics, pipeline, poison, keyed",
-            operands.items[0], operands.count > 1 ? " " : "",
-            operands.count > 1 ? operands.items[1] : "");
+        return options_wrong(&line, "no bench is called '%s%s%s': " BENCHES, operands.items[0],
+                             operands.count > 1 ? " " : "",
+                             operands.count > 1 ? operands.items[1] : "");
     }
     outcome_row_t rows[CASE_COUNT];
     size_t count = 0;

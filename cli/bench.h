@@ -43,6 +43,10 @@ capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_alone(bench_figures_t *ret_figures);
 capstan_err_t bench_poison_others(bench_figures_t *ret_figures);
 capstan_err_t bench_poison_none(bench_figures_t *ret_figures);
+capstan_err_t bench_growth_keys(bench_figures_t *ret_figures);
+capstan_err_t bench_growth_few_keys(bench_figures_t *ret_figures);
+capstan_err_t bench_rebalance_kill(bench_figures_t *ret_figures);
+capstan_err_t bench_rebalance_quiet(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
@@ -53,11 +57,13 @@ capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 #undef KEYED
 capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
 
-/* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker ...`. */
+/* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker|
+ * rebalanced ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);
 int bench_worker(int argc, char **argv);
+int bench_rebalanced(int argc, char **argv);
 
 /* Says on stderr what went wrong; returns the exit status. */
 int bench_failed(const char *who, const char *text);

@@ -13,6 +13,7 @@
 
 enum {
     KEYS = 1000,
+    KEY_STRIDE = 611953, /* a prime: keys follow each other in no order that memory knows */
     KEYS_PER_POISONED = 100,
     PAYLOAD_BYTES = 64,
     PARTITIONS = 16,
@@ -22,6 +23,8 @@ enum {
 };
 
 typedef struct publisher {
+    peer_t *peer;
+    uint64_t keys;
     uint64_t answered;
     uint64_t stored;
 } publisher_t;
@@ -35,19 +38,20 @@ static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_e
     publisher->stored += result == 1;
 }
 
-static void publish_one(peer_t *peer, uint64_t number)
+static void publish_one(publisher_t *self, uint64_t number)
 {
-    char key[16];
+    char key[32];
+    uint64_t of_key = number * KEY_STRIDE % self->keys;
     int64_t payload[PAYLOAD_BYTES / sizeof(int64_t)] = {bench_now_ns()};
     publish_t event = {
         .topic = slice_text("bench"),
-        .key = {key, (size_t)snprintf(key, sizeof key, "key-%" PRIu64, number % KEYS)},
+        .key = {key, (size_t)snprintf(key, sizeof key, "key-%" PRIu64, of_key)},
         .producer = slice_text("bench"),
-        .sequence = number / KEYS + 1,
+        .sequence = number / self->keys + 1,
         .payload = {payload, sizeof payload},
     };
-    while (peer_publish(peer, &event, number) == CAPSTAN_E_NO_CREDIT) {
-        peer_poll(peer, 100000);
+    while (peer_publish(self->peer, &event, number) == CAPSTAN_E_NO_CREDIT) {
+        peer_poll(self->peer, 100000);
     }
 }
 
@@ -59,44 +63,57 @@ static void await_due(peer_t *peer, int64_t due_ns)
     }
 }
 
-/* Batches are spread evenly when there is a rate, in events/s; otherwise only credit holds them up.
- */
-static void publish_all(peer_t *peer, int64_t begin_ns, uint64_t count, uint32_t batch, double rate)
+typedef struct publishing {
+    uint64_t first; /* the number of the first event: each key's sequence follows from it */
+    uint64_t count;
+    uint32_t batch;
+    double rate; /* events/s; 0: only credit holds them up */
+} publishing_t;
+
+/* Batches are spread evenly when there is a rate. */
+static void publish_all(publisher_t *self, int64_t begin_ns, const publishing_t *publishing)
 {
-    for (uint64_t i = 0; i < count; i++) {
-        publish_one(peer, i);
-        if (i % batch == batch - 1) {
-            peer_poll(peer, 0);
-            await_due(peer, rate > 0 ? begin_ns + (int64_t)((double)(i + 1) * 1e9 / rate) : 0);
+    for (uint64_t i = 0; i < publishing->count; i++) {
+        publish_one(self, publishing->first + i);
+        if (i % publishing->batch == publishing->batch - 1) {
+            double due_ns = publishing->rate > 0 ? (double)(i + 1) * 1e9 / publishing->rate : 0;
+            peer_poll(self->peer, 0);
+            await_due(self->peer, due_ns > 0 ? begin_ns + (int64_t)due_ns : 0);
         }
     }
 }
 
-/* publisher ENDPOINT EVENTS BATCH [RATE]: prints when it began, in nanoseconds of the monotonic
- * clock. */
+/* publisher ENDPOINT EVENTS BATCH [RATE [KEYS FIRST]]: prints when it began, in nanoseconds of the
+ * monotonic clock. */
 int bench_publisher(int argc, char **argv)
 {
-    ENSURE(argc == 4 || argc == 5);
-    uint64_t count = strtoull(argv[2], NULL, 10);
-    uint32_t batch = (uint32_t)strtoul(argv[3], NULL, 10);
-    publisher_t publisher = {0};
-    peer_t *peer;
+    ENSURE(argc == 4 || argc == 5 || argc == 7);
+    publishing_t publishing = {.count = strtoull(argv[2], NULL, 10),
+                               .batch = (uint32_t)strtoul(argv[3], NULL, 10),
+                               .rate = argc > 4 ? strtod(argv[4], NULL) : 0,
+                               .first = argc > 6 ? strtoull(argv[6], NULL, 10) : 0};
+    publisher_t publisher = {.keys = argc > 5 ? strtoull(argv[5], NULL, 10) : KEYS};
+    ENSURE(publisher.keys > 0);
     char text[512] = "";
     capstan_err_t err = peer_connect(
-        &(peer_options_t){.endpoint = argv[1], .name = "bench-publisher", .batch_messages = batch},
-        &(peer_handlers_t){.context = &publisher, .outcome = on_outcome}, &peer, text, sizeof text);
+        &(peer_options_t){
+            .endpoint = argv[1], .name = "bench-publisher", .batch_messages = publishing.batch},
+        &(peer_handlers_t){.context = &publisher, .outcome = on_outcome}, &publisher.peer, text,
+        sizeof text);
     if (err != CAPSTAN_OK) {
         return bench_failed("publisher", text);
     }
     int64_t begin_ns = bench_now_ns();
     printf("%" PRId64 "\n", begin_ns);
-    publish_all(peer, begin_ns, count, batch, argc == 5 ? strtod(argv[4], NULL) : 0);
-    while (publisher.answered < count) {
-        peer_poll(peer, 100000);
+    fflush(stdout);
+    publish_all(&publisher, begin_ns, &publishing);
+    while (publisher.answered < publishing.count) {
+        peer_poll(publisher.peer, 100000);
     }
-    peer_close(&peer, 0);
-    return publisher.stored == count ? EXIT_DONE
-                                     : bench_failed("publisher", "an event was not stored");
+    peer_close(&publisher.peer, 0);
+    return publisher.stored == publishing.count
+               ? EXIT_DONE
+               : bench_failed("publisher", "an event was not stored");
 }
 
 typedef struct consumer {
@@ -184,7 +201,7 @@ static capstan_err_t subscribe_to_bench(peer_t *peer, const char *group, char *t
                : peer_request(peer, subscribe_wire(),
                               &(subscribe_t){.topic = slice_text("bench"),
                                              .group = slice_text(group),
-                                             .from = 1,
+                                             .from = 2, /* what is published from now on */
                                              .events_max = HELD_MAX,
                                              .key_events_max = HELD_MAX},
                               subscribed_wire(), REQUEST_US, &body, text, size);

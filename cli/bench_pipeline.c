@@ -20,14 +20,26 @@ typedef struct pipeline {
     uint32_t consumers; /* that get all events each */
     bool stuck;         /* one more that has stopped reading */
     uint32_t rejected;  /* percent of the events, whose keys the consumer always rejects */
+    uint64_t keys;
+    uint64_t warm_up; /* events before those that are measured, which make all keys */
+    uint64_t first;   /* the first event's number */
 } pipeline_t;
 
-static const pipeline_t batched = {.events = 2000000, .batch = 64, .consumers = 1};
-static const pipeline_t single = {.events = 500000, .batch = 1, .consumers = 1};
-static const pipeline_t alone = {.events = 1000000, .batch = 64, .consumers = 2};
-static const pipeline_t poisoned = {.events = 2000000, .batch = 64, .consumers = 1, .rejected = 1};
+enum { KEYS = 1000, KEYS_MANY = 1000000, KEYS_FEW = 10 };
+
+static const pipeline_t batched = {.events = 2000000, .batch = 64, .consumers = 1, .keys = KEYS};
+static const pipeline_t single = {.events = 500000, .batch = 1, .consumers = 1, .keys = KEYS};
+static const pipeline_t alone = {.events = 1000000, .batch = 64, .consumers = 2, .keys = KEYS};
+static const pipeline_t poisoned = {
+    .events = 2000000, .batch = 64, .consumers = 1, .rejected = 1, .keys = KEYS};
 static const pipeline_t beside_stuck = {
-    .events = 1000000, .batch = 64, .consumers = 2, .stuck = true};
+    .events = 1000000, .batch = 64, .consumers = 2, .stuck = true, .keys = KEYS};
+/* As many events before with few keys, so that both write on in a store of the same size. Behind
+ * four for each key, which is within what is measured, the partitions save all their keys. */
+static const pipeline_t few_keys = {
+    .events = 4000000, .batch = 64, .consumers = 1, .keys = KEYS_FEW, .warm_up = KEYS_MANY};
+static const pipeline_t many_keys = {
+    .events = 4000000, .batch = 64, .consumers = 1, .keys = KEYS_MANY, .warm_up = KEYS_MANY};
 
 /* Events that each consumer processes. */
 static uint64_t taken_of(const pipeline_t *pipeline)
@@ -71,13 +83,18 @@ static capstan_err_t publish_to(child_t *consumers, const pipeline_t *pipeline, 
     char events[32];
     char batch[16];
     char rate[32];
+    char keys[32];
+    char first[32];
     char line[256];
     child_t publisher;
     int64_t took_ns = 0;
     snprintf(events, sizeof events, "%" PRIu64, pipeline->events);
     snprintf(batch, sizeof batch, "%" PRIu32, pipeline->batch);
     snprintf(rate, sizeof rate, "%.0f", pipeline->rate);
-    char *publish[] = {"capstan", "bench", "publisher", endpoint, events, batch, rate, NULL};
+    snprintf(keys, sizeof keys, "%" PRIu64, pipeline->keys);
+    snprintf(first, sizeof first, "%" PRIu64, pipeline->first);
+    char *publish[] = {"capstan", "bench", "publisher", endpoint, events,
+                       batch,     rate,    keys,        first,    NULL};
     capstan_err_t err = start_and_hear(publish, &publisher, line);
     if (err != CAPSTAN_OK) {
         return err;
@@ -103,7 +120,8 @@ static capstan_err_t with_consumers(const pipeline_t *pipeline, uint32_t started
     char name[32];
     char line[256];
     snprintf(events, sizeof events, "%" PRIu64, taken_of(pipeline));
-    snprintf(name, sizeof name, "bench-consumer-%" PRIu32, started);
+    snprintf(name, sizeof name, "bench-%s-%" PRIu32, pipeline->first > 0 ? "rest" : "consumer",
+             started); /* the group's too: another one begins at the end of the topic */
     char *process = pipeline->rejected > 0 ? "picky" : "consumer";
     char *consume[] = {"capstan", "bench", process, endpoint, events, name, NULL};
     capstan_err_t err = start_and_hear(consume, &consumers[started], line);
@@ -125,7 +143,14 @@ static capstan_err_t run_peers(const pipeline_t *pipeline, char *endpoint,
     if (pipeline->stuck && start_and_hear(stick, &stuck, line) != CAPSTAN_OK) {
         return CAPSTAN_E_SYSTEM;
     }
-    capstan_err_t err = with_consumers(pipeline, 0, consumers, endpoint, ret_figures);
+    pipeline_t measured = *pipeline;
+    capstan_err_t err = CAPSTAN_OK;
+    if (pipeline->warm_up > 0) {
+        pipeline_t before = *pipeline;
+        before.events = measured.first = pipeline->warm_up;
+        err = with_consumers(&before, 0, consumers, endpoint, ret_figures);
+    }
+    err = err ? err : with_consumers(&measured, 0, consumers, endpoint, ret_figures);
     if (pipeline->stuck) {
         child_finish(&stuck, SIGTERM);
     }
@@ -201,6 +226,16 @@ capstan_err_t bench_poison_none(bench_figures_t *ret_figures)
     capstan_err_t err = run_pipeline(&batched, ret_figures);
     ret_figures->ops_per_s *= (double)taken_of(&poisoned) / (double)poisoned.events;
     return err;
+}
+
+capstan_err_t bench_growth_keys(bench_figures_t *ret_figures)
+{
+    return run_pipeline(&many_keys, ret_figures);
+}
+
+capstan_err_t bench_growth_few_keys(bench_figures_t *ret_figures)
+{
+    return run_pipeline(&few_keys, ret_figures);
 }
 
 capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures)
