@@ -107,14 +107,24 @@ void mailbox_push(mailbox_t *self, mail_t *mail, mail_lane_t lane)
     self->queued_bytes += mail->message.body.size;
 }
 
+/* While one message is handled, the body of the next one comes, and the one behind that, which came
+ * as such when the one before was handled. */
+static void fetch_ahead(const mail_t *next)
+{
+    __builtin_prefetch(next->message.body.data);
+    if (next->next) {
+        __builtin_prefetch(next->next, 1);
+        __builtin_prefetch((const char *)next->next + CACHE_LINE, 1);
+    }
+}
+
 mail_t *mailbox_take_lane(mailbox_t *self, mail_lane_t lane)
 {
     mail_t *mail = self->heads[lane];
     if (mail) {
         self->heads[lane] = mail->next;
         if (mail->next) {
-            __builtin_prefetch(mail->next, 1); /* comes while this one is handled */
-            __builtin_prefetch((const char *)mail->next + CACHE_LINE, 1);
+            fetch_ahead(mail->next);
         } else {
             self->tails[lane] = NULL;
         }

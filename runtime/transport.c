@@ -62,6 +62,10 @@ cell_mail_t *cell_mail_new(cell_t *self)
     }
     cell_mail_t *mail = self->mail_free;
     self->mail_free = (cell_mail_t *)mail->mail.next;
+    if (self->mail_free) { /* it was put away long ago when many wait */
+        __builtin_prefetch(self->mail_free, 1);
+        __builtin_prefetch((const char *)self->mail_free + CACHE_LINE, 1);
+    }
     return mail;
 }
 
