@@ -8,6 +8,7 @@ enum {
     FIELD_OFFSET = 1, /* of record `event` */
     FIELD_KEY = 2,
     CHECKPOINTS_MAX = 1024,
+    READ_AHEAD_MIN = 4096, /* events */
     GROWING_LOOKED_AT = 4, /* keys of a member that are compared before it goes on with one */
     CHOICES_PER_OLDEST = 16,
     DOUBLINGS_MAX = 40,
@@ -94,13 +95,21 @@ void group_place_parked(group_t *self, uint32_t partition, uint64_t count, uint6
     self->partitions[partition].parked_bytes += bytes;
 }
 
+/* While no member has room, events are read ahead in proportion to what members have got done: a
+ * group whose members take all that they may and then nothing more should cost little. */
+static bool may_read_ahead(const group_t *self)
+{
+    return self->room_count > 0 ||
+           self->unfinished - self->held < READ_AHEAD_MIN + self->counted.completed;
+}
+
 /* The ranges become fewer only by what is read below them: after a restart that is still to come.
  */
 bool group_wants(const group_t *self, uint32_t partition)
 {
     const group_partition_t *place = &self->partitions[partition];
     bool ranges_left = place->completed.count < self->limits.ranges_max || place->unfinished == 0;
-    return self->open_count > 0 && ranges_left &&
+    return self->open_count > 0 && ranges_left && may_read_ahead(self) &&
            self->unfinished - self->stopped < self->limits.events_max &&
            self->stopped < self->limits.events_max && self->bytes < self->limits.bytes_max;
 }

@@ -387,6 +387,43 @@ Test(group, wants_no_more_than_it_may_keep)
     group_destroy(&group);
 }
 
+/* Reads one stretch after the other while the group wants it; returns how many events that were. */
+static uint64_t read_all_wanted(group_t *group, uint64_t offset, group_effects_t *effects)
+{
+    enum { STRETCH = 100, STRETCHES_MAX = 1000 };
+    char keys[STRETCH + 1] = "";
+    uint64_t count = 0;
+    memset(keys, 'a', STRETCH);
+    for (; group_wants(group, 0) && count < STRETCH * STRETCHES_MAX; count += STRETCH) {
+        read_keys(group, offset + count, keys, effects);
+    }
+    return count;
+}
+
+Test(group, reads_ahead_for_full_members_as_far_as_they_get_things_done)
+{
+    enum { AHEAD = 4096, ROOM = 1000, STRETCH = 100 };
+    group_effects_t effects = {0};
+    group_limits_t limits = usual;
+    limits.events_max = 50000;
+    limits.bytes_max = 1 << 30;
+    group_t *group = group_new(&limits);
+    group_join(group, 1, &(member_limits_t){.events_max = ROOM, .key_events_max = ROOM});
+    uint64_t read = read_all_wanted(group, 1, &effects);
+    cr_assert_geq(read, ROOM + AHEAD);
+    cr_assert_lt(read, ROOM + AHEAD + STRETCH, "nothing is done yet, and the member is full");
+    cr_assert_eq(acknowledge(group, 1, 0, ROOM, &effects), CAPSTAN_OK);
+    group_dispatch(group, 0, &effects);
+    cr_assert_eq(group_figures(group).held, ROOM);
+    read += read_all_wanted(group, read + 1, &effects);
+    cr_assert_geq(read, 2 * ROOM + AHEAD + ROOM);
+    cr_assert_lt(read, 2 * ROOM + AHEAD + ROOM + STRETCH, "as many more as were done");
+    group_join(group, 2, &many);
+    cr_assert(group_wants(group, 0), "somebody has room");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, passes_over_what_was_completed_before_a_restart_and_over_no_hole)
 {
     group_effects_t effects = {0};
