@@ -136,6 +136,12 @@ static void report_end(const feed_t *self, const feed_counts_t *counts)
                 counts->reconnects, counts->recovered);
     }
     report_held(self, counts);
+    if (counts->diverted > 0) {
+        fprintf(stderr,
+                "capstan feed: %" PRIu64 " of the acked events were diverted, since their place in "
+                "their key's order had been given up before: see `capstan topic gaps`\n",
+                counts->diverted);
+    }
     if (counts->sent > 0 && counts->duplicates == counts->sent) {
         fprintf(stderr,
                 "capstan feed: the node had all of it already: every event is a duplicate\n");
@@ -357,7 +363,8 @@ static const char summary[] =
     "nothing\n"
     "is recognised. The last line on stdout is a JSON summary:\n"
     "  sent = rows - bad - dropped + injected duplicates = acked + duplicates + rejected\n"
-    "acked: stored or held by the node; duplicates: recognised by the node. An event that was "
+    "acked: stored, held or diverted by the node; duplicates: recognised by the node. An event "
+    "that was "
     "sent\n"
     "again because the connection broke counts as acked when the node had it already.\n"
     "Exit status: 0; 1 when a row was bad or rejected; 2 for wrong usage.";

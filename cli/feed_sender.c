@@ -22,6 +22,7 @@ enum {
     RESULT_STORED = 1,
     RESULT_DUPLICATE = 2,
     RESULT_HELD = 3,
+    RESULT_DIVERTED = 5,
 };
 
 struct feed_sender {
@@ -147,6 +148,10 @@ static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_e
     case RESULT_HELD:
         self->counts.held++;
         settle_acked(self, row, "held");
+        break;
+    case RESULT_DIVERTED:
+        self->counts.diverted++;
+        settle_acked(self, row, "diverted");
         break;
     case RESULT_DUPLICATE:
         settle_duplicate(self, row);

@@ -6,13 +6,14 @@
  * doubles up to a second; when not even the round after that settles one, what is left counts as
  * rejected. A node that is starting or stopping gets the whole timeout.
  *
- * How an answer is counted. `stored` and `held` are acked: the event is on disk. `duplicate` counts
- * as a duplicate, but for one case: the connection was lost after the row was sent and before its
- * answer came, so the row was sent twice by the link itself, and `duplicate` then most likely means
- * that the first sending was stored and its answer lost. Such a row counts as acked (and as
- * `recovered`), unless its injected copy was already counted as stored, which makes it a duplicate
- * beyond doubt. What this cannot tell apart is a row that was in the topic before this run and is
- * hit by a loss of the connection: it counts as acked too. Each row is counted exactly once.
+ * How an answer is counted. `stored`, `held` and `diverted` are acked: the event is on disk.
+ * `duplicate` counts as a duplicate, but for one case: the connection was lost after the row was
+ * sent and before its answer came, so the row was sent twice by the link itself, and `duplicate`
+ * then most likely means that the first sending was stored and its answer lost. Such a row counts
+ * as acked (and as `recovered`), unless its injected copy was already counted as stored, which
+ * makes it a duplicate beyond doubt. What this cannot tell apart is a row that was in the topic
+ * before this run and is hit by a loss of the connection: it counts as acked too. Each row is
+ * counted exactly once.
  *
  * Used by one thread. Nothing here sleeps: pauses are peer_poll's. */
 #ifndef CLI_FEED_SENDER_H
@@ -35,6 +36,7 @@ typedef struct feed_counts {
     uint64_t acked;
     uint64_t duplicates;
     uint64_t rejected;
+    uint64_t diverted;  /* of acked: the event's sequence had been given up */
     uint64_t held;      /* of acked: the node had not got an earlier event of the key yet */
     uint64_t recovered; /* of acked: answered `duplicate` after a loss of the connection */
     uint64_t reconnects;

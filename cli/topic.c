@@ -25,6 +25,7 @@ typedef struct action {
     bool group;
     bool which; /* --key or --all */
     bool set;   /* --set */
+    bool one;   /* --key and --producer */
 } action_t;
 
 static const action_t actions[] = {
@@ -37,6 +38,8 @@ static const action_t actions[] = {
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
     {.name = "discard", .run = topic_discard, .topic = true, .group = true, .which = true},
+    {.name = "gaps", .run = topic_gaps, .topic = true},
+    {.name = "skip", .run = topic_skip, .topic = true, .one = true},
 };
 
 /* --- list ------------------------------------------------------------------------------------ */
@@ -129,7 +132,7 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
         return options_wrong(
             line,
             "there is no action '%s'; there are create, list, describe, alter, delete, group, "
-            "parked, replay, discard",
+            "parked, replay, discard, gaps, skip",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -151,6 +154,9 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
         if (!strchr(options->set.items[i], '=')) {
             return options_wrong(line, "--set wants NAME=VALUE, not \"%s\"", options->set.items[i]);
         }
+    }
+    if (action->one && (!options->key || !options->producer)) {
+        return options_wrong(line, "%s needs --producer and --key", action->name);
     }
     *ret_action = action;
     return OPTIONS_RUN;
@@ -224,11 +230,17 @@ static const option_t options[] = {
      .maximum = 86400000,
      .target.number = &chosen.retry_ms_max,
      .meaning = "group: at most between two attempts"},
+    {.name = "events",
+     .argument = "E",
+     .type = OPTION_CHOICE,
+     .choices = "in-order|diverted",
+     .target.text = &chosen.events,
+     .meaning = "group: which it gets; those that came after their gap was given up are diverted"},
     {.name = "key",
      .argument = "K",
      .type = OPTION_TEXT,
      .target.text = &chosen.key,
-     .meaning = "replay, discard: the parked events of this key"},
+     .meaning = "replay, discard: the parked events of this key; skip: the key with the gap"},
     {.name = "all",
      .type = OPTION_FLAG,
      .target.flag = &chosen.all,
@@ -239,11 +251,31 @@ static const option_t options[] = {
      .initial = "100",
      .minimum = 1,
      .target.number = &chosen.limit,
-     .meaning = "parked: at most so many"},
+     .meaning = "parked, gaps: at most so many; gaps: per partition, at most 1000"},
+    {.name = "producer",
+     .argument = "P",
+     .type = OPTION_TEXT,
+     .target.text = &chosen.producer,
+     .meaning = "skip: who numbers the key's events"},
+    {.name = "first",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .target.number = &chosen.first,
+     .meaning = "skip: first sequence; without it the first that is missing"},
+    {.name = "last",
+     .argument = "N",
+     .type = OPTION_UINT,
+     .target.number = &chosen.last,
+     .meaning = "skip: last sequence; without it the last before the next one that has come"},
+    {.name = "reason",
+     .argument = "TEXT",
+     .type = OPTION_TEXT,
+     .target.text = &chosen.reason,
+     .meaning = "skip: kept in the ledger"},
     {.name = "json",
      .type = OPTION_FLAG,
      .target.flag = &chosen.json,
-     .meaning = "print JSON; parked: one object per line"},
+     .meaning = "print JSON; parked, gaps: one object per line"},
     OPTION_TO(&to),
 };
 int cli_topic(int argc, char **argv)
@@ -262,13 +294,16 @@ int cli_topic(int argc, char **argv)
             "  parked TOPIC    shows what a group has parked after its last attempt\n"
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"
             "                  record until a member has processed them\n"
-            "  discard TOPIC   gives up what failed; what was parked behind it is delivered",
+            "  discard TOPIC   gives up what failed; what was parked behind it is delivered\n"
+            "  gaps TOPIC      shows which events keys wait for, and what was given up\n"
+            "  skip TOPIC      gives up what a key waits for; what is held behind it goes on",
         .examples =
             "  capstan topic create orders --partitions 8 --sequence producer\n"
             "  capstan topic alter orders --set event_bytes_max=65536\n"
             "  capstan topic group orders --group billing --attempts 3 --when-exhausted go-on\n"
             "  capstan topic parked orders --group billing\n"
-            "  capstan topic replay orders --group billing --key order-17\n",
+            "  capstan topic replay orders --group billing --key order-17\n"
+            "  capstan topic skip orders --producer shop --key order-17 --reason 'lost in March'\n",
         .options = options,
         .count = OPTION_COUNT(options),
         .operands_min = 1,

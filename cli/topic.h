@@ -14,7 +14,7 @@ typedef struct topic_options {
     const char *key; /* NULL: all */
     const char *sequence;
     uint64_t partitions; /* 0: the node's default */
-    option_list_t set; /* name=value */
+    option_list_t set;   /* name=value */
     uint64_t limit;
     const char *mode; /* of a group; NULL and 0: as it is */
     const char *retried;
@@ -22,6 +22,11 @@ typedef struct topic_options {
     uint64_t attempts;
     uint64_t retry_ms_min;
     uint64_t retry_ms_max;
+    const char *events;
+    const char *producer;
+    const char *reason;
+    uint64_t first; /* sequences; 0: as the node finds them */
+    uint64_t last;
     bool all;
     bool force;
     bool json;
@@ -40,5 +45,8 @@ int topic_group(peer_t *peer, const topic_options_t *options);
 int topic_parked(peer_t *peer, const topic_options_t *options);
 int topic_replay(peer_t *peer, const topic_options_t *options);
 int topic_discard(peer_t *peer, const topic_options_t *options);
+/* topic_gaps.c */
+int topic_gaps(peer_t *peer, const topic_options_t *options);
+int topic_skip(peer_t *peer, const topic_options_t *options);
 
 #endif

@@ -10,6 +10,7 @@
 
 static const char *const modes[] = {"", "key", "partition", "none"};
 static const char *const waits[] = {"", "wait", "go-on"};
+static const char *const kinds[] = {"", "in-order", "diverted"};
 
 /* 0: it was not given. */
 static uint64_t number_of(const char *word, const char *const *words, size_t count)
@@ -32,19 +33,20 @@ static void print(const topic_options_t *options, const group_policy_t *policy)
     const char *mode = word_of(policy->mode, modes, 4);
     const char *retried = word_of(policy->while_retried, waits, 3);
     const char *exhausted = word_of(policy->when_exhausted, waits, 3);
+    const char *events = word_of(policy->events, kinds, 3);
     if (options->json) {
         printf("{\"mode\":\"%s\",\"while_retried\":\"%s\",\"when_exhausted\":\"%s\","
                "\"attempts_max\":%" PRIu64 ",\"retry_ms_min\":%" PRIu64 ",\"retry_ms_max\":%" PRIu64
-               "}\n",
+               ",\"events\":\"%s\"}\n",
                mode, retried, exhausted, policy->attempts_max, policy->retry_ms_min,
-               policy->retry_ms_max);
+               policy->retry_ms_max, events);
         return;
     }
     printf("one member at a time: %s\nwhile a rejected event is retried, its key's successors: %s\n"
            "when it is parked, its key's successors: %s\nattempts: %" PRIu64 ", after %" PRIu64
-           " to %" PRIu64 " ms\n",
+           " to %" PRIu64 " ms\nevents: %s\n",
            mode, retried, exhausted, policy->attempts_max, policy->retry_ms_min,
-           policy->retry_ms_max);
+           policy->retry_ms_max, events);
 }
 
 int topic_group(peer_t *peer, const topic_options_t *options)
@@ -54,7 +56,8 @@ int topic_group(peer_t *peer, const topic_options_t *options)
                                    .when_exhausted = number_of(options->exhausted, waits, 3),
                                    .attempts_max = options->attempts,
                                    .retry_ms_min = options->retry_ms_min,
-                                   .retry_ms_max = options->retry_ms_max};
+                                   .retry_ms_max = options->retry_ms_max,
+                                   .events = number_of(options->events, kinds, 3)};
     char text[1024] = "";
     buffer_t record = {0};
     slice_t body;

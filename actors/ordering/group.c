@@ -1,5 +1,6 @@
 /* The rules of a group: see group.h. */
 #include "actors/ordering/group_state.h"
+#include "actors/ordering/partition.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
@@ -447,6 +448,15 @@ static void arrive(group_t *self, group_event_t *event, slice_t name, group_inpu
     }
 }
 
+static void pass_over(group_t *self, group_partition_t *place, uint64_t offset)
+{
+    if (!completed_has(&place->completed, offset)) {
+        completed_add(&place->completed, offset, offset);
+        completed_add(&place->unsaved, offset, offset);
+        self->counted.passed_over++;
+    }
+}
+
 /* Offsets follow each other: a hole would be events that nobody gets. */
 static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record,
                                 group_effects_t *effects)
@@ -465,7 +475,9 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
         return CAPSTAN_E_MALFORMED;
     }
     place->offset_read = offset;
-    if (!completed_has(&place->completed, offset)) {
+    if (event_is_diverted(record) != (self->limits.events == GROUP_EVENTS_DIVERTED)) {
+        pass_over(self, place, offset);
+    } else if (!completed_has(&place->completed, offset)) {
         place->unfinished++;
         arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
                effects);

@@ -43,8 +43,14 @@ typedef enum group_when_exhausted {
     WHEN_EXHAUSTED_GO_ON = 2, /* the event is parked, its successors go on */
 } group_when_exhausted_t;
 
+typedef enum group_events {
+    GROUP_EVENTS_IN_ORDER = 1, /* what is diverted is passed over */
+    GROUP_EVENTS_DIVERTED = 2, /* everything else is */
+} group_events_t;
+
 typedef struct group_limits {
     group_mode_t mode;
+    group_events_t events;
     group_while_retried_t while_retried;
     group_when_exhausted_t when_exhausted;
     uint64_t attempts_max; /* 0: for ever */
@@ -185,6 +191,7 @@ typedef struct group_figures {
     uint64_t replayed; /* of them in memory, to be delivered again */
     uint64_t ranges;   /* above the frontiers */
     uint64_t completed;
+    uint64_t passed_over; /* events that are not for this group */
     uint64_t
         refused; /* acknowledgements and rejections of what was not held, or under an old number */
 } group_figures_t;

@@ -27,6 +27,7 @@ static group_policy_t join(const group_policy_t *above, const group_policy_t *be
         .attempts_max = over(above->attempts_max, below->attempts_max),
         .retry_ms_min = over(above->retry_ms_min, below->retry_ms_min),
         .retry_ms_max = over(above->retry_ms_max, below->retry_ms_max),
+        .events = over(above->events, below->events),
     };
 }
 
@@ -39,6 +40,7 @@ group_policy_t group_policy_in_force(const group_actor_t *self)
         .attempts_max = self->settings->group_attempts_max,
         .retry_ms_min = self->settings->group_retry_ms_min,
         .retry_ms_max = self->settings->group_retry_ms_max,
+        .events = GROUP_EVENTS_IN_ORDER,
     };
     return join(&self->policy, &usual);
 }
@@ -49,6 +51,7 @@ group_limits_t group_limits_of(const group_actor_t *self)
     group_policy_t policy = group_policy_in_force(self);
     group_limits_t limits = {
         .mode = (group_mode_t)policy.mode,
+        .events = (group_events_t)policy.events,
         .while_retried = (group_while_retried_t)policy.while_retried,
         .when_exhausted = (group_when_exhausted_t)policy.when_exhausted,
         .attempts_max = policy.attempts_max,
@@ -73,6 +76,9 @@ static const char *what_is_wrong(const group_policy_t *policy)
     if (policy->while_retried > WHILE_RETRIED_GO_ON ||
         policy->when_exhausted > WHEN_EXHAUSTED_GO_ON) {
         return "while_retried, when_exhausted: 1 (the key waits) or 2 (its successors go on)";
+    }
+    if (policy->events > GROUP_EVENTS_DIVERTED) {
+        return "events: 1 (in their key's order) or 2 (diverted)";
     }
     if (policy->attempts_max > ATTEMPTS_MAX) {
         return "attempts_max: 1 to 1000000";
@@ -139,7 +145,7 @@ void group_set_end(group_actor_t *self, capstan_err_t err)
 static bool changes_nothing(const group_policy_t *policy)
 {
     return policy->mode + policy->while_retried + policy->when_exhausted + policy->attempts_max +
-               policy->retry_ms_min + policy->retry_ms_max ==
+               policy->retry_ms_min + policy->retry_ms_max + policy->events ==
            0;
 }
 

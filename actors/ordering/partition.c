@@ -1,12 +1,7 @@
 /* The rules of one partition: see partition.h. */
-#include "actors/ordering/partition_state.h"
+#include "actors/ordering/partition_skip.h"
 
 #include "runtime/base/ensure.h"
-
-enum {
-    PRODUCER_BYTES_MAX = 128, /* as ordering_messages.def says */
-    KEY_BYTES_MAX = 1024,
-};
 
 partition_t *partition_new(const partition_limits_t *limits)
 {
@@ -33,6 +28,7 @@ void partition_destroy(partition_t **self_p)
         return;
     }
     holds_fini(self);
+    skips_fini(self);
     keys_fini(self);
     buffer_fini(&self->row_key);
     buffer_fini(&self->row_value);
@@ -67,8 +63,8 @@ static partition_effect_t *add_effect(partition_effects_t *effects)
 }
 
 /* The record's bytes were appended to `effects->bytes` since it had the size `data_at`. */
-static void add_append(partition_effects_t *effects, uint32_t record, size_t data_at,
-                       uint64_t offset)
+void partition_add_append(partition_effects_t *effects, uint32_t record, size_t data_at,
+                          uint64_t offset)
 {
     *add_effect(effects) = (partition_effect_t){.kind = PARTITION_APPEND,
                                                 .record = record,
@@ -91,8 +87,8 @@ static void reject(partition_t *self, partition_effects_t *effects, uint64_t tok
         .kind = PARTITION_ANSWER, .token = token, .result = EVENT_REJECTED, .err = err};
 }
 
-static void encode(const partition_t *self, int64_t now_us, uint64_t offset, const publish_t *event,
-                   buffer_t *out)
+static void encode(const partition_t *self, int64_t now_us, uint64_t offset, uint64_t diverted,
+                   const publish_t *event, buffer_t *out)
 {
     bool numbered = self->limits.mode == SEQUENCE_PRODUCER;
     event_encode(&(event_t){.offset = offset,
@@ -104,11 +100,12 @@ static void encode(const partition_t *self, int64_t now_us, uint64_t offset, con
                             .content_type = event->content_type,
                             .headers = event->headers,
                             .payload = event->payload,
-                            .accepted_us = now_us},
+                            .accepted_us = now_us,
+                            .diverted = diverted},
                  out);
 }
 
-static uint64_t take_offset(partition_t *self)
+uint64_t partition_take_offset(partition_t *self)
 {
     self->accepted++;
     row_changed(self, &self->row);
@@ -119,9 +116,9 @@ static void append_accepted(partition_t *self, int64_t now_us, const publish_t *
                             partition_effects_t *effects)
 {
     size_t data_at = effects->bytes.size;
-    uint64_t offset = take_offset(self);
-    encode(self, now_us, offset, event, &effects->bytes);
-    add_append(effects, RECORD_event, data_at, offset);
+    uint64_t offset = partition_take_offset(self);
+    encode(self, now_us, offset, 0, event, &effects->bytes);
+    partition_add_append(effects, RECORD_event, data_at, offset);
 }
 
 static void accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
@@ -130,24 +127,54 @@ static void accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
     append_accepted(self, now_us, event, effects);
     entry->accepted++;
     row_changed(self, &entry->row);
-    const hold_t *hold = entry->hold;
-    if (!hold) {
+    if (!entry->hold) {
         key_step(self, entry, KEY_INPUT_next);
         return;
     }
+    self->filled += entry->hold->list[0].sequence == entry->accepted + 1;
+    partition_release(self, entry, effects, KEY_INPUT_fill, KEY_INPUT_fill_last);
+}
+
+void partition_release(partition_t *self, key_entry_t *entry, partition_effects_t *effects,
+                       key_input_t some, key_input_t all)
+{
+    const hold_t *hold = entry->hold;
+    size_t count = hold ? hold->count : 0;
     size_t released = 0;
-    while (released < hold->count && hold->list[released].sequence == entry->accepted + 1) {
+    while (released < count && hold->list[released].sequence == entry->accepted + 1) {
         const held_event_t *held = &hold->list[released];
         size_t data_at = effects->bytes.size;
-        uint64_t offset = take_offset(self);
+        uint64_t offset = partition_take_offset(self);
         event_encode_released(slice_of(held->data, held->size), offset, &effects->bytes);
-        add_append(effects, RECORD_event, data_at, offset);
+        partition_add_append(effects, RECORD_event, data_at, offset);
         entry->accepted++;
         released++;
     }
-    key_step(self, entry, released == hold->count ? KEY_INPUT_fill_last : KEY_INPUT_fill);
+    key_step(self, entry, released == count ? all : some);
     if (released > 0) {
         hold_forget(self, entry, released);
+    }
+}
+
+/* An event whose sequence was given up: it is kept, outside its key's order. */
+static void divert(partition_t *self, key_entry_t *entry, skip_entry_t *skip, int64_t now_us,
+                   uint64_t token, const publish_t *event, partition_effects_t *effects)
+{
+    if (skip_is_filled(skip, event->sequence)) {
+        key_step(self, entry, KEY_INPUT_duplicate);
+        self->duplicates++;
+        answer(effects, token, EVENT_DUPLICATE);
+    } else if (skips_are_full(self)) {
+        reject(self, effects, token, CAPSTAN_E_LIMIT);
+    } else {
+        skip_fill(self, skip, event->sequence);
+        size_t data_at = effects->bytes.size;
+        uint64_t offset = partition_take_offset(self);
+        encode(self, now_us, offset, DIVERTED_SKIPPED, event, &effects->bytes);
+        partition_add_append(effects, RECORD_event, data_at, offset);
+        key_step(self, entry, KEY_INPUT_divert);
+        self->diverted++;
+        answer(effects, token, EVENT_DIVERTED);
     }
 }
 
@@ -170,7 +197,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
         return;
     }
     size_t data_at = effects->bytes.size;
-    encode(self, now_us, 0, event, &effects->bytes);
+    encode(self, now_us, 0, 0, event, &effects->bytes);
     size_t size = effects->bytes.size - data_at;
     if (self->held_items >= self->limits.held_items_max ||
         self->held_bytes + size > self->limits.held_bytes_max ||
@@ -184,7 +211,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
     hold_add(self, entry, event->sequence, now_us, slice_of(effects->bytes.data + data_at, size));
     row_changed(self, &entry->row);
     key_step(self, entry, KEY_INPUT_ahead);
-    add_append(effects, RECORD_event, data_at, 0);
+    partition_add_append(effects, RECORD_event, data_at, 0);
     answer(effects, token, EVENT_HELD);
 }
 
@@ -193,7 +220,11 @@ static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_
                              const publish_t *event, partition_effects_t *effects)
 {
     uint64_t accepted = entry ? entry->accepted : 0;
-    if (event->sequence == accepted + 1) {
+    skip_entry_t *skip =
+        entry && entry->row.skipped ? skip_find(self, entry, event->sequence) : NULL;
+    if (skip) {
+        divert(self, entry, skip, now_us, token, event, effects);
+    } else if (event->sequence == accepted + 1) {
         entry = entry ? entry : make_key(self, event);
         accept_next(self, entry, now_us, event, effects);
         answer(effects, token, EVENT_STORED);
@@ -265,7 +296,7 @@ void partition_fence(partition_t *self, slice_t name, uint64_t producer_epoch,
     size_t data_at = effects->bytes.size;
     producer_mark_t mark = {.producer = name, .producer_epoch = producer_epoch};
     codec_encode(producer_mark_wire(), &mark, &effects->bytes);
-    add_append(effects, RECORD_producer_mark, data_at, 0);
+    partition_add_append(effects, RECORD_producer_mark, data_at, 0);
 }
 
 partition_figures_t partition_figures(const partition_t *self)
@@ -280,5 +311,10 @@ partition_figures_t partition_figures(const partition_t *self)
         .accepted = self->accepted,
         .duplicates = self->duplicates,
         .rejected = self->rejected,
+        .diverted = self->diverted,
+        .filled = self->filled,
+        .skipped = self->skipped,
+        .skips = self->skips,
+        .skips_full = skips_are_full(self),
     };
 }

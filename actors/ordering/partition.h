@@ -8,16 +8,24 @@
  *   ------------+-------------+------------------> sequence
  *   duplicate   |  accepted   |  duplicate of a held one, held, or OUT_OF_ORDER
  *
+ * A gap ends FILLED, or by a verdict: its first missing sequences are given up, DEAD when their
+ * producer says that nothing can fill it, FORCED by a person or the gap's timeout. They then count
+ * as accepted above, what was held behind them is released, and the verdict is a row of the skip
+ * ledger. An event that comes for one of them all the same is diverted: accepted with an offset and
+ * a mark, once, and outside its key's order.
+ *
  * Invariants (partition_check evaluates them):
- *  - {1 .. highest seen} is the disjoint union of accepted, held and missing (O3);
+ *  - {1 .. highest seen} is the disjoint union of accepted, held, missing and skipped (O3);
+ *  - what is in the skip ledger was never accepted or held when it came there (O4);
  *  - an event is appended as accepted exactly once, with consecutive offsets (O7, O10);
  *  - held items and bytes are within their limits (O5).
  *
  * The state is what the log says: applying the records of the log to an empty partition (or to a
  * snapshot) gives the same state as the steps that wrote them. Records: `event` with an offset
  * (accepted; it also discharges a held one of the same identity), `event` without an offset
- * (held), `producer_mark`. Applying a record twice changes nothing, so that a snapshot may be
- * written in chunks. The log never refers back: a released event is written again with its offset.
+ * (held), `producer_mark`, `skip`. Applying a record twice changes nothing, so that a snapshot may
+ * be written in chunks. The log never refers back: a released event is written again with its
+ * offset.
  *
  * Answers for events in the same step order as their appends: an answer holds once everything
  * appended before it is on disk. */
@@ -32,14 +40,18 @@ typedef enum sequence_mode {
     SEQUENCE_ARRIVAL = 2,
 } sequence_mode_t;
 
+/* Whether an accepted event's record says that it was diverted; quick. */
+bool event_is_diverted(slice_t event);
+
 typedef struct partition_limits {
     sequence_mode_t mode;
     uint64_t held_items_max;     /* per partition */
     uint64_t held_bytes_max;     /* per partition, of encoded event records */
     uint64_t key_held_items_max; /* per key */
     int64_t hold_us_max;         /* a gap older than this holds no further event */
-    int64_t gap_timeout_us;      /* how long a missing event is waited for; 0: for ever */
+    int64_t gap_timeout_us;      /* a gap older than this is given up; 0: never */
     int64_t id_window_us;        /* how long ids are remembered; 0: not at all */
+    uint64_t skips_max;          /* rows of the skip ledger, and stretches of what came after all */
     uint8_t hash_seed[16];       /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
 
@@ -48,11 +60,18 @@ typedef enum event_result {
     EVENT_DUPLICATE = 2,
     EVENT_HELD = 3,
     EVENT_REJECTED = 4,
+    EVENT_DIVERTED = 5,
 } event_result_t;
+
+typedef enum gap_verdict {
+    GAP_DEAD = 2,
+    GAP_FORCED = 3,
+} gap_verdict_t;
 
 /* What a step wants done, in order. `data` of an append lies in `bytes` of the same effects. */
 typedef enum partition_effect_kind {
-    PARTITION_APPEND, /* write a record: `record` RECORD_event or RECORD_producer_mark */
+    PARTITION_APPEND, /* write a record: `record` RECORD_event, RECORD_producer_mark or RECORD_skip
+                       */
     PARTITION_ANSWER, /* answer the publish with `token` */
 } partition_effect_kind_t;
 
@@ -93,6 +112,23 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
 void partition_fence(partition_t *self, slice_t producer, uint64_t producer_epoch,
                      partition_effects_t *effects);
 
+/* Gives up missing sequences of a key. `first` 0: from the first missing one; `last` 0: up to the
+ * next one that is held. A producer (GAP_DEAD) may give up what nothing has come behind yet; a
+ * person may not. Said twice, it changes nothing. `ret` gets what was given up; its slices live
+ * until the next change.
+ * Errors: NOT_MISSING: one of them is accepted or held, or nothing is known to be missing;
+ * OUT_OF_ORDER: something before them is missing too; FENCED; LIMIT: the ledger is full; INVALID:
+ * the topic is numbered by arrival, or the sequences or the names cannot be. */
+CAPSTAN_MUST_CHECK capstan_err_t partition_skip(partition_t *self, const skip_t *request,
+                                                skip_t *ret, partition_effects_t *effects);
+/* Gives up gaps that are older than the timeout, some of them if there are many. */
+void partition_expire(partition_t *self, int64_t now_us, partition_effects_t *effects);
+/* When partition_expire has something to do; INT64_MAX: never, as far as is known. */
+int64_t partition_due_us(const partition_t *self);
+/* The ledger's rows, the newest `count` at most; returns how many. Slices live until the next
+ * change. `filled` of them is left out. */
+size_t partition_skips(const partition_t *self, skip_t *ret_skips, size_t count);
+
 /* The newest epoch that was issued to the producer; 0 when none was. */
 uint64_t partition_epoch_known(partition_t *self, slice_t producer);
 
@@ -128,6 +164,11 @@ typedef struct partition_figures {
     uint64_t accepted;     /* since the process started */
     uint64_t duplicates;
     uint64_t rejected;
+    uint64_t diverted;
+    uint64_t filled;  /* gaps that ended by an event */
+    uint64_t skipped; /* sequences that were given up */
+    uint64_t skips;   /* rows of the ledger, of all times */
+    bool skips_full;
 } partition_figures_t;
 
 partition_figures_t partition_figures(const partition_t *self);

@@ -2,8 +2,10 @@
  *
  * Accepts   publish (from sessions), partition_read, partition_find, partition_group,
  *           partition_mark, partition_parked, partition_epoch, partition_set, partition_remove,
- *           partition_status; answers of the journal and its reader.
- * Replies   partition_events, partition_found, group_stored, parked_page, done, partition_report.
+ *           partition_skip, partition_gaps, partition_status; answers of the journal and its
+ *           reader.
+ * Replies   partition_events, partition_found, group_stored, parked_page, gap_skipped, gap_page,
+ *           done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
  *           stream_open, stream_remove, journal_read, snapshot_read.
  *
@@ -35,6 +37,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     self->limits.held_bytes_max = node->held_bytes_max;
     self->limits.key_held_items_max = node->key_held_items_max;
     self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
+    self->limits.skips_max = node->skips_max;
     self->limits.gap_timeout_us = (int64_t)topic->gap_timeout_ms * 1000;
     self->limits.id_window_us = (int64_t)topic->id_window_ms * 1000;
     if (self->core) {
@@ -56,6 +59,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->topics = arguments->topics;
     self->journal = arguments->journal;
     self->reader = arguments->reader;
+    self->gap_timer_us = INT64_MAX;
     randombytes_buf(self->limits.hash_seed, sizeof self->limits.hash_seed);
     take_settings(self, arguments->topic_settings);
     recovery_start(self);
@@ -72,6 +76,7 @@ static void destroy(capstan_actor_t *actor)
     partition_effects_fini(&self->effects);
     buffer_fini(&self->row_after);
     buffer_fini(&self->gathered);
+    buffer_fini(&self->skipped);
     answers_fini(&self->answers);
     outcome_groups_fini(&self->outcomes);
     tail_fini(&self->tail);
@@ -151,6 +156,10 @@ static void reply_request(partition_actor_t *self, const answer_t *answer)
 {
     capstan_message_t request = request_of(answer);
     buffer_t body = {0};
+    if (answer->reply == MESSAGE_gap_skipped) {
+        gaps_reply(self, &request);
+        return;
+    }
     if (answer->reply == MESSAGE_group_stored) {
         encode_group_stored(self, answer, &body);
     }
@@ -165,6 +174,7 @@ static void answer_publish(partition_actor_t *self, const answer_t *answer)
     METRIC_ADD(ordering, events_duplicate, answer->result == EVENT_DUPLICATE);
     METRIC_ADD(ordering, events_held, answer->result == EVENT_HELD);
     METRIC_ADD(ordering, events_rejected, answer->result == EVENT_REJECTED);
+    METRIC_ADD(ordering, events_diverted, answer->result == EVENT_DIVERTED);
     outcome_groups_add(&self->outcomes, answer);
 }
 
@@ -215,6 +225,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     finds_refuse(self, err);
     buffer_clear(&self->gathered);
     snapshot_forget(self);
+    gaps_forget(self);
     partition_destroy(&self->core);
     tail_fini(&self->tail);
     read_back_fini(&self->back);
@@ -258,7 +269,7 @@ static bool append_answer(partition_actor_t *self, const capstan_message_t *mess
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static void take_effects(partition_actor_t *self, const capstan_message_t *message)
+void partition_take_effects(partition_actor_t *self, const capstan_message_t *message)
 {
     for (size_t i = 0; i < self->effects.count; i++) {
         const partition_effect_t *effect = &self->effects.list[i];
@@ -268,6 +279,8 @@ static void take_effects(partition_actor_t *self, const capstan_message_t *messa
             if (effect->offset > 0) {
                 tail_add(&self->tail, effect->offset, data);
                 log_index_add(&self->log_index, effect->offset, lsn, data.size);
+            } else if (effect->record == RECORD_skip) {
+                gaps_note_skip(self, data);
             }
         } else {
             answers_add(&self->answers, &(answer_t){.to = message->sender,
@@ -311,7 +324,7 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
     int64_t now_us = capstan_utc_us(self->self);
     log_index_taken(&self->log_index, now_us);
     partition_publish(self->core, now_us, 0, &publish, &self->effects);
-    take_effects(self, message);
+    partition_take_effects(self, message);
 }
 
 /* What is not on disk yet could go back in a crash: a group is told of it once it is. */
@@ -381,7 +394,7 @@ static void on_epoch(partition_actor_t *self, const capstan_message_t *message)
         return;
     }
     partition_fence(self->core, request.producer, request.producer_epoch, &self->effects);
-    take_effects(self, message);
+    partition_take_effects(self, message);
     answers_add(&self->answers, &(answer_t){.to = message->sender,
                                             .correlation = message->correlation,
                                             .lsn = self->lsn_next,
@@ -434,6 +447,9 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
                      .rejected = figures.rejected,
                      .gap_list = buffer_slice(&list_bytes),
                      .groups = buffer_slice(&groups),
+                     .diverted = figures.diverted,
+                     .gaps_filled = figures.filled,
+                     .skips = figures.skips,
                  },
                  &body);
     capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));
@@ -462,6 +478,10 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         on_mark(self, message);
     } else if (message->message == MESSAGE_partition_parked) {
         on_parked(self, message);
+    } else if (message->message == MESSAGE_partition_skip) {
+        gaps_on_skip(self, message);
+    } else if (message->message == MESSAGE_partition_gaps) {
+        gaps_on_list(self, message);
     } else if (message->message == MESSAGE_partition_epoch) {
         on_epoch(self, message);
     } else if (message->message == MESSAGE_partition_status) {
@@ -501,6 +521,7 @@ static void turn_end(capstan_actor_t *actor)
             send_append(self);
         }
         snapshot_continue(self);
+        gaps_turn_end(self);
     }
     outcome_groups_send(&self->outcomes, actor);
 }
@@ -508,10 +529,11 @@ static void turn_end(capstan_actor_t *actor)
 static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
 {
     (void)number;
-    (void)cookie;
     partition_actor_t *self = capstan_actor_state(actor);
     if (self->removed) {
         removal_linger(self);
+    } else if (cookie) {
+        gaps_expire(self);
     } else if (self->phase == PARTITION_BROKEN) {
         LOG(ordering, partition_reloading, log_string("topic", self->topic),
             log_uint("partition", self->index));

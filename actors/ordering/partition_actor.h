@@ -105,6 +105,10 @@ typedef struct partition_actor {
     parked_read_t *parked;
     find_t *finds;
     partition_groups_t groups;
+    buffer_t skipped;     /* gap_skipped_t of the answers that wait, in their order */
+    int64_t gap_timer_us; /* UTC time for which the timer of gaps is set; INT64_MAX: none is */
+    uint64_t gaps_filled; /* of the core's, counted so far */
+    bool skips_full;      /* and said so */
 
     uint64_t records_since_snapshot;
     bool saving;           /* a snapshot pass is under way */
@@ -123,6 +127,20 @@ uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data
 
 /* Gives up the state with all that was not answered, which is answered with the error. */
 void partition_drop(partition_actor_t *self, capstan_err_t err);
+void partition_take_effects(partition_actor_t *self, const capstan_message_t *message);
+
+/* partition_gaps.c: verdicts on gaps, asked for or due. */
+void gaps_on_skip(partition_actor_t *self, const capstan_message_t *message);
+void gaps_on_list(partition_actor_t *self, const capstan_message_t *message);
+/* The reply to the oldest gap_skipped that waits. */
+void gaps_reply(partition_actor_t *self, const capstan_message_t *request);
+/* A record `skip` is about to be stored. */
+void gaps_note_skip(partition_actor_t *self, slice_t record);
+/* After each turn; and when the timer of gaps has run out. */
+void gaps_turn_end(partition_actor_t *self);
+void gaps_expire(partition_actor_t *self);
+/* The core was replaced. */
+void gaps_forget(partition_actor_t *self);
 
 /* partition_recovery.c: from the store to a core that is ready. */
 void recovery_start(partition_actor_t *self);

@@ -1,25 +1,36 @@
 /* What a partition's state must satisfy at rest, and its oldest gaps. */
-#include "actors/ordering/partition_state.h"
+#include "actors/ordering/partition_skip.h"
+
+#include "runtime/base/ensure.h"
+
+#include <stdlib.h>
+
+static int oldest_first(const void *a, const void *b)
+{
+    int64_t left = (*(hold_t *const *)a)->since_us;
+    int64_t right = (*(hold_t *const *)b)->since_us;
+    return (left > right) - (left < right);
+}
 
 size_t partition_gaps(const partition_t *self, gap_t *ret_gaps, size_t count)
 {
-    size_t found = 0;
-    /* One walk with an insertion sort of the few that are wanted. */
-    for (size_t i = 0; i < self->gap_count && count > 0; i++) {
-        const hold_t *hold = self->gaps[i];
-        if (found == count && hold->since_us >= ret_gaps[found - 1].since_us) {
-            continue;
-        }
-        size_t at = found < count ? found++ : found - 1;
-        for (; at > 0 && ret_gaps[at - 1].since_us > hold->since_us; at--) {
-            ret_gaps[at] = ret_gaps[at - 1];
-        }
-        ret_gaps[at] = (gap_t){.producer = producer_name(hold->entry->producer),
-                               .key = key_name(hold->entry),
-                               .missing = hold->entry->accepted + 1,
-                               .held = hold->count,
-                               .since_us = hold->since_us};
+    hold_t **all = calloc(self->gap_count + 1, sizeof(hold_t *));
+    ENSURE(all);
+    if (self->gap_count > 0) {
+        memcpy(all, self->gaps, self->gap_count * sizeof(hold_t *));
     }
+    qsort(all, self->gap_count, sizeof(hold_t *), oldest_first);
+    size_t found = self->gap_count < count ? self->gap_count : count;
+    for (size_t i = 0; i < found; i++) {
+        const hold_t *hold = all[i];
+        ret_gaps[i] = (gap_t){.producer = producer_name(hold->entry->producer),
+                              .key = key_name(hold->entry),
+                              .missing = hold->entry->accepted + 1,
+                              .last_missing = hold->list[0].sequence - 1,
+                              .held = hold->count,
+                              .since_us = hold->since_us};
+    }
+    free(all);
     return found;
 }
 
@@ -28,11 +39,31 @@ typedef struct totals {
     uint64_t items;
     uint64_t bytes;
     size_t gaps;
+    uint64_t skips;
+    uint64_t stretches;
 } totals_t;
+
+/* The rows of a key's ledger are apart from each other and below what counts as accepted. */
+static const char *check_skips(const skip_list_t *list, totals_t *totals)
+{
+    uint64_t last = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const skip_entry_t *skip = list->list[i];
+        if (skip->entry != list->entry || skip->first <= last || skip->last < skip->first ||
+            skip->last > list->entry->accepted ||
+            skip->filled_count > skip->last - skip->first + 1) {
+            return "O4: what is given up was missing, and is given up once";
+        }
+        last = skip->last;
+        totals->skips++;
+        totals->stretches += completed_range_count(&skip->filled);
+    }
+    return list->entry->row.skipped ? NULL : "O4: a key knows what was given up of it";
+}
 
 static const char *check_key(const partition_t *self, const key_entry_t *entry, totals_t *totals)
 {
-    totals->accepted += entry->accepted;
+    totals->accepted += entry->accepted - skip_left(self, entry);
     if ((entry->hold != NULL) != (entry->row.phase != KEY_IN_ORDER)) {
         return "O3: a key has held events exactly while it has a gap";
     }
@@ -75,6 +106,16 @@ const char *partition_check(const partition_t *self)
         if (fault) {
             return fault;
         }
+    }
+    position = 0;
+    for (skip_list_t *list; (list = map_next(&self->skip_lists, &position));) {
+        const char *fault = check_skips(list, &totals);
+        if (fault) {
+            return fault;
+        }
+    }
+    if (totals.skips != self->skips || totals.stretches != self->skip_stretches) {
+        return "O4: the rows of the ledger are counted";
     }
     for (size_t i = 1; i < self->gap_count; i++) {
         if (self->gaps[i]->since_us < self->gaps[(i - 1) / 2]->since_us) {

@@ -6,8 +6,9 @@ enum {
     FIXMAP = 0x80,
     FIXMAP_MASK = 0xf0,
     FIXMAP_MAX = 15,
-    /* Ten keys of a byte, and for each field at most a type byte and eight of number or length. */
-    EVENT_OVERHEAD_MAX = 1 + 10 * (1 + 9),
+    /* Keys of a byte, and for each field at most a type byte and eight of number or length. */
+    EVENT_OVERHEAD_MAX = 1 + 11 * (1 + 9),
+    DIVERTED_FIELD = 11,
     OFFSET_FIELD_MAX = 1 + 9,
 };
 
@@ -130,6 +131,7 @@ void event_encode(const event_t *event, buffer_t *out)
     PUT(8, event->headers.size > 0, put_bytes, event->headers)
     PUT(9, event->payload.size > 0, put_bin, event->payload)
     PUT(10, event->accepted_us != 0, put_int, event->accepted_us)
+    PUT(DIVERTED_FIELD, event->diverted != 0, put_uint, event->diverted)
 #undef PUT
     *head = (uint8_t)(FIXMAP | fields);
     out->size += (size_t)(at - head);
@@ -153,4 +155,13 @@ bool event_releasable(slice_t held)
     const uint8_t *bytes = held.data;
     return held.size > 1 && (bytes[0] & FIXMAP_MASK) == FIXMAP &&
            (bytes[0] & FIXMAP_MAX) < FIXMAP_MAX;
+}
+
+/* It is the last field, and its value a byte. */
+bool event_is_diverted(slice_t event)
+{
+    const uint8_t *bytes = event.data;
+    uint64_t diverted;
+    return event.size > 2 && bytes[event.size - 2] == DIVERTED_FIELD &&
+           codec_peek_uint(event, DIVERTED_FIELD, &diverted);
 }

@@ -5,6 +5,7 @@
  *                      +--> hold: held events, ascending           producers (map)
  *                              ^
  *   gaps (heap, oldest first) -+          changed (list) --> row --> row
+ *   skip_lists (map): what was given up of a key
  *
  * A key has a hold exactly while it has a gap; most keys never have one, so that an entry costs 40
  * bytes, its key, and its share of the map (21 to 43 bytes). */
@@ -13,6 +14,12 @@
 
 #include "actors/ordering/partition.h"
 #include "runtime/base/map.h"
+
+enum {
+    PRODUCER_BYTES_MAX = 128, /* as ordering_messages.def says */
+    KEY_BYTES_MAX = 1024,
+    DIVERTED_SKIPPED = 1, /* field `diverted` of an event */
+};
 
 typedef enum key_phase {
 #define STATE(name, meaning) KEY_##name,
@@ -40,6 +47,7 @@ typedef enum row_kind {
     ROW_PARTITION,
     ROW_PRODUCER,
     ROW_KEY,
+    ROW_SKIP,
 } row_kind_t;
 
 /* Opens everything that has a row in the snapshot. Packed with what its owner needs of small
@@ -50,6 +58,7 @@ typedef struct row {
     uint8_t kind;       /* row_kind_t */
     uint8_t phase;      /* of a key: key_phase_t; changed by key_step only */
     bool changed;       /* it is in the list of changed rows */
+    bool skipped;       /* of a key: it has rows in the skip ledger */
 } row_t;
 
 typedef struct producer {
@@ -90,6 +99,9 @@ struct partition {
     uint64_t offset_next;
     map_t keys;
     map_t producers;
+    map_t skip_lists;          /* by key entry */
+    uint64_t skips;            /* rows of the ledger */
+    uint64_t skip_stretches;   /* of what came after all */
     producer_t *producer_last; /* a batch is usually one producer's: saves a lookup per event */
 
     hold_t **gaps; /* binary heap, oldest first */
@@ -111,6 +123,9 @@ struct partition {
     uint64_t accepted;
     uint64_t duplicates;
     uint64_t rejected;
+    uint64_t diverted;
+    uint64_t filled;
+    uint64_t skipped;
     uint64_t steps[KEY_PHASE_COUNT][KEY_INPUT_COUNT]; /* how often each TRANSITION was taken */
 };
 
@@ -120,6 +135,15 @@ void event_encode(const event_t *event, buffer_t *out);
 void event_encode_released(slice_t held, uint64_t offset, buffer_t *out);
 /* Whether event_encode_released can work on these bytes. */
 bool event_releasable(slice_t held);
+
+/* partition.c */
+void partition_add_append(partition_effects_t *effects, uint32_t record, size_t data_at,
+                          uint64_t offset);
+uint64_t partition_take_offset(partition_t *self);
+/* Appends the held events that follow what is accepted, and forgets them. The key takes the step
+ * `all` when nothing is held any more, otherwise `some`. */
+void partition_release(partition_t *self, key_entry_t *entry, partition_effects_t *effects,
+                       key_input_t some, key_input_t all);
 
 /* partition_key.c */
 producer_t *producer_find(partition_t *self, slice_t name);

@@ -4,6 +4,7 @@
  *   's'                                              partition_state
  *   'p' producer                                     producer_mark
  *   'k' producer's size (two bytes, big endian) producer key     key_state
+ *   'g' producer's size (two bytes, big endian) producer key first (8 bytes, big endian)   skip
  *   'f', 'q'                                         groups: see partition_groups.h
  *   'o'                                              places in the log: see log_index.h
  *
@@ -11,7 +12,7 @@
  * record of the log says one thing to the partition (its offset) and another to its key (its
  * sequence), and each of the two is judged by itself: behind the state it is a replay and changes
  * nothing, next to it it is applied, ahead of it the store is damaged. */
-#include "actors/ordering/partition_state.h"
+#include "actors/ordering/partition_skip.h"
 
 #include "runtime/base/ensure.h"
 
@@ -19,6 +20,7 @@ enum {
     ROW_KEY_PARTITION = 's',
     ROW_KEY_PRODUCER = 'p',
     ROW_KEY_KEY = 'k',
+    ROW_KEY_SKIP = 'g',
     ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
 };
 
@@ -100,11 +102,11 @@ static capstan_err_t load_key_state(partition_t *self, slice_t row_key, slice_t 
     slice_t key = slice_of(bytes + ROW_KEY_KEY_HEAD + producer_size,
                            row_key.size - ROW_KEY_KEY_HEAD - producer_size);
     key_state_t state;
-    producer_t *producer = producer_get(self, name);
-    if (codec_decode(key_state_wire(), value, &state, NULL) || key_find(self, producer, key)) {
+    key_entry_t *entry =
+        key_get(self, producer_get(self, name), key); /* of a skip's row, perhaps */
+    if (codec_decode(key_state_wire(), value, &state, NULL) || entry->accepted > 0 || entry->hold) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
-    key_entry_t *entry = key_get(self, producer, key);
     entry->accepted = state.accepted;
     capstan_err_t err = load_held(self, entry, state.held);
     if (err) {
@@ -126,6 +128,8 @@ capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
         return load_producer_mark(self, value, false);
     case ROW_KEY_KEY:
         return load_key_state(self, key, value);
+    case ROW_KEY_SKIP:
+        return skip_load(self, value, false);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -153,6 +157,16 @@ static capstan_err_t load_accepted(partition_t *self, key_entry_t *entry, uint64
         hold_forget(self, entry, 1);
     }
     return CAPSTAN_OK;
+}
+
+/* Its skip came before it, in the log or in the snapshot. */
+static capstan_err_t load_diverted(partition_t *self, const key_entry_t *entry, uint64_t sequence)
+{
+    skip_entry_t *skip = skip_find(self, entry, sequence);
+    if (skip && !skip_is_filled(skip, sequence)) {
+        skip_fill(self, skip, sequence);
+    }
+    return skip ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
 }
 
 static capstan_err_t load_held_record(partition_t *self, key_entry_t *entry, const event_t *event,
@@ -187,6 +201,10 @@ static capstan_err_t load_event(partition_t *self, slice_t data)
         return CAPSTAN_E_STORE_CORRUPT;
     }
     key_entry_t *entry = key_get(self, producer_get(self, event.producer), event.key);
+    if (event.diverted > 0) {
+        return event.offset > 0 ? load_diverted(self, entry, event.sequence)
+                                : CAPSTAN_E_STORE_CORRUPT;
+    }
     return event.offset > 0 ? load_accepted(self, entry, event.sequence)
                             : load_held_record(self, entry, &event, data);
 }
@@ -198,6 +216,8 @@ capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t 
         return load_event(self, data);
     case RECORD_producer_mark:
         return load_producer_mark(self, data, true);
+    case RECORD_skip:
+        return skip_load(self, data, true);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -220,15 +240,28 @@ static void save_producer(partition_t *self, const producer_t *producer)
     codec_encode(producer_mark_wire(), &mark, &self->row_value);
 }
 
-static void save_key(partition_t *self, const key_entry_t *entry)
+static void save_key_name(partition_t *self, const key_entry_t *entry, uint8_t kind)
 {
     slice_t name = producer_name(entry->producer);
     ENSURE(name.size <= UINT16_MAX);
-    const uint8_t head[ROW_KEY_KEY_HEAD] = {ROW_KEY_KEY, (uint8_t)(name.size >> 8),
-                                            (uint8_t)name.size};
+    const uint8_t head[ROW_KEY_KEY_HEAD] = {kind, (uint8_t)(name.size >> 8), (uint8_t)name.size};
     buffer_append(&self->row_key, head, sizeof head);
     buffer_append(&self->row_key, name.data, name.size);
     buffer_append(&self->row_key, entry->key, entry->row.name_size);
+}
+
+static void save_skip(partition_t *self, const skip_entry_t *skip)
+{
+    save_key_name(self, skip->entry, ROW_KEY_SKIP);
+    for (int shift = 56; shift >= 0; shift -= 8) {
+        buffer_append(&self->row_key, &(uint8_t){(uint8_t)(skip->first >> shift)}, 1);
+    }
+    skip_encode(self, skip, &self->row_value);
+}
+
+static void save_key(partition_t *self, const key_entry_t *entry)
+{
+    save_key_name(self, entry, ROW_KEY_KEY);
     key_state_t state = {.accepted = entry->accepted};
     const hold_t *hold = entry->hold;
     if (hold) {
@@ -258,6 +291,9 @@ static void save_row(partition_t *self, const row_t *row)
         break;
     case ROW_KEY:
         save_key(self, (const key_entry_t *)row);
+        break;
+    case ROW_SKIP:
+        save_skip(self, (const skip_entry_t *)row);
         break;
     }
 }
@@ -301,4 +337,5 @@ void partition_touch_all(partition_t *self)
     for (key_entry_t *entry; (entry = map_next(&self->keys, &position));) {
         row_changed(self, &entry->row);
     }
+    skips_touch(self);
 }

@@ -151,13 +151,6 @@ void topics_subscribers_fini(topics_t *self);
 /* The topic is deleted: its groups' members are told. */
 void topics_close_groups(topics_t *self, const topic_t *topic);
 
-/* topics_relay.c. */
-void topics_on_parked_list(topics_t *self, const capstan_message_t *message);
-void topics_on_parked_release(topics_t *self, const capstan_message_t *message);
-void topics_on_group_define(topics_t *self, const capstan_message_t *message);
-bool topics_relay_answer(topics_t *self, const capstan_message_t *message);
-void topics_relays_fini(topics_t *self);
-
 /* topics_status.c: questions to many, whose answers become one report. */
 void status_start(topics_t *self, const capstan_message_t *message);
 void describe_start(topics_t *self, const capstan_message_t *message);

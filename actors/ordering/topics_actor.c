@@ -1,17 +1,18 @@
 /* The topics of a node.
  *
  * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, producer_open, subscribe,
- * parked_list, parked_release, group_define (for peers), topic_resolve, ordering_status,
- * topics_settle, partition_ready, down; answers of the journal, its reader, the partitions and the
- * groups. Replies   topic_info, topic_described, producer_opened, parked_page, parked_released,
- * group_defined, topic_route, ordering_report, done; `subscribed` is replied by who then delivers.
+ * parked_list, parked_release, group_define, gap_list, gap_declare, gap_force (for peers),
+ * topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
+ * reader, the partitions and the groups. Replies   topic_info, topic_described, producer_opened,
+ * parked_page, parked_released, group_defined, topic_route, ordering_report, done; `subscribed` is
+ * replied by who then delivers.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
  *
  * A request for a topic whose partitions are recovering waits in the topic. Marks are appended one
  * at a time: topics are made rarely, and one place to fail is enough. */
-#include "actors/ordering/topics.h"
+#include "actors/ordering/topics_relay.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/subscription_actor.h"
@@ -576,7 +577,7 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         topics_on_group_define(self, message);
     } else if (message->message == MESSAGE_ordering_status) {
         status_start(self, message);
-    } else {
+    } else if (!topics_on_gaps(self, message)) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }
 }

@@ -1,8 +1,9 @@
-/* What peers ask about a group is passed on, to the partition that keeps its parked events or to
- * the group itself; the answer goes back to the peer. */
-#include "actors/ordering/topics.h"
+/* What peers ask about a group or about gaps is passed on, to the partition that knows or to the
+ * group itself; the answer goes back to the peer. */
+#include "actors/ordering/topics_relay.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/base/key_partition.h"
 #include "runtime/runtime.h"
 
 #include <stdlib.h>
@@ -103,6 +104,112 @@ void topics_on_group_define(topics_t *self, const capstan_message_t *message)
                    &(group_set_t){.policy = request.policy});
 }
 
+/* --- gaps ------------------------------------------------------------------------------------ */
+
+static void on_gap_list(topics_t *self, const capstan_message_t *message)
+{
+    gap_list_t request;
+    capstan_err_t err = codec_decode(gap_list_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    if (topic && request.partition >= topic->settings.partitions) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
+                            "partition: the topic has fewer");
+    } else if (topic) {
+        uint64_t rows_max = request.rows_max > 0 ? request.rows_max : PAGE_EVENTS_USUAL;
+        relay(self, message, topic, topic->refs[request.partition], partition_gaps_wire(),
+              &(partition_gaps_t){.rows_max = rows_max});
+    }
+}
+
+static void relay_skip(topics_t *self, const capstan_message_t *message, slice_t topic_name,
+                       const skip_t *skip)
+{
+    const topic_t *topic = topics_ready(self, message, topic_name);
+    if (!topic) {
+        return;
+    }
+    if (topic->settings.sequence != SEQUENCE_PRODUCER) {
+        capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
+                            "topic: its events are numbered by arrival, so that none is missing");
+        return;
+    }
+    buffer_t record = {0};
+    codec_encode(skip_wire(), skip, &record);
+    relay(self, message, topic, topic->refs[key_partition(skip->key, topic->settings.partitions)],
+          partition_skip_wire(), &(partition_skip_t){.skip = buffer_slice(&record)});
+    buffer_fini(&record);
+}
+
+static void on_gap_declare(topics_t *self, const capstan_message_t *message)
+{
+    gap_declare_t request;
+    capstan_err_t err = codec_decode(gap_declare_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK || request.first == 0 || request.last < request.first) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
+                            "first, last: sequences from 1, ascending");
+        return;
+    }
+    relay_skip(self, message, request.topic,
+               &(skip_t){.producer = request.producer,
+                         .key = request.key,
+                         .first = request.first,
+                         .last = request.last,
+                         .verdict = GAP_DEAD,
+                         .producer_epoch = request.producer_epoch,
+                         .reason = request.reason});
+}
+
+static void on_gap_force(topics_t *self, const capstan_message_t *message)
+{
+    gap_force_t request;
+    capstan_err_t err = codec_decode(gap_force_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    relay_skip(self, message, request.topic,
+               &(skip_t){.producer = request.producer,
+                         .key = request.key,
+                         .first = request.first,
+                         .last = request.last,
+                         .verdict = GAP_FORCED,
+                         .reason = request.reason});
+}
+
+bool topics_on_gaps(topics_t *self, const capstan_message_t *message)
+{
+    switch (message->message) {
+    case MESSAGE_gap_list:
+        on_gap_list(self, message);
+        return true;
+    case MESSAGE_gap_declare:
+        on_gap_declare(self, message);
+        return true;
+    case MESSAGE_gap_force:
+        on_gap_force(self, message);
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void reply_gap_page(topics_t *self, const relay_job_t *job, slice_t body)
+{
+    gap_page_t page;
+    if (codec_decode(gap_page_wire(), body, &page, NULL) != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_INTERNAL, NULL);
+        return;
+    }
+    page.partitions = job->partitions;
+    topics_reply(self, &job->request, gap_page_wire(), &page);
+}
+
 /* A partition knows nothing of the next one. */
 static void reply_page(topics_t *self, const relay_job_t *job, slice_t body)
 {
@@ -131,6 +238,8 @@ bool topics_relay_answer(topics_t *self, const capstan_message_t *message)
                                 err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
         } else if (message->message == MESSAGE_parked_page) {
             reply_page(self, job, message->body);
+        } else if (message->message == MESSAGE_gap_page) {
+            reply_gap_page(self, job, message->body);
         } else {
             capstan_reply(self->self, &job->request, message->message, message->body);
         }

@@ -66,6 +66,9 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
         sum.accepted += report.accepted;
         sum.duplicates += report.duplicates;
         sum.rejected += report.rejected;
+        sum.diverted += report.diverted;
+        sum.gaps_filled += report.gaps_filled;
+        sum.skips += report.skips;
         emit_gaps(&gap_json, &report, gaps_left);
     }
     emit_array_end(&gap_json);
@@ -78,6 +81,9 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     status_emit_figure(json, "accepted", sum.accepted);
     status_emit_figure(json, "duplicates", sum.duplicates);
     status_emit_figure(json, "rejected", sum.rejected);
+    status_emit_figure(json, "diverted", sum.diverted);
+    status_emit_figure(json, "gaps_filled", sum.gaps_filled);
+    status_emit_figure(json, "skips", sum.skips);
     emit_key(json, "open_gaps");
     emit_raw(json, buffer_slice(&gaps));
     buffer_fini(&gaps);

@@ -3,8 +3,7 @@
  * what is parked is within its senders' credit. */
 #include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
-
-#include <xxhash.h>
+#include "runtime/base/key_partition.h"
 
 enum {
     RESOLVE_TIMEOUT_US = 10000000,
@@ -146,7 +145,7 @@ static bool pass_on(const route_t *route, link_t *session, uint64_t sequence, sl
                     slice_t body)
 {
     session->publishes = true;
-    size_t partition = XXH64(key.data, key.size, 0) % route->partition_count;
+    uint64_t partition = key_partition(key, route->partition_count);
     capstan_err_t err = actor_send(session->actor, route->partitions[partition],
                                    &(send_options_t){.message = MESSAGE_publish,
                                                      .kind = CAPSTAN_KIND_EVENT,

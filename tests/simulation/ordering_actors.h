@@ -55,9 +55,10 @@ typedef struct sim_producer {
     bool fenced;
     uint8_t *state; /* send_state_t per source event */
     int64_t *sent_us;
-    int64_t *retry_us;                 /* a rejected event is not sent again before */
-    uint64_t key_next[WORLD_KEYS_MAX]; /* lowest sequence that is not done */
-    size_t first;                      /* everything before is done */
+    int64_t *retry_us;                   /* a rejected event is not sent again before */
+    uint64_t key_next[WORLD_KEYS_MAX];   /* lowest sequence that is not done */
+    int64_t declared_us[WORLD_KEYS_MAX]; /* when it last said that an event never comes */
+    size_t first;                        /* everything before is done */
     size_t under_way;
 } sim_producer_t;
 
@@ -90,6 +91,7 @@ typedef enum wait_kind {
     WAIT_ANSWER,
     WAIT_DONE,
     WAIT_GROUP,
+    WAIT_SKIPPED,
 } wait_kind_t;
 
 /* What is sent once everything before `lsn` is on disk. */

@@ -18,6 +18,7 @@ typedef struct place {
     bool stored;     /* that it is done or parked is on disk */
     bool was_done;   /* done or parked at some time, whatever a crash made of it */
     bool rejected;   /* and not delivered since */
+    bool passed;     /* it is not for this group */
     bool waits;      /* PARKED: its successors wait */
     uint64_t behind; /* the next offset of its key; 0: none */
 } place_t;
@@ -59,12 +60,18 @@ static void opinion_init(opinion_t *self, world_t *world, uint32_t group)
             event.offset == 0) {
             continue;
         }
+        if ((event.diverted > 0) != (limits->events == GROUP_EVENTS_DIVERTED)) {
+            self->places[event.offset] = (place_t){.state = DONE, .was_done = true, .passed = true};
+            self->last = event.offset;
+            continue;
+        }
         uint32_t key = limits->mode == GROUP_BY_PARTITION ? 0 : world_index(event.key);
         self->places[event.offset].key = key;
         uint64_t *sequence = &sequences[world_index(event.producer)][world_index(event.key)];
-        if (event.sequence != ++*sequence) {
-            fail(self, "O1", "its key's sequence jumps or goes back", event.offset, 0);
+        if (event.sequence <= *sequence && event.diverted == 0) {
+            fail(self, "O1", "its key's sequence goes back", event.offset, 0);
         }
+        *sequence = event.sequence;
         *(last_of_key[key] > 0 ? &self->places[last_of_key[key]].behind
                                : &self->first_of_key[key]) = event.offset;
         last_of_key[key] = event.offset;
@@ -120,7 +127,9 @@ static void judge_others(opinion_t *self, const fact_t *fact)
 static void on_give(opinion_t *self, const fact_t *fact)
 {
     place_t *place = &self->places[fact->offset];
-    if (place->state == DONE || place->state == PARKED) {
+    if (place->passed) {
+        fail(self, "O1", "it is not for this group", fact->offset, fact->epoch);
+    } else if (place->state == DONE || place->state == PARKED) {
         fail(self, "O2", "delivered again though it is done or parked", fact->offset, fact->epoch);
     }
     judge_before(self, fact);
@@ -201,6 +210,9 @@ static void on_place(opinion_t *self)
     }
     for (uint64_t offset = self->last; offset > 0; offset--) {
         place_t *place = &self->places[offset];
+        if (place->passed) {
+            continue;
+        }
         place->holder = 0;
         place->rejected = false;
         self->first_of_key[place->key] = offset;
@@ -244,7 +256,7 @@ static void on_placed(opinion_t *self, const bool *placed)
         if (placed[offset]) {
             place->state = place->state == PARKED ? PARKED : DONE;
             place->stored = true;
-        } else {
+        } else if (!place->passed) {
             place->state = OPEN;
             place->waits = false;
         }

@@ -1,5 +1,7 @@
 #include "tests/simulation/ordering_predicates.h"
 
+#include "actors/ordering/partition_skip.h"
+
 typedef unsigned long long ull;
 
 /* ---- the log, decoded ---- */
@@ -10,7 +12,11 @@ typedef struct record {
     uint32_t key;
     uint64_t sequence;
     uint64_t epoch;
+    uint64_t last; /* RECORD_skip: `sequence` is the first */
+    uint64_t verdict;
     uint64_t offset; /* 0: held */
+    bool diverted;
+    bool timeout; /* RECORD_skip: by the gap's timeout */
     int64_t taken_us;
     uint64_t hash;
     size_t size;
@@ -21,6 +27,8 @@ typedef struct record {
 typedef struct identity {
     uint64_t lsn_first;
     uint64_t lsn_accepted;
+    uint64_t lsn_skipped;
+    uint64_t lsn_diverted;
     int64_t taken_us;
     size_t size;
 } identity_t;
@@ -52,6 +60,7 @@ static record_t decode(const disk_record_t *from)
         record.sequence = event.sequence;
         record.epoch = event.producer_epoch;
         record.offset = event.offset;
+        record.diverted = event.diverted > 0;
         record.taken_us = event.accepted_us;
         record.hash = world_hash(data);
         uint8_t payload[256];
@@ -63,8 +72,47 @@ static record_t decode(const disk_record_t *from)
         ENSURE(codec_decode(producer_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
         record.producer = world_index(mark.producer);
         record.epoch = mark.producer_epoch;
+    } else if (from->kind == RECORD_skip) {
+        skip_t skip;
+        ENSURE(codec_decode(skip_wire(), data, &skip, NULL) == CAPSTAN_OK);
+        record.producer = world_index(skip.producer);
+        record.key = world_index(skip.key);
+        record.sequence = skip.first;
+        record.last = skip.last;
+        record.verdict = skip.verdict;
+        record.epoch = skip.producer_epoch;
+        record.taken_us = skip.at_us;
+        record.timeout = skip.reason.size > 0;
     }
     return record;
+}
+
+static void note_skipped(const model_t *model, const record_t *record, uint64_t lsn)
+{
+    for (uint64_t sequence = record->sequence; sequence <= record->last; sequence++) {
+        identity_t *identity = find(model, record->producer, record->key, sequence);
+        identity->lsn_skipped = identity->lsn_skipped > 0 ? identity->lsn_skipped : lsn;
+    }
+}
+
+static void note_event(const model_t *model, const record_t *record, uint64_t lsn)
+{
+    identity_t *identity = find(model, record->producer, record->key, record->sequence);
+    if (identity->lsn_first == 0) {
+        identity->lsn_first = lsn;
+        identity->taken_us = record->taken_us;
+        identity->size = record->size;
+    }
+    uint64_t *place = record->diverted ? &identity->lsn_diverted : &identity->lsn_accepted;
+    if (record->offset > 0 && *place == 0) {
+        *place = lsn;
+    }
+}
+
+/* Accepted in order, or given up. */
+static bool is_settled(const identity_t *identity)
+{
+    return identity->lsn_accepted > 0 || identity->lsn_skipped > 0;
 }
 
 static void model_init(model_t *model, const world_t *world)
@@ -84,24 +132,17 @@ static void model_init(model_t *model, const world_t *world)
     for (size_t i = 0; i < disk->count; i++) {
         record_t record = decode(&disk->log[i]);
         model->records[i] = record;
-        if (record.kind != RECORD_event) {
-            continue;
-        }
-        identity_t *identity = find(model, record.producer, record.key, record.sequence);
-        if (identity->lsn_first == 0) {
-            identity->lsn_first = i + 1;
-            identity->taken_us = record.taken_us;
-            identity->size = record.size;
-        }
-        if (record.offset > 0 && identity->lsn_accepted == 0) {
-            identity->lsn_accepted = i + 1;
+        if (record.kind == RECORD_event) {
+            note_event(model, &record, i + 1);
+        } else if (record.kind == RECORD_skip) {
+            note_skipped(model, &record, i + 1);
         }
     }
     for (uint32_t producer = 0; producer < world->source_count; producer++) {
         for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
             uint64_t *accepted = &model->accepted[producer][key];
             while (*accepted < world->sources[producer].key_last[key] &&
-                   find(model, producer, key, *accepted + 1)->lsn_accepted > 0) {
+                   is_settled(find(model, producer, key, *accepted + 1))) {
                 ++*accepted;
             }
         }
@@ -160,6 +201,15 @@ static void compare_key(world_t *world, const model_t *model, uint32_t producer,
                    (ull)accepted, (ull)model->accepted[producer][key]);
         return;
     }
+    for (uint64_t sequence = 1; sequence <= accepted; sequence++) {
+        const identity_t *identity = find(model, producer, key, sequence);
+        const skip_entry_t *skip = skip_find(core, entry, sequence);
+        if ((skip != NULL) != (identity->lsn_skipped > 0) ||
+            (skip && skip_is_filled(skip, sequence) != (identity->lsn_diverted > 0))) {
+            world_fail(world, "O3", "p%u k%u %llu: the ledger differs from the log", producer, key,
+                       (ull)sequence);
+        }
+    }
     for (uint64_t sequence = accepted + 1; sequence <= world->sources[producer].key_last[key];
          sequence++) {
         bool in_log = find(model, producer, key, sequence)->lsn_first > 0;
@@ -190,13 +240,22 @@ static void check_answers(world_t *world, const model_t *model)
             continue;
         }
         const identity_t *identity = find(model, fact->producer, fact->key, fact->sequence);
-        uint64_t lsn = fact->result == EVENT_STORED ? identity->lsn_accepted : identity->lsn_first;
+        uint64_t lsn = fact->result == EVENT_STORED     ? identity->lsn_accepted
+                       : fact->result == EVENT_DIVERTED ? identity->lsn_diverted
+                                                        : identity->lsn_first;
         if (lsn == 0 || lsn > fact->log_size) {
             world_fail(world, fact->result == EVENT_DUPLICATE ? "O7" : "O3",
                        "p%u k%u %llu was answered %d and is not in the log", fact->producer,
                        fact->key, (ull)fact->sequence, (int)fact->result);
         }
     }
+}
+
+/* A gap that nobody had to end has been given up all the same. */
+static bool may_be_more(const model_t *model, uint32_t producer, uint32_t key)
+{
+    uint64_t dropped = model->world->sources[producer].key_dropped[key];
+    return dropped > 0 && find(model, producer, key, dropped)->lsn_skipped > 0;
 }
 
 /* Everything that the sources have is accepted, but for what follows an event that was lost before
@@ -208,9 +267,14 @@ static void check_completeness(world_t *world, const model_t *model)
         for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
             uint64_t dropped = source->key_dropped[key];
             uint64_t wanted = dropped > 0 ? dropped - 1 : source->key_last[key];
-            if (model->accepted[producer][key] != wanted) {
+            uint64_t most = source->key_last[key];
+            if (world_gaps_end(world) && (world->declares || dropped < most)) {
+                wanted = most;
+            }
+            uint64_t accepted = model->accepted[producer][key];
+            if (accepted < wanted || (accepted > wanted && !may_be_more(model, producer, key))) {
                 world_fail(world, "O3", "p%u k%u: %llu of %llu are accepted", producer, key,
-                           (ull)model->accepted[producer][key], (ull)wanted);
+                           (ull)accepted, (ull)wanted);
             }
         }
     }
@@ -232,11 +296,12 @@ typedef struct held_totals {
     uint64_t accepted[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX];
 } held_totals_t;
 
-/* When the key's first missing sequence was first seen to be missing, before record `lsn`. */
+/* When the key's first missing sequence was first seen to be missing, before record `lsn`; for a
+ * held event, or by it. */
 static int64_t gap_since(const model_t *model, const held_totals_t *totals, uint64_t lsn)
 {
     const record_t *record = &model->records[lsn - 1];
-    int64_t since_us = record->taken_us;
+    int64_t since_us = record->kind == RECORD_skip ? INT64_MAX : record->taken_us;
     uint64_t last = model->world->sources[record->producer].key_last[record->key];
     for (uint64_t sequence = totals->accepted[record->producer][record->key] + 1; sequence <= last;
          sequence++) {
@@ -248,6 +313,38 @@ static int64_t gap_since(const model_t *model, const held_totals_t *totals, uint
     return since_us;
 }
 
+/* What is given up was missing when it was, as far as anybody could know: no event of it had been
+ * taken. DEAD is only what its producer has lost, FORCED by the timeout only what was old enough.
+ */
+static void predicate_O4(world_t *world, const model_t *model)
+{
+    held_totals_t totals = {0};
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        uint64_t *accepted = &totals.accepted[record->producer][record->key];
+        if (record->kind == RECORD_event && record->offset > 0 && !record->diverted) {
+            *accepted = record->sequence;
+        }
+        if (record->kind != RECORD_skip) {
+            continue;
+        }
+        for (uint64_t sequence = record->sequence; sequence <= record->last; sequence++) {
+            const identity_t *identity = find(model, record->producer, record->key, sequence);
+            if ((identity->lsn_first > 0 && identity->lsn_first < i + 1) ||
+                identity->lsn_skipped != i + 1) {
+                world_fail(world, "O4", "lsn %zu: p%u k%u %llu was committed or given up before",
+                           i + 1, record->producer, record->key, (ull)sequence);
+            }
+        }
+        int64_t since_us = gap_since(model, &totals, i + 1);
+        if (record->timeout &&
+            (since_us == INT64_MAX || record->taken_us - since_us < world->limits.gap_timeout_us)) {
+            world_fail(world, "O4", "lsn %zu: the gap is not old enough", i + 1);
+        }
+        *accepted = record->last;
+    }
+}
+
 /* The reorder buffer is bounded in items, bytes and time at every point of the log. */
 static void predicate_O5(world_t *world, const model_t *model)
 {
@@ -255,7 +352,10 @@ static void predicate_O5(world_t *world, const model_t *model)
     held_totals_t totals = {0};
     for (size_t i = 0; i < model->count; i++) {
         const record_t *record = &model->records[i];
-        if (record->kind != RECORD_event) {
+        if (record->kind == RECORD_skip) {
+            totals.accepted[record->producer][record->key] = record->last;
+        }
+        if (record->kind != RECORD_event || record->diverted) {
             continue;
         }
         const identity_t *identity = find(model, record->producer, record->key, record->sequence);
@@ -294,6 +394,10 @@ static void check_epochs(world_t *world, const model_t *model)
                            (ull)*known);
             }
             *known = record->epoch;
+        } else if (record->kind == RECORD_skip && record->verdict == GAP_DEAD &&
+                   record->epoch != *known) {
+            world_fail(world, "O7", "lsn %zu: a verdict of epoch %llu, known is %llu", i + 1,
+                       (ull)record->epoch, (ull)*known);
         } else if (record->kind == RECORD_event &&
                    find(model, record->producer, record->key, record->sequence)->lsn_first ==
                        i + 1 &&
@@ -311,6 +415,17 @@ static void check_epochs(world_t *world, const model_t *model)
     }
 }
 
+static void check_diverted(world_t *world, const record_t *record, const identity_t *identity,
+                           uint64_t lsn)
+{
+    if (record->offset == 0 || identity->lsn_first != lsn || identity->lsn_skipped == 0 ||
+        identity->lsn_skipped > lsn) {
+        world_fail(world, "O7",
+                   "lsn %llu: p%u k%u %llu is diverted, and was not given up, or twice", (ull)lsn,
+                   record->producer, record->key, (ull)record->sequence);
+    }
+}
+
 /* The same identity is accepted once, whatever its epoch; a jump is not accepted; an event of an
  * older epoch is not taken. */
 static void predicate_O7(world_t *world, const model_t *model)
@@ -318,11 +433,18 @@ static void predicate_O7(world_t *world, const model_t *model)
     uint64_t accepted[WORLD_PRODUCERS_MAX][WORLD_KEYS_MAX] = {{0}};
     for (size_t i = 0; i < model->count; i++) {
         const record_t *record = &model->records[i];
+        uint64_t *last = &accepted[record->producer][record->key];
+        if (record->kind == RECORD_skip && record->sequence == *last + 1) {
+            *last = record->last;
+        }
         if (record->kind != RECORD_event) {
             continue;
         }
-        uint64_t *last = &accepted[record->producer][record->key];
         const identity_t *identity = find(model, record->producer, record->key, record->sequence);
+        if (record->diverted) {
+            check_diverted(world, record, identity, i + 1);
+            continue;
+        }
         bool right = record->offset > 0
                          ? record->sequence == *last + 1
                          : record->sequence > *last + 1 && identity->lsn_first == i + 1;
@@ -396,6 +518,11 @@ static void predicate_O11(world_t *world, const model_t *model)
     }
     for (size_t i = 0; i < model->count; i++) {
         const record_t *record = &model->records[i];
+        if (record->kind == RECORD_skip && record->verdict == GAP_DEAD &&
+            (record->sequence != record->last ||
+             record->sequence != world->sources[record->producer].key_dropped[record->key])) {
+            world_fail(world, "O11", "lsn %zu: DEAD, and its producer has it", i + 1);
+        }
         if (record->epoch > issued[record->producer]) {
             world_fail(world, "O11", "lsn %zu: epoch %llu was never issued", i + 1,
                        (ull)record->epoch);
@@ -425,6 +552,7 @@ void predicates_judge(world_t *world)
     predicate_M3(world);
     predicates_of_groups(world, complete);
     predicate_O3(world, &model, complete);
+    predicate_O4(world, &model);
     predicate_O5(world, &model);
     predicate_O7(world, &model);
     predicate_O10(world, &model);

@@ -11,6 +11,7 @@ enum {
     RETRY_AHEAD = 4,
     WINDOW = 40,
     CORRELATION_EPOCH = INT32_MAX,
+    CORRELATION_DECLARE = INT32_MAX / 2, /* and the key */
 };
 
 static const source_t *source_of(const sim_producer_t *self)
@@ -60,6 +61,44 @@ static void announce(sim_producer_t *self)
     buffer_fini(&body);
 }
 
+static void declare(sim_producer_t *self, uint32_t key)
+{
+    uint64_t dropped = source_of(self)->key_dropped[key];
+    buffer_t record = {0};
+    buffer_t body = {0};
+    codec_encode(skip_wire(),
+                 &(skip_t){.producer = world_producer_name(self->source),
+                           .key = world_key_name(key),
+                           .first = dropped,
+                           .last = dropped,
+                           .verdict = GAP_DEAD,
+                           .producer_epoch = self->epoch},
+                 &record);
+    codec_encode(partition_skip_wire(), &(partition_skip_t){.skip = buffer_slice(&record)}, &body);
+    send(self, MESSAGE_partition_skip, CORRELATION_DECLARE + key, buffer_slice(&body));
+    buffer_fini(&record);
+    buffer_fini(&body);
+    self->declared_us[key] = core_world_now(self->world->simulation);
+}
+
+/* What is lost is said to be so once everything before it is stored. */
+static void declare_what_is_lost(sim_producer_t *self)
+{
+    const source_t *source = source_of(self);
+    int64_t now_us = core_world_now(self->world->simulation);
+    for (uint32_t key = 0; self->world->declares && key < WORLD_KEYS_MAX; key++) {
+        if (source->key_dropped[key] > 0 && self->key_next[key] == source->key_dropped[key] &&
+            now_us - self->declared_us[key] > RESEND_US) {
+            declare(self, key);
+        }
+    }
+}
+
+static bool is_lost(const sim_producer_t *self, const source_event_t *event)
+{
+    return event->dropped && !self->world->declares;
+}
+
 static void settle(sim_producer_t *self, size_t at)
 {
     if (self->state[at] == SEND_UNDER_WAY) {
@@ -74,7 +113,7 @@ static void settle(sim_producer_t *self, size_t at)
         ++*next;
     }
     while (self->first < source->count &&
-           (self->state[self->first] == SEND_DONE || source->list[self->first].dropped)) {
+           (self->state[self->first] == SEND_DONE || is_lost(self, &source->list[self->first]))) {
         self->first++;
     }
 }
@@ -119,6 +158,7 @@ static void on_tick(void *context, uint64_t cookie)
         core_world_timer(self->world->simulation, self->slot, RESEND_US, 0);
         return;
     }
+    declare_what_is_lost(self);
     send_what_is_due(self, false);
     send_what_is_due(self, true);
     /* Now and then it writes down how far it got. */
@@ -147,7 +187,7 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
     } else if (outcome->error == CAPSTAN_E_OUT_OF_ORDER) {
         const source_event_t *event = &source->list[at];
         uint64_t dropped = source->key_dropped[event->key];
-        if (dropped != 0 && event->sequence > dropped) {
+        if (dropped != 0 && event->sequence > dropped && !world_gaps_end(self->world)) {
             settle(self, at); /* its gap will never be filled */
         } else if (self->state[at] == SEND_UNDER_WAY) {
             /* It makes room in the window: the filler may be behind it in the source. */
@@ -155,9 +195,35 @@ static void on_outcome(sim_producer_t *self, const outcome_t *outcome)
             self->under_way--;
             self->retry_us[at] = core_world_now(self->world->simulation) + RETRY_US;
         }
+    } else if (outcome->error == CAPSTAN_E_LIMIT && self->world->small_ledger) {
+        settle(self, at); /* it was given up, and there is no room for it */
     } else {
         world_fail(self->world, "O7", "a right event was rejected with %s",
                    capstan_err_name((capstan_err_t)outcome->error));
+    }
+}
+
+static void on_declared(sim_producer_t *self, const capstan_message_t *message)
+{
+    uint32_t key = (uint32_t)(message->correlation - CORRELATION_DECLARE);
+    const source_t *source = source_of(self);
+    failure_t failure = {0};
+    if (message->message == MESSAGE_failure) {
+        ENSURE(codec_decode(failure_wire(), message->body, &failure, NULL) == CAPSTAN_OK);
+    }
+    switch ((capstan_err_t)failure.number) {
+    case CAPSTAN_OK:
+    case CAPSTAN_E_LIMIT: /* the ledger is full: it stays a gap */
+        settle(self, source->positions[key][source->key_dropped[key]]);
+        break;
+    case CAPSTAN_E_FENCED:
+        self->fenced = true;
+        break;
+    case CAPSTAN_E_OUT_OF_ORDER:
+        break; /* what it takes for stored was held, and the gap before it is another's to fill */
+    default:
+        world_fail(self->world, "O4", "what is lost cannot be declared: %s",
+                   capstan_err_name((capstan_err_t)failure.number));
     }
 }
 
@@ -166,6 +232,10 @@ static void receive(void *context, const capstan_message_t *message)
     sim_producer_t *self = context;
     if (message->message == MESSAGE_done) {
         self->announced = true;
+        return;
+    }
+    if (message->correlation >= CORRELATION_DECLARE) {
+        on_declared(self, message);
         return;
     }
     outcomes_t outcomes;
@@ -186,6 +256,7 @@ void producer_start(sim_producer_t *self)
     ENSURE(self->state && self->sent_us && self->retry_us);
     for (uint32_t key = 0; key < WORLD_KEYS_MAX; key++) {
         self->key_next[key] = 1;
+        self->declared_us[key] = -RESEND_US - 1;
     }
     self->first = 0;
     self->under_way = 0;

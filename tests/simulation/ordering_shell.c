@@ -11,6 +11,8 @@ enum {
     READ_EVENTS_MAX = 24,
     TIMER_SNAPSHOT = 1,
     INDEX_PER_MILLE = 20, /* of chunks, behind which the index is judged: that reads the log */
+    TIMER_GAPS = 2,
+    GAPS_US = 1500, /* between two looks at the gaps */
 };
 
 static void send(sim_shell_t *self, capstan_ref_t to, uint32_t message, uint64_t correlation)
@@ -104,11 +106,12 @@ void shell_start(sim_shell_t *self)
     random_source_t *random = core_world_random(self->world->simulation);
     core_world_timer(self->world->simulation, self->slot, random_between(random, 1000, 20000),
                      TIMER_SNAPSHOT);
+    core_world_timer(self->world->simulation, self->slot, GAPS_US, TIMER_GAPS);
 }
 
 static void check(sim_shell_t *self)
 {
-    static const char *const names[] = {"O3", "O5", "O7"};
+    static const char *const names[] = {"O3", "O4", "O5", "O7"};
     partition_figures_t figures = partition_figures(self->core);
     const partition_limits_t *limits = &self->world->limits;
     if (figures.held_items > limits->held_items_max ||
@@ -254,6 +257,13 @@ static void tell(sim_shell_t *self, const waiting_t *waiting)
         tell_group(self, waiting);
         return;
     }
+    if (waiting->kind == WAIT_SKIPPED) {
+        gap_skipped_t skipped = {
+            .first = waiting->fact.sequence, .last = waiting->fact.offset, .verdict = GAP_DEAD};
+        codec_encode(gap_skipped_wire(), &skipped, &self->body);
+        send(self, waiting->to, MESSAGE_gap_skipped, waiting->correlation);
+        return;
+    }
     done_t done = {0};
     codec_encode(done_wire(), &done, &self->body);
     send(self, waiting->to, MESSAGE_done, waiting->correlation);
@@ -340,12 +350,52 @@ static void give_up_snapshot(sim_shell_t *self)
     log_index_touch(&self->log_index);
 }
 
+/* A person asks for what may not be given up, too: what is held behind a gap. */
+static void give_up_by_hand(sim_shell_t *self, random_source_t *random)
+{
+    gap_t gaps[8];
+    skip_t skipped;
+    size_t count = partition_gaps(self->core, gaps, sizeof gaps / sizeof gaps[0]);
+    if (count == 0) {
+        return;
+    }
+    const gap_t *gap = &gaps[random_below(random, count)];
+    skip_t skip = {.producer = gap->producer,
+                   .key = gap->key,
+                   .verdict = GAP_FORCED,
+                   .at_us = world_utc(self->world),
+                   .last = random_chance(random, 500) ? gap->missing : 0};
+    if (random_chance(random, 300)) {
+        skip.last = gap->last_missing + 1;
+    }
+    capstan_err_t err = partition_skip(self->core, &skip, &skipped, &self->effects);
+    world_trace(self->world, "a person gives up p%u k%u %llu: %s", world_index(gap->producer),
+                world_index(gap->key), (unsigned long long)skip.last, capstan_err_name(err));
+    take_effects(self, (waiting_t){.kind = WAIT_DONE});
+}
+
+static void look_at_gaps(sim_shell_t *self)
+{
+    random_source_t *random = core_world_random(self->world->simulation);
+    if (!self->broken) {
+        partition_expire(self->core, world_utc(self->world), &self->effects);
+        take_effects(self, (waiting_t){.kind = WAIT_DONE});
+        if (random_chance(random, self->world->forced)) {
+            give_up_by_hand(self, random);
+        }
+    }
+    core_world_timer(self->world->simulation, self->slot, GAPS_US, TIMER_GAPS);
+}
+
 static void on_timer(void *context, uint64_t cookie)
 {
-    (void)cookie;
     sim_shell_t *self = context;
+    if (cookie == TIMER_GAPS) {
+        look_at_gaps(self);
+        return;
+    }
     random_source_t *random = core_world_random(self->world->simulation);
-    if (!self->broken && !self->chunk_ready) {
+    if (!self->broken && !self->chunk_ready && self->record_count == 0) {
         take_chunk(self);
         send_chunk(self);
         if (random_chance(random, INDEX_PER_MILLE)) {
@@ -393,6 +443,28 @@ static void on_epoch(sim_shell_t *self, const capstan_message_t *message)
     partition_fence(self->core, request.producer, request.producer_epoch, &self->effects);
     waiting_t waiting = {
         .kind = WAIT_DONE, .to = message->sender, .correlation = message->correlation};
+    take_effects(self, waiting);
+    wait_for_disk(self, &waiting);
+}
+
+static void on_skip(sim_shell_t *self, const capstan_message_t *message)
+{
+    partition_skip_t request;
+    skip_t skip;
+    skip_t skipped;
+    ENSURE(codec_decode(partition_skip_wire(), message->body, &request, NULL) == CAPSTAN_OK);
+    ENSURE(codec_decode(skip_wire(), request.skip, &skip, NULL) == CAPSTAN_OK);
+    skip.at_us = world_utc(self->world);
+    capstan_err_t err = partition_skip(self->core, &skip, &skipped, &self->effects);
+    if (err) {
+        codec_encode(failure_wire(), &(failure_t){.number = (uint64_t)err}, &self->body);
+        send(self, message->sender, MESSAGE_failure, message->correlation);
+        return;
+    }
+    waiting_t waiting = {.kind = WAIT_SKIPPED,
+                         .to = message->sender,
+                         .correlation = message->correlation,
+                         .fact = {.sequence = skipped.first, .offset = skipped.last}};
     take_effects(self, waiting);
     wait_for_disk(self, &waiting);
 }
@@ -520,6 +592,9 @@ static void receive(void *context, const capstan_message_t *message)
         break;
     case MESSAGE_partition_epoch:
         on_epoch(self, message);
+        break;
+    case MESSAGE_partition_skip:
+        on_skip(self, message);
         break;
     case MESSAGE_partition_group:
         on_group(self, message);

@@ -359,7 +359,7 @@ static void make_source(world_t *self, source_t *source, size_t count)
         source->list[other] = event;
     }
     index_source(source);
-    if (random_chance(dice, 150)) {
+    if (random_chance(dice, 300)) {
         /* Late in its key, so that there is enough left to happen. */
         uint32_t key = (uint32_t)random_below(dice, self->key_count);
         uint64_t last = source->key_last[key];
@@ -379,10 +379,15 @@ static void make_limits(world_t *self)
         .held_bytes_max = (uint64_t)random_between(dice, 1000, 40000),
         .key_held_items_max = (uint64_t)random_between(dice, 3, 100),
         .hold_us_max = random_chance(dice, 500) ? random_between(dice, 2000, 30000) : 10000000,
+        .gap_timeout_us = random_chance(dice, 400) ? random_between(dice, 5000, 150000) : 0,
     };
     for (size_t i = 0; i < sizeof self->limits.hash_seed; i++) {
         self->limits.hash_seed[i] = (uint8_t)random_next(dice);
     }
+    self->declares = random_chance(dice, 500);
+    self->forced = random_chance(dice, 500) ? (uint32_t)random_below(dice, 40) : 0;
+    self->small_ledger = random_chance(dice, 150);
+    self->limits.skips_max = self->small_ledger ? random_below(dice, 12) : 1000000;
     self->faults = (network_faults_t){
         .loss = (uint32_t)random_below(dice, 50),
         .duplicate = (uint32_t)random_below(dice, 100),
@@ -392,6 +397,11 @@ static void make_limits(world_t *self)
         .reorder_us_max = random_between(dice, 1000, 20000),
     };
     self->commit_failures = random_chance(dice, 500) ? (uint32_t)random_below(dice, 30) : 0;
+}
+
+bool world_gaps_end(const world_t *self)
+{
+    return !self->small_ledger && (self->declares || self->limits.gap_timeout_us > 0);
 }
 
 static void add_actors(world_t *self)
@@ -435,6 +445,8 @@ static void add_groups(world_t *self)
         group->begins_at = i == 1 && random_chance(dice, 700) ? 1 + random_below(dice, 800) : 0;
         group->limits = (group_limits_t){
             .mode = random_chance(dice, 800) ? GROUP_BY_KEY : GROUP_BY_PARTITION,
+            .events =
+                i > 0 && random_chance(dice, 200) ? GROUP_EVENTS_DIVERTED : GROUP_EVENTS_IN_ORDER,
             .while_retried = random_chance(dice, 750) ? WHILE_RETRIED_WAIT : WHILE_RETRIED_GO_ON,
             .when_exhausted = random_chance(dice, 500) ? WHEN_EXHAUSTED_WAIT : WHEN_EXHAUSTED_GO_ON,
             .attempts_max = random_chance(dice, 700) ? (uint64_t)random_between(dice, 2, 5) : 0,
@@ -496,7 +508,8 @@ static bool is_at_rest(const world_t *self)
 {
     const sim_shell_t *shell = &self->shell;
     if (self->plan_done < self->plan_count || self->figures.crashes < self->crashes_planned ||
-        !shell->core || shell->broken || shell->outstanding > 0 || shell->queue_count > 0) {
+        !shell->core || shell->broken || shell->outstanding > 0 || shell->queue_count > 0 ||
+        partition_due_us(shell->core) != INT64_MAX) {
         return false;
     }
     for (uint32_t i = 0; i < self->source_count * 2; i++) {

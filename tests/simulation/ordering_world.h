@@ -53,6 +53,9 @@ struct world {
     sim_group_t groups[WORLD_GROUPS];
     sim_consumer_t consumers[WORLD_GROUPS * WORLD_MEMBERS];
     uint64_t subscription_last; /* numbers are never used again */
+    bool declares;              /* producers say so when an event was lost before it was sent */
+    bool small_ledger;          /* it gets full */
+    uint32_t forced;            /* per mille of looks at which a person gives up a gap */
     uint64_t poison_attempts;   /* an event of a poisoned key is processed after so many */
     uint32_t poison_per_mille;  /* of events */
     uint64_t group_steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT];
@@ -82,6 +85,9 @@ void world_fail(world_t *self, const char *predicate, const char *format, ...)
 fact_t *world_record(world_t *self, fact_kind_t kind);
 /* After each commit: starts the faults that are due by progress. */
 void world_progress(world_t *self);
+
+/* Whether every gap with something behind it ends sometime. */
+bool world_gaps_end(const world_t *self);
 
 /* Names on the wire and back. */
 slice_t world_producer_name(uint32_t producer);

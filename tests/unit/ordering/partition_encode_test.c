@@ -35,7 +35,8 @@ Test(partition_encode, equals_the_codec_for_every_width_of_number)
                              .producer_epoch = number,
                              .sequence = number,
                              .time_us = (int64_t)number,
-                             .accepted_us = (int64_t)(0 - number)};
+                             .accepted_us = (int64_t)(0 - number),
+                             .diverted = number};
             assert_equal_encoding(&event);
             event.offset = 0;
             assert_equal_encoding(&event);

@@ -16,6 +16,7 @@ static inline partition_limits_t kit_limits(sequence_mode_t mode)
                                 .held_bytes_max = 100000,
                                 .key_held_items_max = 50,
                                 .hold_us_max = 1000000,
+                                .skips_max = 1000,
                                 .hash_seed = "fifteen bytes.."};
 }
 

@@ -17,8 +17,19 @@ static void publish_some(partition_t *self, uint32_t *random, partition_effects_
     if (producer) {
         entry = key_find(self, producer, slice_text(keys[key]));
     }
-    publish_t event =
-        kit_event(keys[key], (entry ? entry->accepted : 0) + 1 + next_random(random) % 5);
+    if (entry && next_random(random) % 8 == 0) {
+        skip_t skipped;
+        (void)!partition_skip(self,
+                              &(skip_t){.producer = slice_text("p"),
+                                        .key = slice_text(keys[key]),
+                                        .verdict = GAP_FORCED,
+                                        .at_us = KIT_NOW},
+                              &skipped, effects);
+    }
+    uint64_t accepted = entry ? entry->accepted : 0;
+    uint64_t back = next_random(random) % 3; /* now and then, what was given up */
+    publish_t event = kit_event(keys[key], accepted > back ? accepted - back + 1 : 1);
+    event.sequence += back > 0 ? 0 : next_random(random) % 5;
     event.producer_epoch = producer ? producer->epoch + (next_random(random) % 16 == 0) : 0;
     kit_publish(self, KIT_NOW + next_random(random) % 1000, &event, effects);
 }
