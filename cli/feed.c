@@ -138,9 +138,16 @@ static void report_end(const feed_t *self, const feed_counts_t *counts)
     report_held(self, counts);
     if (counts->diverted > 0) {
         fprintf(stderr,
-                "capstan feed: %" PRIu64 " of the acked events were diverted, since their place in "
-                "their key's order had been given up before: see `capstan topic gaps`\n",
+                "capstan feed: %" PRIu64
+                " of the acked events were diverted, since they were late or "
+                "their place in their key's order had been given up: see `capstan topic gaps`\n",
                 counts->diverted);
+    }
+    if (counts->late_dropped > 0) {
+        fprintf(stderr,
+                "capstan feed: %" PRIu64 " of the acked events were late, and the topic drops such "
+                "events: only their identity was kept\n",
+                counts->late_dropped);
     }
     if (counts->sent > 0 && counts->duplicates == counts->sent) {
         fprintf(stderr,

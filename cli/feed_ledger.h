@@ -1,8 +1,8 @@
 /* The ledger of `capstan feed`: CSV with the columns line,key,seq,action,outcome, a line for each
  * row as soon as its fate is known.
  *   action   sent | duplicate (an injected copy) | dropped | bad
- *   outcome  stored | held | diverted | duplicate | rejected:NAME; empty for dropped; what is wrong
- * for bad */
+ *   outcome  stored | held | diverted | late | duplicate | rejected:NAME; empty for dropped; what
+ * is wrong for bad */
 #ifndef CLI_FEED_LEDGER_H
 #define CLI_FEED_LEDGER_H
 

@@ -23,6 +23,7 @@ enum {
     RESULT_DUPLICATE = 2,
     RESULT_HELD = 3,
     RESULT_DIVERTED = 5,
+    RESULT_DROPPED = 6,
 };
 
 struct feed_sender {
@@ -152,6 +153,10 @@ static void on_outcome(void *context, uint64_t token, uint64_t result, capstan_e
     case RESULT_DIVERTED:
         self->counts.diverted++;
         settle_acked(self, row, "diverted");
+        break;
+    case RESULT_DROPPED:
+        self->counts.late_dropped++;
+        settle_acked(self, row, "late");
         break;
     case RESULT_DUPLICATE:
         settle_duplicate(self, row);

@@ -36,9 +36,10 @@ typedef struct feed_counts {
     uint64_t acked;
     uint64_t duplicates;
     uint64_t rejected;
-    uint64_t diverted;  /* of acked: the event's sequence had been given up */
-    uint64_t held;      /* of acked: the node had not got an earlier event of the key yet */
-    uint64_t recovered; /* of acked: answered `duplicate` after a loss of the connection */
+    uint64_t diverted;     /* of acked: it was late, or the event's sequence had been given up */
+    uint64_t late_dropped; /* of acked: it was late, and only its identity was kept */
+    uint64_t held;         /* of acked: the node had not got an earlier event of the key yet */
+    uint64_t recovered;    /* of acked: answered `duplicate` after a loss of the connection */
     uint64_t reconnects;
     capstan_err_t rejection; /* the latest one */
 } feed_counts_t;

@@ -448,6 +448,13 @@ static void arrive(group_t *self, group_event_t *event, slice_t name, group_inpu
     }
 }
 
+static bool is_for_group(const group_t *self, diversion_t diverted)
+{
+    return self->limits.events == GROUP_EVENTS_DIVERTED
+               ? diverted == DIVERTED_SKIPPED || diverted == DIVERTED_LATE
+               : diverted == DIVERTED_NOT;
+}
+
 static void pass_over(group_t *self, group_partition_t *place, uint64_t offset)
 {
     if (!completed_has(&place->completed, offset)) {
@@ -475,7 +482,7 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
         return CAPSTAN_E_MALFORMED;
     }
     place->offset_read = offset;
-    if (event_is_diverted(record) != (self->limits.events == GROUP_EVENTS_DIVERTED)) {
+    if (!is_for_group(self, event_diversion(record))) {
         pass_over(self, place, offset);
     } else if (!completed_has(&place->completed, offset)) {
         place->unfinished++;

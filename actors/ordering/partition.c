@@ -12,12 +12,16 @@ partition_t *partition_new(const partition_limits_t *limits)
     self->found = *limits;
     self->offset_next = 1;
     self->row = (row_t){.kind = ROW_PARTITION};
+    self->watermark_us = INT64_MIN;
     return self;
 }
 
 void partition_limit(partition_t *self, const partition_limits_t *limits)
 {
     self->limits.gap_timeout_us = limits->gap_timeout_us;
+    self->limits.late_policy = limits->late_policy;
+    self->limits.lateness_us = limits->lateness_us;
+    self->limits.idle_us = limits->idle_us;
     self->limits.id_window_us = limits->id_window_us;
 }
 
@@ -29,6 +33,7 @@ void partition_destroy(partition_t **self_p)
     }
     holds_fini(self);
     skips_fini(self);
+    watermark_fini(&self->sources);
     keys_fini(self);
     buffer_fini(&self->row_key);
     buffer_fini(&self->row_value);
@@ -87,22 +92,34 @@ static void reject(partition_t *self, partition_effects_t *effects, uint64_t tok
         .kind = PARTITION_ANSWER, .token = token, .result = EVENT_REJECTED, .err = err};
 }
 
-static void encode(const partition_t *self, int64_t now_us, uint64_t offset, uint64_t diverted,
+static void encode(const partition_t *self, int64_t now_us, uint64_t offset, event_mark_t mark,
                    const publish_t *event, buffer_t *out)
 {
     bool numbered = self->limits.mode == SEQUENCE_PRODUCER;
+    bool whole = mark.diverted != DIVERTED_DROPPED;
     event_encode(&(event_t){.offset = offset,
                             .key = event->key,
                             .producer = event->producer,
                             .producer_epoch = event->producer_epoch,
                             .sequence = numbered ? event->sequence : 0,
                             .time_us = event->time_us,
-                            .content_type = event->content_type,
-                            .headers = event->headers,
-                            .payload = event->payload,
+                            .content_type = whole ? event->content_type : (slice_t){0},
+                            .headers = whole ? event->headers : (slice_t){0},
+                            .payload = whole ? event->payload : (slice_t){0},
                             .accepted_us = now_us,
-                            .diverted = diverted},
+                            .diverted = mark.diverted,
+                            .late = mark.late},
                  out);
+}
+
+/* The event was taken: it moves event time, and is counted if it is late. */
+static void take_time(partition_t *self, producer_t *producer, int64_t now_us,
+                      const publish_t *event, event_mark_t mark, partition_effects_t *effects)
+{
+    self->late[LATE_DELIVER] += mark.late;
+    self->late[LATE_DIVERT] += mark.diverted == DIVERTED_LATE;
+    self->late[LATE_DROP] += mark.diverted == DIVERTED_DROPPED;
+    time_see(self, producer, event->time_us, now_us, effects);
 }
 
 uint64_t partition_take_offset(partition_t *self)
@@ -112,27 +129,34 @@ uint64_t partition_take_offset(partition_t *self)
     return self->offset_next++;
 }
 
-static void append_accepted(partition_t *self, int64_t now_us, const publish_t *event,
-                            partition_effects_t *effects)
+/* `producer` is NULL in arrival topics. Returns the answer. */
+static event_result_t append_accepted(partition_t *self, producer_t *producer, int64_t now_us,
+                                      const publish_t *event, partition_effects_t *effects)
 {
+    event_mark_t mark = time_judge(self, now_us, event);
     size_t data_at = effects->bytes.size;
     uint64_t offset = partition_take_offset(self);
-    encode(self, now_us, offset, 0, event, &effects->bytes);
+    encode(self, now_us, offset, mark, event, &effects->bytes);
     partition_add_append(effects, RECORD_event, data_at, offset);
+    take_time(self, producer, now_us, event, mark, effects);
+    return mark.diverted == DIVERTED_NOT    ? EVENT_STORED
+           : mark.diverted == DIVERTED_LATE ? EVENT_DIVERTED
+                                            : EVENT_DROPPED;
 }
 
-static void accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
-                        const publish_t *event, partition_effects_t *effects)
+static event_result_t accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
+                                  const publish_t *event, partition_effects_t *effects)
 {
-    append_accepted(self, now_us, event, effects);
+    event_result_t result = append_accepted(self, entry->producer, now_us, event, effects);
     entry->accepted++;
     row_changed(self, &entry->row);
     if (!entry->hold) {
         key_step(self, entry, KEY_INPUT_next);
-        return;
+        return result;
     }
     self->filled += entry->hold->list[0].sequence == entry->accepted + 1;
     partition_release(self, entry, effects, KEY_INPUT_fill, KEY_INPUT_fill_last);
+    return result;
 }
 
 void partition_release(partition_t *self, key_entry_t *entry, partition_effects_t *effects,
@@ -170,8 +194,10 @@ static void divert(partition_t *self, key_entry_t *entry, skip_entry_t *skip, in
         skip_fill(self, skip, event->sequence);
         size_t data_at = effects->bytes.size;
         uint64_t offset = partition_take_offset(self);
-        encode(self, now_us, offset, DIVERTED_SKIPPED, event, &effects->bytes);
+        event_mark_t mark = {.diverted = DIVERTED_SKIPPED};
+        encode(self, now_us, offset, mark, event, &effects->bytes);
         partition_add_append(effects, RECORD_event, data_at, offset);
+        take_time(self, entry->producer, now_us, event, mark, effects);
         key_step(self, entry, KEY_INPUT_divert);
         self->diverted++;
         answer(effects, token, EVENT_DIVERTED);
@@ -197,7 +223,8 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
         return;
     }
     size_t data_at = effects->bytes.size;
-    encode(self, now_us, 0, 0, event, &effects->bytes);
+    event_mark_t mark = time_judge(self, now_us, event);
+    encode(self, now_us, 0, mark, event, &effects->bytes);
     size_t size = effects->bytes.size - data_at;
     if (self->held_items >= self->limits.held_items_max ||
         self->held_bytes + size > self->limits.held_bytes_max ||
@@ -212,6 +239,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
     row_changed(self, &entry->row);
     key_step(self, entry, KEY_INPUT_ahead);
     partition_add_append(effects, RECORD_event, data_at, 0);
+    take_time(self, entry->producer, now_us, event, mark, effects);
     answer(effects, token, EVENT_HELD);
 }
 
@@ -226,8 +254,7 @@ static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_
         divert(self, entry, skip, now_us, token, event, effects);
     } else if (event->sequence == accepted + 1) {
         entry = entry ? entry : make_key(self, event);
-        accept_next(self, entry, now_us, event, effects);
-        answer(effects, token, EVENT_STORED);
+        answer(effects, token, accept_next(self, entry, now_us, event, effects));
     } else if (event->sequence <= accepted || (entry && hold_contains(entry, event->sequence))) {
         key_step(self, entry, KEY_INPUT_duplicate);
         self->duplicates++;
@@ -258,8 +285,7 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
         return;
     }
     if (self->limits.mode == SEQUENCE_ARRIVAL) {
-        append_accepted(self, now_us, event, effects);
-        answer(effects, token, EVENT_STORED);
+        answer(effects, token, append_accepted(self, NULL, now_us, event, effects));
         return;
     }
     producer_t *producer = producer_find(self, event->producer);
@@ -316,5 +342,9 @@ partition_figures_t partition_figures(const partition_t *self)
         .skipped = self->skipped,
         .skips = self->skips,
         .skips_full = skips_are_full(self),
+        .watermark_us = self->watermark_us,
+        .late_delivered = self->late[LATE_DELIVER],
+        .late_diverted = self->late[LATE_DIVERT],
+        .late_dropped = self->late[LATE_DROP],
     };
 }

@@ -14,6 +14,11 @@
  * ledger. An event that comes for one of them all the same is diverted: accepted with an offset and
  * a mark, once, and outside its key's order.
  *
+ * Event time: the watermark is the smallest time of the sources that are not idle, a source being a
+ * producer, or the whole partition where events are numbered by arrival. Times of the future count
+ * as now. An event that is further behind it than allowed is late, which is judged once, when it is
+ * taken, and stored with it.
+ *
  * Invariants (partition_check evaluates them):
  *  - {1 .. highest seen} is the disjoint union of accepted, held, missing and skipped (O3);
  *  - what is in the skip ledger was never accepted or held when it came there (O4);
@@ -23,9 +28,9 @@
  * The state is what the log says: applying the records of the log to an empty partition (or to a
  * snapshot) gives the same state as the steps that wrote them. Records: `event` with an offset
  * (accepted; it also discharges a held one of the same identity), `event` without an offset
- * (held), `producer_mark`, `skip`. Applying a record twice changes nothing, so that a snapshot may
- * be written in chunks. The log never refers back: a released event is written again with its
- * offset.
+ * (held), `producer_mark`, `skip`, `watermark_mark`. Applying a record twice changes nothing, so
+ * that a snapshot may be written in chunks. The log never refers back: a released event is written
+ * again with its offset.
  *
  * Answers for events in the same step order as their appends: an answer holds once everything
  * appended before it is on disk. */
@@ -40,8 +45,23 @@ typedef enum sequence_mode {
     SEQUENCE_ARRIVAL = 2,
 } sequence_mode_t;
 
-/* Whether an accepted event's record says that it was diverted; quick. */
-bool event_is_diverted(slice_t event);
+/* Field `diverted` of an event. */
+typedef enum diversion {
+    DIVERTED_NOT = 0,
+    DIVERTED_SKIPPED = 1,
+    DIVERTED_LATE = 2,
+    DIVERTED_DROPPED = 3,
+} diversion_t;
+
+/* What an event's record says of it; quick. */
+diversion_t event_diversion(slice_t event);
+
+typedef enum late_policy {
+    LATE_OFF = 1,
+    LATE_DELIVER = 2,
+    LATE_DIVERT = 3,
+    LATE_DROP = 4,
+} late_policy_t;
 
 typedef struct partition_limits {
     sequence_mode_t mode;
@@ -51,8 +71,12 @@ typedef struct partition_limits {
     int64_t hold_us_max;         /* a gap older than this holds no further event */
     int64_t gap_timeout_us;      /* a gap older than this is given up; 0: never */
     int64_t id_window_us;        /* how long ids are remembered; 0: not at all */
-    uint64_t skips_max;          /* rows of the skip ledger, and stretches of what came after all */
-    uint8_t hash_seed[16];       /* SipHash key: keys are strangers' bytes */
+    late_policy_t late_policy;
+    int64_t lateness_us;       /* so far behind the watermark an event is not late yet */
+    int64_t watermark_step_us; /* so much it moves at least; at least 1 */
+    int64_t idle_us;           /* a source that was not seen for so long does not hold it back */
+    uint64_t skips_max;        /* rows of the skip ledger, and stretches of what came after all */
+    uint8_t hash_seed[16];     /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
 
 typedef enum event_result {
@@ -61,6 +85,7 @@ typedef enum event_result {
     EVENT_HELD = 3,
     EVENT_REJECTED = 4,
     EVENT_DIVERTED = 5,
+    EVENT_DROPPED = 6,
 } event_result_t;
 
 typedef enum gap_verdict {
@@ -169,6 +194,10 @@ typedef struct partition_figures {
     uint64_t skipped; /* sequences that were given up */
     uint64_t skips;   /* rows of the ledger, of all times */
     bool skips_full;
+    int64_t watermark_us; /* INT64_MIN: none */
+    uint64_t late_delivered;
+    uint64_t late_diverted; /* of those in order; an event behind a gap is counted as it comes */
+    uint64_t late_dropped;
 } partition_figures_t;
 
 partition_figures_t partition_figures(const partition_t *self);

@@ -39,6 +39,10 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
     self->limits.skips_max = node->skips_max;
     self->limits.gap_timeout_us = (int64_t)topic->gap_timeout_ms * 1000;
+    self->limits.late_policy = (late_policy_t)topic->late_policy;
+    self->limits.lateness_us = (int64_t)topic->lateness_ms * 1000;
+    self->limits.watermark_step_us = PARTITION_WATERMARK_STEP_US;
+    self->limits.idle_us = (int64_t)topic->idle_ms * 1000;
     self->limits.id_window_us = (int64_t)topic->id_window_ms * 1000;
     if (self->core) {
         partition_limit(self->core, &self->limits);
@@ -175,6 +179,7 @@ static void answer_publish(partition_actor_t *self, const answer_t *answer)
     METRIC_ADD(ordering, events_held, answer->result == EVENT_HELD);
     METRIC_ADD(ordering, events_rejected, answer->result == EVENT_REJECTED);
     METRIC_ADD(ordering, events_diverted, answer->result == EVENT_DIVERTED);
+    METRIC_ADD(ordering, events_dropped, answer->result == EVENT_DROPPED);
     outcome_groups_add(&self->outcomes, answer);
 }
 
@@ -450,6 +455,9 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
                      .diverted = figures.diverted,
                      .gaps_filled = figures.filled,
                      .skips = figures.skips,
+                     .watermark_us = figures.watermark_us != INT64_MIN ? figures.watermark_us : 0,
+                     .watermark_known = figures.watermark_us != INT64_MIN,
+                     .late = figures.late_delivered + figures.late_diverted + figures.late_dropped,
                  },
                  &body);
     capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));

@@ -30,6 +30,7 @@ extern const capstan_behaviour_t partition_behaviour;
 enum {
     PARTITION_TOPIC_MAX = 128,
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
+    PARTITION_WATERMARK_STEP_US = 100000,
     PARTITION_ASK_US = 60000000,
     PARTITION_RETRY_US = 200000,  /* before the state is rebuilt after a refused append */
     PARTITION_LINGER_US = 200000, /* after it was removed, for those who have not heard of it */
@@ -107,6 +108,7 @@ typedef struct partition_actor {
     partition_groups_t groups;
     buffer_t skipped;     /* gap_skipped_t of the answers that wait, in their order */
     int64_t gap_timer_us; /* UTC time for which the timer of gaps is set; INT64_MAX: none is */
+    uint64_t late[3];     /* of the core's, counted so far: delivered, diverted, dropped */
     uint64_t gaps_filled; /* of the core's, counted so far */
     bool skips_full;      /* and said so */
 

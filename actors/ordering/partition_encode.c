@@ -7,7 +7,7 @@ enum {
     FIXMAP_MASK = 0xf0,
     FIXMAP_MAX = 15,
     /* Keys of a byte, and for each field at most a type byte and eight of number or length. */
-    EVENT_OVERHEAD_MAX = 1 + 11 * (1 + 9),
+    EVENT_OVERHEAD_MAX = 1 + 12 * (1 + 9),
     DIVERTED_FIELD = 11,
     OFFSET_FIELD_MAX = 1 + 9,
 };
@@ -107,6 +107,13 @@ static uint8_t *put_str(uint8_t *at, slice_t text)
     return put_bytes(at, text);
 }
 
+static uint8_t *put_true(uint8_t *at, bool value)
+{
+    (void)value;
+    *at++ = 0xc3;
+    return at;
+}
+
 void event_encode(const event_t *event, buffer_t *out)
 {
     size_t bytes = event->key.size + event->producer.size + event->content_type.size +
@@ -132,6 +139,7 @@ void event_encode(const event_t *event, buffer_t *out)
     PUT(9, event->payload.size > 0, put_bin, event->payload)
     PUT(10, event->accepted_us != 0, put_int, event->accepted_us)
     PUT(DIVERTED_FIELD, event->diverted != 0, put_uint, event->diverted)
+    PUT(12, event->late, put_true, true)
 #undef PUT
     *head = (uint8_t)(FIXMAP | fields);
     out->size += (size_t)(at - head);
@@ -157,11 +165,12 @@ bool event_releasable(slice_t held)
            (bytes[0] & FIXMAP_MAX) < FIXMAP_MAX;
 }
 
-/* It is the last field, and its value a byte. */
-bool event_is_diverted(slice_t event)
+/* It is the last field, and its value a byte: a late event that is delivered has no such field. */
+diversion_t event_diversion(slice_t event)
 {
     const uint8_t *bytes = event.data;
     uint64_t diverted;
-    return event.size > 2 && bytes[event.size - 2] == DIVERTED_FIELD &&
-           codec_peek_uint(event, DIVERTED_FIELD, &diverted);
+    bool may_be = event.size > 2 && bytes[event.size - 2] == DIVERTED_FIELD;
+    return may_be && codec_peek_uint(event, DIVERTED_FIELD, &diverted) ? (diversion_t)diverted
+                                                                       : DIVERTED_NOT;
 }

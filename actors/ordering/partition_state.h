@@ -13,12 +13,12 @@
 #define ORDERING_PARTITION_STATE_H
 
 #include "actors/ordering/partition.h"
+#include "actors/ordering/watermark.h"
 #include "runtime/base/map.h"
 
 enum {
     PRODUCER_BYTES_MAX = 128, /* as ordering_messages.def says */
     KEY_BYTES_MAX = 1024,
-    DIVERTED_SKIPPED = 1, /* field `diverted` of an event */
 };
 
 typedef enum key_phase {
@@ -65,6 +65,7 @@ typedef struct producer {
     row_t row;
     uint64_t number; /* in this process; part of the hash of the producer's keys */
     uint64_t epoch;  /* 0: none was issued */
+    watermark_source_t source;
     uint8_t name[];
 } producer_t;
 
@@ -126,6 +127,11 @@ struct partition {
     uint64_t diverted;
     uint64_t filled;
     uint64_t skipped;
+    int64_t watermark_us; /* INT64_MIN: none */
+    watermark_t sources;
+    watermark_source_t arrivals; /* the one source of an arrival topic */
+    bool sources_loaded;         /* some are known from the store, and not yet part of `sources` */
+    uint64_t late[LATE_DROP + 1];
     uint64_t steps[KEY_PHASE_COUNT][KEY_INPUT_COUNT]; /* how often each TRANSITION was taken */
 };
 
@@ -135,6 +141,23 @@ void event_encode(const event_t *event, buffer_t *out);
 void event_encode_released(slice_t held, uint64_t offset, buffer_t *out);
 /* Whether event_encode_released can work on these bytes. */
 bool event_releasable(slice_t held);
+
+/* partition_time.c */
+/* What an event is marked with because of its time. */
+typedef struct event_mark {
+    diversion_t diverted;
+    bool late;
+} event_mark_t;
+
+event_mark_t time_judge(const partition_t *self, int64_t now_us, const publish_t *event);
+/* An event is taken; `producer` is NULL in arrival topics. */
+void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t now_us,
+              partition_effects_t *effects);
+/* It was, as a row or the log says. */
+void time_load(partition_t *self, producer_t *producer, int64_t time_us, int64_t seen_us,
+               bool from_log);
+/* The record `watermark_mark`. STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t time_load_mark(partition_t *self, slice_t data);
 
 /* partition.c */
 void partition_add_append(partition_effects_t *effects, uint32_t record, size_t data_at,

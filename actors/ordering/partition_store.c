@@ -31,6 +31,10 @@ static capstan_err_t load_partition_state(partition_t *self, slice_t value)
         return CAPSTAN_E_STORE_CORRUPT;
     }
     self->offset_next = state.offset_next;
+    if (state.watermark_known) {
+        self->watermark_us = state.watermark_us;
+    }
+    time_load(self, NULL, state.time_us, state.seen_us, false);
     return CAPSTAN_OK;
 }
 
@@ -41,6 +45,7 @@ static capstan_err_t load_producer_mark(partition_t *self, slice_t value, bool f
         return CAPSTAN_E_STORE_CORRUPT;
     }
     producer_t *producer = producer_get(self, mark.producer);
+    time_load(self, producer, mark.time_us, mark.seen_us, from_log);
     if (mark.producer_epoch > producer->epoch) {
         producer->epoch = mark.producer_epoch;
         if (from_log) {
@@ -195,13 +200,15 @@ static capstan_err_t load_event(partition_t *self, slice_t data)
         row_changed(self, &self->row);
     }
     if (self->limits.mode == SEQUENCE_ARRIVAL) {
+        time_load(self, NULL, event.time_us, event.accepted_us, true);
         return event.offset > 0 ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
     }
     if (event.producer.size == 0 || event.sequence == 0) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     key_entry_t *entry = key_get(self, producer_get(self, event.producer), event.key);
-    if (event.diverted > 0) {
+    time_load(self, entry->producer, event.time_us, event.accepted_us, true);
+    if (event.diverted == DIVERTED_SKIPPED) {
         return event.offset > 0 ? load_diverted(self, entry, event.sequence)
                                 : CAPSTAN_E_STORE_CORRUPT;
     }
@@ -218,6 +225,8 @@ capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t 
         return load_producer_mark(self, data, true);
     case RECORD_skip:
         return skip_load(self, data, true);
+    case RECORD_watermark_mark:
+        return time_load_mark(self, data);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -227,7 +236,12 @@ static void save_partition_state(partition_t *self)
 {
     static const uint8_t kind = ROW_KEY_PARTITION;
     buffer_append(&self->row_key, &kind, 1);
-    partition_state_t state = {.offset_next = self->offset_next};
+    bool known = self->watermark_us != INT64_MIN;
+    partition_state_t state = {.offset_next = self->offset_next,
+                               .watermark_us = known ? self->watermark_us : 0,
+                               .watermark_known = known,
+                               .time_us = self->arrivals.time_us,
+                               .seen_us = self->arrivals.seen_us};
     codec_encode(partition_state_wire(), &state, &self->row_value);
 }
 
@@ -236,7 +250,10 @@ static void save_producer(partition_t *self, const producer_t *producer)
     static const uint8_t kind = ROW_KEY_PRODUCER;
     buffer_append(&self->row_key, &kind, 1);
     buffer_append(&self->row_key, producer->name, producer->row.name_size);
-    producer_mark_t mark = {.producer = producer_name(producer), .producer_epoch = producer->epoch};
+    producer_mark_t mark = {.producer = producer_name(producer),
+                            .producer_epoch = producer->epoch,
+                            .time_us = producer->source.time_us,
+                            .seen_us = producer->source.seen_us};
     codec_encode(producer_mark_wire(), &mark, &self->row_value);
 }
 

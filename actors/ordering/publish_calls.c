@@ -73,7 +73,7 @@ static capstan_outcome_t outcome_of(slice_t body)
 {
     published_t published;
     if (codec_decode(published_wire(), body, &published, NULL) != CAPSTAN_OK ||
-        published.result > CAPSTAN_RESULT_REJECTED) {
+        published.result > CAPSTAN_RESULT_DROPPED) {
         return (capstan_outcome_t){CAPSTAN_RESULT_UNKNOWN, .reason = CAPSTAN_E_INTERNAL};
     }
     return (capstan_outcome_t){.result = (capstan_result_t)published.result,

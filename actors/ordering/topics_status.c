@@ -69,6 +69,12 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
         sum.diverted += report.diverted;
         sum.gaps_filled += report.gaps_filled;
         sum.skips += report.skips;
+        sum.late += report.late;
+        if (report.watermark_known &&
+            (!sum.watermark_known || report.watermark_us < sum.watermark_us)) {
+            sum.watermark_us = report.watermark_us;
+            sum.watermark_known = true;
+        }
         emit_gaps(&gap_json, &report, gaps_left);
     }
     emit_array_end(&gap_json);
@@ -84,6 +90,11 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     status_emit_figure(json, "diverted", sum.diverted);
     status_emit_figure(json, "gaps_filled", sum.gaps_filled);
     status_emit_figure(json, "skips", sum.skips);
+    status_emit_figure(json, "late", sum.late);
+    if (sum.watermark_known) {
+        emit_key(json, "watermark_us");
+        emit_int(json, sum.watermark_us);
+    }
     emit_key(json, "open_gaps");
     emit_raw(json, buffer_slice(&gaps));
     buffer_fini(&gaps);

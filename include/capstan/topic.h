@@ -104,6 +104,8 @@ typedef enum capstan_result {
     CAPSTAN_RESULT_DUPLICATE = 2, /* it was stored or held before */
     CAPSTAN_RESULT_HELD = 3,      /* until those of its key that precede it have arrived */
     CAPSTAN_RESULT_REJECTED = 4,  /* nothing was stored */
+    CAPSTAN_RESULT_DIVERTED = 5,  /* late, or its sequence had been given up: it is kept apart */
+    CAPSTAN_RESULT_DROPPED = 6,   /* late: only its identity was kept */
 } capstan_result_t;
 
 typedef struct capstan_outcome {

@@ -60,7 +60,8 @@ static void opinion_init(opinion_t *self, world_t *world, uint32_t group)
             event.offset == 0) {
             continue;
         }
-        if ((event.diverted > 0) != (limits->events == GROUP_EVENTS_DIVERTED)) {
+        if (event.diverted == DIVERTED_DROPPED ||
+            (event.diverted > 0) != (limits->events == GROUP_EVENTS_DIVERTED)) {
             self->places[event.offset] = (place_t){.state = DONE, .was_done = true, .passed = true};
             self->last = event.offset;
             continue;

@@ -15,7 +15,10 @@ typedef struct record {
     uint64_t last; /* RECORD_skip: `sequence` is the first */
     uint64_t verdict;
     uint64_t offset; /* 0: held */
-    bool diverted;
+    bool diverted;   /* its sequence had been given up */
+    diversion_t mark;
+    bool late;
+    int64_t time_us;
     bool timeout; /* RECORD_skip: by the gap's timeout */
     int64_t taken_us;
     uint64_t hash;
@@ -60,11 +63,15 @@ static record_t decode(const disk_record_t *from)
         record.sequence = event.sequence;
         record.epoch = event.producer_epoch;
         record.offset = event.offset;
-        record.diverted = event.diverted > 0;
+        record.mark = (diversion_t)event.diverted;
+        record.diverted = record.mark == DIVERTED_SKIPPED;
+        record.late = event.late;
+        record.time_us = event.time_us;
         record.taken_us = event.accepted_us;
         record.hash = world_hash(data);
         uint8_t payload[256];
         size_t size = world_payload(record.producer, record.key, record.sequence, payload);
+        size = record.mark == DIVERTED_DROPPED ? 0 : size;
         record.intact = slice_equal(event.payload, slice_of(payload, size)) &&
                         event.time_us == (int64_t)event.sequence;
     } else if (from->kind == RECORD_producer_mark) {
@@ -72,6 +79,10 @@ static record_t decode(const disk_record_t *from)
         ENSURE(codec_decode(producer_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
         record.producer = world_index(mark.producer);
         record.epoch = mark.producer_epoch;
+    } else if (from->kind == RECORD_watermark_mark) {
+        watermark_mark_t mark;
+        ENSURE(codec_decode(watermark_mark_wire(), data, &mark, NULL) == CAPSTAN_OK);
+        record.time_us = mark.watermark_us;
     } else if (from->kind == RECORD_skip) {
         skip_t skip;
         ENSURE(codec_decode(skip_wire(), data, &skip, NULL) == CAPSTAN_OK);
@@ -240,9 +251,11 @@ static void check_answers(world_t *world, const model_t *model)
             continue;
         }
         const identity_t *identity = find(model, fact->producer, fact->key, fact->sequence);
-        uint64_t lsn = fact->result == EVENT_STORED     ? identity->lsn_accepted
-                       : fact->result == EVENT_DIVERTED ? identity->lsn_diverted
-                                                        : identity->lsn_first;
+        bool diverted = fact->result == EVENT_DIVERTED && identity->lsn_skipped > 0;
+        bool first = fact->result == EVENT_DUPLICATE || fact->result == EVENT_HELD;
+        uint64_t lsn = diverted ? identity->lsn_diverted
+                       : first  ? identity->lsn_first
+                                : identity->lsn_accepted;
         if (lsn == 0 || lsn > fact->log_size) {
             world_fail(world, fact->result == EVENT_DUPLICATE ? "O7" : "O3",
                        "p%u k%u %llu was answered %d and is not in the log", fact->producer,
@@ -379,6 +392,82 @@ static void predicate_O5(world_t *world, const model_t *model)
                        "lsn %zu: %llu events, %llu bytes, %llu of the key, gap of %lld us", i + 1,
                        (ull)totals.items, (ull)totals.bytes, (ull)*key_items, (long long)age_us);
         }
+    }
+}
+
+/* A plainer opinion on event time, from the log alone. */
+typedef struct clock_opinion {
+    int64_t time_us[WORLD_PRODUCERS_MAX];
+    int64_t seen_us[WORLD_PRODUCERS_MAX]; /* 0: never */
+    bool idle[WORLD_PRODUCERS_MAX];       /* until it is seen again */
+    int64_t watermark_us;
+} clock_opinion_t;
+
+static void opinion_see(clock_opinion_t *self, const record_t *record, int64_t idle_us)
+{
+    for (size_t i = 0; i < WORLD_PRODUCERS_MAX; i++) {
+        self->idle[i] = self->idle[i] || record->taken_us - self->seen_us[i] > idle_us;
+    }
+    int64_t *time_us = &self->time_us[record->producer];
+    int64_t *seen_us = &self->seen_us[record->producer];
+    *time_us = *seen_us == 0 || record->time_us > *time_us ? record->time_us : *time_us;
+    *seen_us = record->taken_us > *seen_us ? record->taken_us : *seen_us;
+    self->idle[record->producer] = false;
+}
+
+static int64_t opinion_least(const clock_opinion_t *self)
+{
+    int64_t least_us = INT64_MAX;
+    for (size_t i = 0; i < WORLD_PRODUCERS_MAX; i++) {
+        bool live = self->seen_us[i] != 0 && !self->idle[i];
+        least_us = live && self->time_us[i] < least_us ? self->time_us[i] : least_us;
+    }
+    return least_us;
+}
+
+static void judge_mark(world_t *world, const record_t *record, int64_t watermark_us, size_t lsn)
+{
+    const partition_limits_t *limits = &world->limits;
+    bool late = limits->late_policy != LATE_OFF && !record->diverted && watermark_us != INT64_MIN &&
+                record->time_us < watermark_us - limits->lateness_us;
+    diversion_t mark = record->diverted                             ? DIVERTED_SKIPPED
+                       : late && limits->late_policy == LATE_DIVERT ? DIVERTED_LATE
+                       : late && limits->late_policy == LATE_DROP   ? DIVERTED_DROPPED
+                                                                    : DIVERTED_NOT;
+    if (record->mark != mark || record->late != (late && limits->late_policy == LATE_DELIVER)) {
+        world_fail(world, "O6", "lsn %zu: an event of %lld at watermark %lld is marked %d %d", lsn,
+                   (long long)record->time_us, (long long)watermark_us, (int)record->mark,
+                   record->late);
+    }
+}
+
+/* The watermark goes on, and never beyond a source that is not idle; each event is judged once, by
+ * the watermark of that moment, and gets what the policy says; a recovery changes nothing of it. */
+static void predicate_O6(world_t *world, const model_t *model)
+{
+    clock_opinion_t opinion = {.watermark_us = INT64_MIN};
+    for (size_t i = 0; i < model->count; i++) {
+        const record_t *record = &model->records[i];
+        if (record->kind == RECORD_watermark_mark) {
+            if (record->time_us <= opinion.watermark_us ||
+                record->time_us > opinion_least(&opinion)) {
+                world_fail(world, "O6", "lsn %zu: watermark %lld after %lld, sources are at %lld",
+                           i + 1, (long long)record->time_us, (long long)opinion.watermark_us,
+                           (long long)opinion_least(&opinion));
+            }
+            opinion.watermark_us = record->time_us;
+        } else if (record->kind == RECORD_event &&
+                   find(model, record->producer, record->key, record->sequence)->lsn_first ==
+                       i + 1) {
+            judge_mark(world, record, opinion.watermark_us, i + 1);
+            opinion_see(&opinion, record, world->limits.idle_us);
+        }
+    }
+    partition_t *core = world->shell.core;
+    if (core && partition_figures(core).watermark_us != opinion.watermark_us) {
+        world_fail(world, "O6", "the watermark is %lld, and on record %lld",
+                   (long long)partition_figures(core).watermark_us,
+                   (long long)opinion.watermark_us);
     }
 }
 
@@ -540,6 +629,7 @@ void predicate_after_recovery(world_t *world)
     model_t model;
     model_init(&model, world);
     compare_with_log(world, &model);
+    predicate_O6(world, &model);
     model_fini(&model);
 }
 
@@ -554,6 +644,9 @@ void predicates_judge(world_t *world)
     predicate_O3(world, &model, complete);
     predicate_O4(world, &model);
     predicate_O5(world, &model);
+    if (complete) {
+        predicate_O6(world, &model);
+    }
     predicate_O7(world, &model);
     predicate_O10(world, &model);
     predicate_O11(world, &model);

@@ -384,6 +384,12 @@ static void make_limits(world_t *self)
     for (size_t i = 0; i < sizeof self->limits.hash_seed; i++) {
         self->limits.hash_seed[i] = (uint8_t)random_next(dice);
     }
+    self->limits.late_policy = random_chance(dice, 400)
+                                   ? LATE_OFF
+                                   : (late_policy_t)random_between(dice, LATE_DELIVER, LATE_DROP);
+    self->limits.lateness_us = random_between(dice, 0, 60); /* an event's time is its sequence */
+    self->limits.watermark_step_us = random_between(dice, 1, 8);
+    self->limits.idle_us = random_between(dice, 1000, 200000);
     self->declares = random_chance(dice, 500);
     self->forced = random_chance(dice, 500) ? (uint32_t)random_below(dice, 40) : 0;
     self->small_ledger = random_chance(dice, 150);

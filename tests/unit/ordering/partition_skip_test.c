@@ -65,12 +65,12 @@ Test(partition_skip, what_comes_after_all_is_diverted_once)
     event_t event = kit_record(&effects, effects.count - 2);
     cr_assert_eq(event.diverted, 1);
     cr_assert_eq(event.offset, 2);
-    cr_assert(event_is_diverted(kit_data(&effects, effects.count - 2)));
+    cr_assert_eq(event_diversion(kit_data(&effects, effects.count - 2)), DIVERTED_SKIPPED);
     cr_assert_eq(kit_send(self, "a", 2, &effects), EVENT_DUPLICATE);
     cr_assert_eq(kit_send(self, "a", 3, &effects), EVENT_DIVERTED);
     cr_assert_eq(kit_send(self, "a", 4, &effects), EVENT_DUPLICATE);
     cr_assert_eq(kit_send(self, "a", 5, &effects), EVENT_STORED);
-    cr_assert_not(event_is_diverted(kit_data(&effects, effects.count - 2)));
+    cr_assert_eq(event_diversion(kit_data(&effects, effects.count - 2)), DIVERTED_NOT);
     cr_assert_eq(partition_figures(self).diverted, 2);
     partition_effects_fini(&effects);
     partition_destroy(&self);
