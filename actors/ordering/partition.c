@@ -1,5 +1,7 @@
 /* The rules of one partition: see partition.h. */
+#include "actors/ordering/partition_ids.h"
 #include "actors/ordering/partition_skip.h"
+#include "actors/ordering/partition_time.h"
 
 #include "runtime/base/ensure.h"
 
@@ -31,6 +33,7 @@ void partition_destroy(partition_t **self_p)
     if (!self) {
         return;
     }
+    ids_fini(self); /* before the rows that changed go */
     holds_fini(self);
     skips_fini(self);
     watermark_fini(&self->sources);
@@ -95,7 +98,8 @@ static void reject(partition_t *self, partition_effects_t *effects, uint64_t tok
 static void encode(const partition_t *self, int64_t now_us, uint64_t offset, event_mark_t mark,
                    const publish_t *event, buffer_t *out)
 {
-    bool numbered = self->limits.mode == SEQUENCE_PRODUCER;
+    bool numbered = self->limits.mode == SEQUENCE_PRODUCER ||
+                    id_is_wanted(self, event->producer, event->sequence);
     bool whole = mark.diverted != DIVERTED_DROPPED;
     event_encode(&(event_t){.offset = offset,
                             .key = event->key,
@@ -264,6 +268,25 @@ static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_
     }
 }
 
+static void publish_arriving(partition_t *self, int64_t now_us, uint64_t token,
+                             const publish_t *event, partition_effects_t *effects)
+{
+    bool has_id = id_is_wanted(self, event->producer, event->sequence);
+    ids_expire(self, now_us);
+    if (has_id && id_is_known(self, event->producer, event->sequence)) {
+        self->duplicates++;
+        answer(effects, token, EVENT_DUPLICATE);
+    } else if (has_id && self->ids.count >= self->limits.ids_max) {
+        reject(self, effects, token, CAPSTAN_E_LIMIT);
+    } else {
+        event_result_t result = append_accepted(self, NULL, now_us, event, effects);
+        if (has_id) {
+            id_add(self, event->producer, event->sequence, now_us);
+        }
+        answer(effects, token, result);
+    }
+}
+
 static capstan_err_t check_sizes(const partition_t *self, const publish_t *event)
 {
     bool anonymous = self->limits.mode == SEQUENCE_ARRIVAL;
@@ -285,7 +308,7 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
         return;
     }
     if (self->limits.mode == SEQUENCE_ARRIVAL) {
-        answer(effects, token, append_accepted(self, NULL, now_us, event, effects));
+        publish_arriving(self, now_us, token, event, effects);
         return;
     }
     producer_t *producer = producer_find(self, event->producer);
@@ -343,6 +366,7 @@ partition_figures_t partition_figures(const partition_t *self)
         .skips = self->skips,
         .skips_full = skips_are_full(self),
         .watermark_us = self->watermark_us,
+        .ids = self->ids.count,
         .late_delivered = self->late[LATE_DELIVER],
         .late_diverted = self->late[LATE_DIVERT],
         .late_dropped = self->late[LATE_DROP],

@@ -14,6 +14,9 @@
  * ledger. An event that comes for one of them all the same is diverted: accepted with an offset and
  * a mark, once, and outside its key's order.
  *
+ * In an arrival topic an event may have an id: its producer's name and a number of its choice. It
+ * is taken once within the window for which ids are remembered.
+ *
  * Event time: the watermark is the smallest time of the sources that are not idle, a source being a
  * producer, or the whole partition where events are numbered by arrival. Times of the future count
  * as now. An event that is further behind it than allowed is late, which is judged once, when it is
@@ -75,6 +78,7 @@ typedef struct partition_limits {
     int64_t lateness_us;       /* so far behind the watermark an event is not late yet */
     int64_t watermark_step_us; /* so much it moves at least; at least 1 */
     int64_t idle_us;           /* a source that was not seen for so long does not hold it back */
+    uint64_t ids_max;          /* per partition */
     uint64_t skips_max;        /* rows of the skip ledger, and stretches of what came after all */
     uint8_t hash_seed[16];     /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
@@ -194,6 +198,7 @@ typedef struct partition_figures {
     uint64_t skipped; /* sequences that were given up */
     uint64_t skips;   /* rows of the ledger, of all times */
     bool skips_full;
+    uint64_t ids;         /* that are remembered */
     int64_t watermark_us; /* INT64_MIN: none */
     uint64_t late_delivered;
     uint64_t late_diverted; /* of those in order; an event behind a gap is counted as it comes */

@@ -38,6 +38,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     self->limits.key_held_items_max = node->key_held_items_max;
     self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
     self->limits.skips_max = node->skips_max;
+    self->limits.ids_max = node->ids_max;
     self->limits.gap_timeout_us = (int64_t)topic->gap_timeout_ms * 1000;
     self->limits.late_policy = (late_policy_t)topic->late_policy;
     self->limits.lateness_us = (int64_t)topic->lateness_ms * 1000;

@@ -37,7 +37,7 @@ enum {
     PARTITION_READ_BYTES = 1 << 20,
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */
-    PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
+    PARTITION_PARKED_BYTES = 512 << 10,    /* of a page of parked events */
 };
 
 typedef enum partition_phase {

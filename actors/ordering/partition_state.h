@@ -48,6 +48,7 @@ typedef enum row_kind {
     ROW_PRODUCER,
     ROW_KEY,
     ROW_SKIP,
+    ROW_ID,
 } row_kind_t;
 
 /* Opens everything that has a row in the snapshot. Packed with what its owner needs of small
@@ -100,9 +101,13 @@ struct partition {
     uint64_t offset_next;
     map_t keys;
     map_t producers;
-    map_t skip_lists;          /* by key entry */
-    uint64_t skips;            /* rows of the ledger */
-    uint64_t skip_stretches;   /* of what came after all */
+    map_t skip_lists;        /* by key entry */
+    uint64_t skips;          /* rows of the ledger */
+    uint64_t skip_stretches; /* of what came after all */
+    map_t ids;               /* of an arrival topic */
+    struct id_entry *id_oldest;
+    struct id_entry *id_newest;
+    bool ids_loaded;           /* from rows, in the order of names */
     producer_t *producer_last; /* a batch is usually one producer's: saves a lookup per event */
 
     hold_t **gaps; /* binary heap, oldest first */
@@ -141,23 +146,6 @@ void event_encode(const event_t *event, buffer_t *out);
 void event_encode_released(slice_t held, uint64_t offset, buffer_t *out);
 /* Whether event_encode_released can work on these bytes. */
 bool event_releasable(slice_t held);
-
-/* partition_time.c */
-/* What an event is marked with because of its time. */
-typedef struct event_mark {
-    diversion_t diverted;
-    bool late;
-} event_mark_t;
-
-event_mark_t time_judge(const partition_t *self, int64_t now_us, const publish_t *event);
-/* An event is taken; `producer` is NULL in arrival topics. */
-void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t now_us,
-              partition_effects_t *effects);
-/* It was, as a row or the log says. */
-void time_load(partition_t *self, producer_t *producer, int64_t time_us, int64_t seen_us,
-               bool from_log);
-/* The record `watermark_mark`. STORE_CORRUPT. */
-CAPSTAN_MUST_CHECK capstan_err_t time_load_mark(partition_t *self, slice_t data);
 
 /* partition.c */
 void partition_add_append(partition_effects_t *effects, uint32_t record, size_t data_at,

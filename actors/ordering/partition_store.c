@@ -5,6 +5,7 @@
  *   'p' producer                                     producer_mark
  *   'k' producer's size (two bytes, big endian) producer key     key_state
  *   'g' producer's size (two bytes, big endian) producer key first (8 bytes, big endian)   skip
+ *   'i' producer number (8 bytes, big endian)        id_mark
  *   'f', 'q'                                         groups: see partition_groups.h
  *   'o'                                              places in the log: see log_index.h
  *
@@ -12,7 +13,9 @@
  * record of the log says one thing to the partition (its offset) and another to its key (its
  * sequence), and each of the two is judged by itself: behind the state it is a replay and changes
  * nothing, next to it it is applied, ahead of it the store is damaged. */
+#include "actors/ordering/partition_ids.h"
 #include "actors/ordering/partition_skip.h"
+#include "actors/ordering/partition_time.h"
 
 #include "runtime/base/ensure.h"
 
@@ -21,6 +24,7 @@ enum {
     ROW_KEY_PRODUCER = 'p',
     ROW_KEY_KEY = 'k',
     ROW_KEY_SKIP = 'g',
+    ROW_KEY_ID = 'i',
     ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
 };
 
@@ -135,6 +139,8 @@ capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
         return load_key_state(self, key, value);
     case ROW_KEY_SKIP:
         return skip_load(self, value, false);
+    case ROW_KEY_ID:
+        return id_load_row(self, slice_of((const uint8_t *)key.data + 1, key.size - 1), value);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -201,6 +207,9 @@ static capstan_err_t load_event(partition_t *self, slice_t data)
     }
     if (self->limits.mode == SEQUENCE_ARRIVAL) {
         time_load(self, NULL, event.time_us, event.accepted_us, true);
+        if (id_is_wanted(self, event.producer, event.sequence)) {
+            id_load(self, event.producer, event.sequence, event.accepted_us);
+        }
         return event.offset > 0 ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
     }
     if (event.producer.size == 0 || event.sequence == 0) {
@@ -312,6 +321,9 @@ static void save_row(partition_t *self, const row_t *row)
     case ROW_SKIP:
         save_skip(self, (const skip_entry_t *)row);
         break;
+    case ROW_ID:
+        id_save((const id_entry_t *)row, ROW_KEY_ID, &self->row_key, &self->row_value);
+        break;
     }
 }
 
@@ -332,6 +344,9 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
         save_row(self, row);
         add(context, buffer_slice(&self->row_key), buffer_slice(&self->row_value));
         bytes += self->row_key.size + self->row_value.size;
+        if (row->kind == ROW_ID && ((id_entry_t *)row)->gone) {
+            free(row);
+        }
     }
     self->pass_runs = self->pass_left > 0;
     return !self->pass_runs;
@@ -354,5 +369,6 @@ void partition_touch_all(partition_t *self)
     for (key_entry_t *entry; (entry = map_next(&self->keys, &position));) {
         row_changed(self, &entry->row);
     }
+    ids_touch(self);
     skips_touch(self);
 }

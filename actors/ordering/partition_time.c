@@ -1,5 +1,4 @@
-/* Event time: which events are late, and how far it has come. */
-#include "actors/ordering/partition_state.h"
+#include "actors/ordering/partition_time.h"
 
 #include "runtime/base/ensure.h"
 

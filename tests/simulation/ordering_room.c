@@ -2,18 +2,25 @@
  * before: the bounds are settings, and what is within them is held. */
 #include "tests/simulation/ordering_predicates.h"
 
-static size_t size_of_held(const publish_t *publish, int64_t now_us)
+#include "actors/ordering/partition_time.h"
+
+/* What the policy on late events leaves of it. */
+static size_t size_of_held(const partition_t *core, const publish_t *publish, int64_t now_us)
 {
     buffer_t record = {0};
+    event_mark_t mark = time_judge(core, now_us, publish);
+    bool whole = mark.diverted != DIVERTED_DROPPED;
     event_encode(&(event_t){.key = publish->key,
                             .producer = publish->producer,
                             .producer_epoch = publish->producer_epoch,
                             .sequence = publish->sequence,
                             .time_us = publish->time_us,
-                            .content_type = publish->content_type,
-                            .headers = publish->headers,
-                            .payload = publish->payload,
-                            .accepted_us = now_us},
+                            .content_type = whole ? publish->content_type : (slice_t){0},
+                            .headers = whole ? publish->headers : (slice_t){0},
+                            .payload = whole ? publish->payload : (slice_t){0},
+                            .accepted_us = now_us,
+                            .diverted = mark.diverted,
+                            .late = mark.late},
                  &record);
     size_t size = record.size;
     buffer_fini(&record);
@@ -32,6 +39,6 @@ bool predicate_has_room(const world_t *world, const publish_t *publish)
     bool too_old =
         hold && (entry->row.phase == KEY_BLOCKED || now_us - hold->since_us > limits->hold_us_max);
     return !too_old && figures.held_items < limits->held_items_max &&
-           figures.held_bytes + size_of_held(publish, now_us) <= limits->held_bytes_max &&
+           figures.held_bytes + size_of_held(core, publish, now_us) <= limits->held_bytes_max &&
            (!hold || hold->count < limits->key_held_items_max);
 }

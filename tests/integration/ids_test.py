@@ -1,0 +1,76 @@
+#!/usr/bin/python3
+"""Ids in a topic that is numbered by arrival: what a peer sends again within the window is taken
+once, also after the node was killed; and what it may not."""
+import json
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "examples/peer_python"))
+from real_node import PROGRAM, RealNode  # noqa: E402
+
+import peer as peers  # noqa: E402
+
+SECONDS_MAX = 60
+STORED, DUPLICATE, REJECTED = 1, 2, 4
+
+
+class Ids(unittest.TestCase):
+    def setUp(self):
+        self.node = self.enterContext(RealNode("ordering.ids_max=16"))
+        self.schema = json.loads(subprocess.run([PROGRAM, "schema", "--format", "json"],
+                                                stdout=subprocess.PIPE, check=True).stdout)
+
+    def make(self, *settings):
+        options = [option for setting in settings for option in ("--set", setting)]
+        done = self.node.run("topic", "create", "t", "--partitions", "1", *options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def publish(self, *events):
+        """The results of events, each a (producer, number)."""
+        results = []
+        peer = peers.Peer(self.schema, self.node.endpoint, "asker", {
+            "welcome": lambda *_: [peer.post(
+                "publish", lambda outcome: results.append(outcome["result"]), topic="t", key=b"k",
+                producer=producer, sequence=number, payload=b"x") for producer, number in events]})
+        late = time.monotonic() + SECONDS_MAX
+        while len(results) < len(events):
+            self.assertLess(time.monotonic(), late)
+            peer.poll()
+        peer.post("goodbye")
+        peer.flush()
+        peer.socket.close()
+        return results
+
+    def test_an_id_is_taken_once_also_after_a_kill(self):
+        self.make("id_window_ms=3600000")
+        self.assertEqual(self.publish(("p", 1), ("p", 1), ("q", 1), ("p", 2)),
+                         [STORED, DUPLICATE, STORED, STORED])
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(self.publish(("p", 2), ("p", 3), ("q", 1)),
+                         [DUPLICATE, STORED, DUPLICATE])
+        self.assertEqual(self.node.topic("t")["events"], 4)
+
+    def test_a_full_table_refuses_and_a_window_that_ends_makes_room(self):
+        self.make("id_window_ms=3600000")
+        numbers = [("p", number) for number in range(1, 18)]
+        self.assertEqual(self.publish(*numbers), [STORED] * 16 + [REJECTED])
+        done = self.node.run("topic", "alter", "t", "--set", "id_window_ms=1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        time.sleep(0.01)
+        self.assertEqual(self.publish(("p", 17), ("p", 1)), [STORED, STORED])
+
+    def test_without_a_window_nothing_is_remembered(self):
+        self.make()
+        self.assertEqual(self.publish(("p", 1), ("p", 1)), [STORED, STORED])
+        done = self.node.run("topic", "create", "u", "--sequence", "producer", "--set",
+                             "id_window_ms=1000")
+        self.assertIn(b"id_window_ms", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
