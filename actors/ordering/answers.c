@@ -32,6 +32,7 @@ void answers_add(answers_t *self, const answer_t *answer)
     }
     self->ring[(self->head + self->count) & (self->capacity - 1)] = *answer;
     self->count++;
+    self->publishes += answer->result > 0;
 }
 
 bool answers_take(answers_t *self, uint64_t lsn_committed, answer_t *ret_answer)
@@ -42,6 +43,7 @@ bool answers_take(answers_t *self, uint64_t lsn_committed, answer_t *ret_answer)
     *ret_answer = self->ring[self->head];
     self->head = (self->head + 1) & (self->capacity - 1);
     self->count--;
+    self->publishes -= ret_answer->result > 0;
     return true;
 }
 

@@ -25,6 +25,7 @@ typedef struct answers {
     size_t capacity;
     size_t head;
     size_t count;
+    size_t publishes; /* of them */
 } answers_t;
 
 void answers_fini(answers_t *self);

@@ -106,6 +106,11 @@ uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data
     return ++self->lsn_next;
 }
 
+static bool answers_at_once(const partition_actor_t *self)
+{
+    return self->topic_settings.durability == DURABILITY_ACCEPTED;
+}
+
 static void send_append(partition_actor_t *self)
 {
     codec_list_end(&self->gather);
@@ -117,6 +122,7 @@ static void send_append(partition_actor_t *self)
                                      .records = buffer_slice(&self->gathered)},
                  &body);
     size_t place = self->append_asks[0] ? 1 : 0;
+    self->backlog_bytes[place] = self->gathered.size;
     capstan_err_t err =
         capstan_ask(self->self, self->journal, MESSAGE_journal_append, buffer_slice(&body),
                     PARTITION_ASK_US, &self->append_asks[place]);
@@ -132,7 +138,8 @@ static void send_append(partition_actor_t *self)
         return;
     }
     self->appends++;
-    tail_seal(&self->tail, self->lsn_sent, self->lsn_next);
+    tail_seal(&self->tail, self->lsn_sealed, self->lsn_next);
+    self->lsn_sealed = self->lsn_next;
     self->lsn_sent = self->lsn_next;
     buffer_clear(&self->gathered);
 }
@@ -182,6 +189,26 @@ static void answer_publish(partition_actor_t *self, const answer_t *answer)
     METRIC_ADD(ordering, events_diverted, answer->result == EVENT_DIVERTED);
     METRIC_ADD(ordering, events_dropped, answer->result == EVENT_DROPPED);
     outcome_groups_add(&self->outcomes, answer);
+}
+
+/* Taken, and not on disk. */
+static uint64_t backlog(const partition_actor_t *self)
+{
+    uint64_t bytes = self->gathered.size;
+    for (size_t i = 0; i < PARTITION_APPENDS_MAX; i++) {
+        bytes += self->append_asks[i] > 0 ? self->backlog_bytes[i] : 0;
+    }
+    return bytes;
+}
+
+static void owe(partition_actor_t *self, const answer_t *answer)
+{
+    if (answers_at_once(self) && self->answers.publishes == 0 &&
+        backlog(self) < PARTITION_ACCEPTED_BYTES) {
+        answer_publish(self, answer);
+    } else {
+        answers_add(&self->answers, answer);
+    }
 }
 
 static void release_answers(partition_actor_t *self)
@@ -243,8 +270,17 @@ static void break_down(partition_actor_t *self, capstan_err_t err)
         log_uint("partition", self->index), log_error(err));
     METRIC_ADD(ordering, appends_refused, 1);
     self->broken = outward(err);
+    uint64_t accepted = self->tail.offset_committed - self->tail.offset_stored;
     self->phase = PARTITION_BROKEN;
     partition_drop(self, self->broken);
+    if (accepted > 0) {
+        /* Others have seen them, and will not find them again: they must not go on where they
+         * stand. */
+        METRIC_ADD(ordering, events_accepted_lost, accepted);
+        reads_refuse(self, self->broken);
+        capstan_actor_exit(self->self, err);
+        return;
+    }
     capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
 }
 
@@ -289,11 +325,11 @@ void partition_take_effects(partition_actor_t *self, const capstan_message_t *me
                 gaps_note_skip(self, data);
             }
         } else {
-            answers_add(&self->answers, &(answer_t){.to = message->sender,
-                                                    .correlation = message->correlation,
-                                                    .lsn = self->lsn_next,
-                                                    .result = effect->result,
-                                                    .err = effect->err});
+            owe(self, &(answer_t){.to = message->sender,
+                                  .correlation = message->correlation,
+                                  .lsn = self->lsn_next,
+                                  .result = effect->result,
+                                  .err = effect->err});
         }
     }
     partition_effects_clear(&self->effects);
@@ -324,7 +360,7 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
     }
     if (refusal.err != CAPSTAN_OK) {
-        answers_add(&self->answers, &refusal);
+        owe(self, &refusal);
         return;
     }
     int64_t now_us = capstan_utc_us(self->self);
@@ -521,16 +557,40 @@ static void cancelled(capstan_actor_t *actor, capstan_ref_t sender, uint64_t cor
     finds_cancel(capstan_actor_state(actor), sender, correlation);
 }
 
+static bool is_stored(const partition_actor_t *self)
+{
+    return self->phase != PARTITION_READY || backlog(self) == 0;
+}
+
+/* What was answered before it was on disk goes there first. */
+static void stop(capstan_actor_t *actor)
+{
+    partition_actor_t *self = capstan_actor_state(actor);
+    self->stopping = true;
+    if (!answers_at_once(self) || is_stored(self)) {
+        capstan_actor_exit(actor, CAPSTAN_OK);
+    }
+}
+
 static void turn_end(capstan_actor_t *actor)
 {
     partition_actor_t *self = capstan_actor_state(actor);
     if (self->phase == PARTITION_READY) {
+        if (answers_at_once(self) && self->tail.open) {
+            tail_seal(&self->tail, self->lsn_sealed, self->lsn_next);
+            self->lsn_sealed = self->lsn_next;
+            tail_reveal(&self->tail);
+            reads_wake(self);
+        }
         release_answers(self); /* duplicates of what is on disk need no append */
         if (self->gathered.size > 0 && self->appends < PARTITION_APPENDS_MAX) {
             send_append(self);
         }
         snapshot_continue(self);
         gaps_turn_end(self);
+    }
+    if (self->stopping && is_stored(self)) {
+        capstan_actor_exit(actor, CAPSTAN_OK);
     }
     outcome_groups_send(&self->outcomes, actor);
 }
@@ -556,6 +616,7 @@ const capstan_behaviour_t partition_behaviour = {
     .receive = receive,
     .cancelled = cancelled,
     .timer = timer,
+    .stop = stop,
     .turn_end = turn_end,
     .destroy = destroy,
 };

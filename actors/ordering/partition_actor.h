@@ -38,6 +38,10 @@ enum {
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */
     PARTITION_PARKED_BYTES = 512 << 10,    /* of a page of parked events */
+    PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
+    /* What a crash loses at most of a topic whose events are answered before they are on disk;
+     * beyond it answers wait, so that producers feel a slow disk. */
+    PARTITION_ACCEPTED_BYTES = 4 << 20,
 };
 
 typedef enum partition_phase {
@@ -90,6 +94,7 @@ typedef struct partition_actor {
     uint64_t epoch;
     uint64_t lsn_next;      /* of the next record that is gathered */
     uint64_t lsn_sent;      /* everything below it has been sent to the journal */
+    uint64_t lsn_sealed;    /* everything below it is in sealed segments of the tail */
     uint64_t lsn_committed; /* everything below it is on disk */
     buffer_t row_after;     /* snapshot: key of the last row read */
 
@@ -97,6 +102,8 @@ typedef struct partition_actor {
     codec_list_writer_t gather;
     uint64_t append_asks[PARTITION_APPENDS_MAX]; /* correlations; 0: free */
     size_t appends;
+
+    uint64_t backlog_bytes[PARTITION_APPENDS_MAX]; /* of each append under way */
 
     answers_t answers;
     outcome_groups_t outcomes;
@@ -120,6 +127,7 @@ typedef struct partition_actor {
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */
     bool removed;
+    bool stopping;
     bool heard;       /* somebody published since the last look */
     uint64_t lingers; /* how often it has looked */
 } partition_actor_t;

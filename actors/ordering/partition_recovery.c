@@ -86,7 +86,7 @@ static void become_ready(partition_actor_t *self)
         return;
     }
     self->phase = PARTITION_READY;
-    self->lsn_committed = self->lsn_sent = self->lsn_next;
+    self->lsn_committed = self->lsn_sent = self->lsn_sealed = self->lsn_next;
     tail_init(&self->tail, figures.offset_next, self->settings->tail_bytes);
     LOG(ordering, partition_recovered, log_string("topic", self->topic),
         log_uint("partition", self->index), log_uint("events", figures.offset_next - 1),

@@ -9,6 +9,7 @@ void tail_init(tail_t *self, uint64_t offset_next, size_t bytes_max)
     *self = (tail_t){.offset_first = offset_next,
                      .offset_next = offset_next,
                      .offset_committed = offset_next - 1,
+                     .offset_stored = offset_next - 1,
                      .bytes_max = bytes_max};
 }
 
@@ -102,12 +103,20 @@ void tail_commit(tail_t *self, uint64_t lsn_next)
         if (segment->lsn_next > lsn_next) {
             break;
         }
-        self->offset_committed = segment->offset_first + segment->count - 1;
+        self->offset_stored = segment->offset_first + segment->count - 1;
+    }
+    if (self->offset_stored > self->offset_committed) {
+        self->offset_committed = self->offset_stored;
     }
     while (self->bytes > self->bytes_max && self->head != self->open &&
-           self->head->offset_first + self->head->count - 1 <= self->offset_committed) {
+           self->head->offset_first + self->head->count - 1 <= self->offset_stored) {
         free_oldest(self);
     }
+}
+
+void tail_reveal(tail_t *self)
+{
+    self->offset_committed = self->open ? self->open->offset_first - 1 : self->offset_next - 1;
 }
 
 bool tail_covers(const tail_t *self, uint64_t offset)

@@ -6,8 +6,9 @@
  *   +----------+   +----------+   +------
  *    oldest         committed
  *
- * A segment is what one append accepted; it can be read once that append is on disk. The oldest
- * segments are let go when the whole is over its bound. */
+ * A segment is what one append accepted; it can be read once that append is on disk, or, if that is
+ * how the topic wants it, once it is on its way there. The oldest segments are let go when the
+ * whole is over its bound, and what they hold is on disk. */
 #ifndef ORDERING_TAIL_H
 #define ORDERING_TAIL_H
 
@@ -31,6 +32,7 @@ typedef struct tail {
     uint64_t offset_first; /* of the oldest event held; offset_next when none is */
     uint64_t offset_next;
     uint64_t offset_committed; /* up to here events can be read */
+    uint64_t offset_stored;    /* up to here they are on disk */
     size_t bytes;              /* of memory, of the sealed segments */
     size_t bytes_max;
 } tail_t;
@@ -42,8 +44,10 @@ void tail_fini(tail_t *self);
 void tail_add(tail_t *self, uint64_t offset, slice_t event);
 /* The open segment goes into an append that takes the lsns [first, next). */
 void tail_seal(tail_t *self, uint64_t lsn_first, uint64_t lsn_next);
-/* Everything below this lsn is on disk. */
+/* Everything below this lsn is on disk, and can be read. */
 void tail_commit(tail_t *self, uint64_t lsn_next);
+/* What is sealed can be read, though it is not on disk. */
+void tail_reveal(tail_t *self);
 
 /* Where a reader stands, and what it gets. */
 typedef struct tail_cursor {

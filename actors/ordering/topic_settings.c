@@ -218,7 +218,7 @@ capstan_err_t topic_settings_check(const topic_settings_t *self, char text[TOPIC
 {
     for (size_t i = 0; i < ROWS; i++) {
         if (rows[i].where != TOPIC_ANY && rows[i].where != (topic_setting_where_t)self->sequence &&
-            get(self, &rows[i]) != 0) {
+            get(self, &rows[i]) != rows[i].initial) {
             snprintf(text, TOPIC_TEXT_BYTES, "%s is for topics with sequence=%s only", rows[i].name,
                      rows[i].where == TOPIC_PRODUCER ? "producer" : "arrival");
             return CAPSTAN_E_INVALID;

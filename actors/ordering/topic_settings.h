@@ -16,6 +16,11 @@
 
 enum { TOPIC_TEXT_BYTES = 320 };
 
+enum {
+    DURABILITY_STORED = 1,
+    DURABILITY_ACCEPTED = 2,
+};
+
 /* A choice is the place of its word, from 1. */
 typedef struct topic_settings {
 #define TOPIC_SETTING(name, type, unit, minimum, maximum, initial, where, change, meaning)         \

@@ -9,7 +9,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
-from real_node import ENVIRONMENT, PROGRAM, RealNode  # noqa: E402
+from real_node import ENVIRONMENT, PROGRAM, RealNode, slow_disk  # noqa: E402
 
 FEED = ["--topic", "t", "--key", "key", "--seq", "seq"]
 
@@ -216,6 +216,52 @@ class Deletion(Case):
         self.assertGreater(cut, 0, "no kill came in time")
         self.node.kill()
         self.assertEqual(self.check_store()["streams"], 1)
+
+
+class Durability(Case):
+    """On a disk that takes 200 KB a second: a commit of three pages takes a quarter of one."""
+    EVENTS = 6000
+
+    def setUp(self):
+        self.node = self.enterContext(RealNode(environment=slow_disk(200000)))
+        self.must("create", "t", "--partitions", "1", "--set", "durability=accepted")
+        self.must("create", "u", "--partitions", "1")
+
+    def feed(self, topic, data):
+        begin = time.monotonic()
+        _, summary = self.node.feed("--topic", topic, "--key", "key", "-", data=data)
+        return summary["acked"], time.monotonic() - begin
+
+    def texts(self):
+        return self.node.tail("t", "--idle-ms", "1000")[1:]
+
+    def test_events_are_answered_and_delivered_ahead_of_the_disk(self):
+        acked, seconds = self.feed("u", rows(1, 1, 20))
+        self.assertEqual(acked, 20)
+        self.assertGreater(seconds, 0.15, "the disk is not slow: this test shows nothing")
+        acked, seconds = self.feed("t", rows(10, 1, self.EVENTS // 10, size=100))
+        self.assertEqual(acked, self.EVENTS)
+        self.assertLess(seconds, 2, "800 KB are on disk after four seconds at the earliest")
+        self.assertEqual(len(self.texts()), self.EVENTS)
+
+    def test_a_crash_loses_the_newest_and_a_stop_nothing(self):
+        self.assertEqual(self.feed("t", rows(1, 1, self.EVENTS, size=100))[0], self.EVENTS)
+        self.node.kill()
+        self.check_store()
+        self.node.start()
+        left = [int(line.split(b",")[1]) for line in self.texts()]
+        self.assertLess(len(left), self.EVENTS)
+        self.assertEqual(left, list(range(1, len(left) + 1)))
+        self.assertEqual(self.feed("t", rows(1, 1, 50))[0], 50)
+        self.node.process.terminate()
+        self.node.process.wait(60)
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(len(self.texts()), len(left) + 50)
+
+    def test_it_is_for_topics_that_nobody_numbers(self):
+        self.assertIn("sequence=arrival only", self.refused(
+            "create", "v", "--sequence", "producer", "--set", "durability=accepted"))
 
 
 if __name__ == "__main__":

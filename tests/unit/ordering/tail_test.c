@@ -40,6 +40,32 @@ static uint64_t read_on(const tail_t *tail, tail_cursor_t *cursor, size_t bytes_
     return count;
 }
 
+Test(tail, shows_what_is_under_way_if_it_is_revealed_and_keeps_it_until_it_is_on_disk)
+{
+    tail_t tail;
+    tail_cursor_t cursor = {0};
+    tail_init(&tail, 1, 1);
+    add(&tail, 1, 10);
+    tail_seal(&tail, 1, 2);
+    tail_reveal(&tail);
+    add(&tail, 2, 10);
+    tail_reveal(&tail);
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 1, "the open segment is not readable");
+    tail_seal(&tail, 2, 3);
+    tail_reveal(&tail);
+    tail_commit(&tail, 1);
+    cr_assert_eq(tail.offset_committed, 2, "what was shown stays");
+    cr_assert(tail_covers(&tail, 0), "nothing is on disk, and the tail is over its bound");
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 1);
+    tail_commit(&tail, 2);
+    cr_assert_not(tail_covers(&tail, 0));
+    cr_assert(tail_covers(&tail, 1));
+    tail_commit(&tail, 3);
+    cr_assert_not(tail_covers(&tail, 1));
+    cr_assert_eq(tail.offset_stored, 2);
+    tail_fini(&tail);
+}
+
 Test(tail, shows_an_event_only_once_its_append_is_on_disk)
 {
     tail_t tail;
