@@ -34,6 +34,8 @@ static void print_topics(FILE *out)
                  "| setting | built in | allowed | for topics | changes later | meaning |\n"
                  "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < count; i++) {
+        static const char *const changes[] = {"no", "yes", "yes; to lower it wants `--force`",
+                                              "yes; to the later word wants `--force`"};
         static const char *const wheres[] = {"all", "sequence=producer", "sequence=arrival"};
         const topic_setting_row_t *row = &rows[i];
         fprintf(out, "| `%s` | ", row->name);
@@ -49,8 +51,7 @@ static void print_topics(FILE *out)
             fprintf(out, "`%" PRIu64 "` | %" PRIu64 " to %" PRIu64 " %s", row->initial,
                     row->minimum, row->maximum, row->unit);
         }
-        fprintf(out, " | %s | %s | %s |\n", wheres[row->where],
-                row->change == TOPIC_FIXED ? "no" : "yes", row->meaning);
+        fprintf(out, " | %s | %s | %s |\n", wheres[row->where], changes[row->change], row->meaning);
     }
 }
 

@@ -188,7 +188,8 @@ static const option_t options[] = {
     {.name = "force",
      .type = OPTION_FLAG,
      .target.flag = &chosen.force,
-     .meaning = "delete: also while groups have members"},
+     .meaning =
+         "alter: also when it removes stored events; delete: also while groups have members"},
     {.name = "group",
      .argument = "G",
      .type = OPTION_TEXT,
@@ -299,7 +300,7 @@ int cli_topic(int argc, char **argv)
             "  skip TOPIC      gives up what a key waits for; what is held behind it goes on",
         .examples =
             "  capstan topic create orders --partitions 8 --sequence producer\n"
-            "  capstan topic alter orders --set event_bytes_max=65536\n"
+            "  capstan topic alter orders --set retention_ms=604800000 --force\n"
             "  capstan topic group orders --group billing --attempts 3 --when-exhausted go-on\n"
             "  capstan topic parked orders --group billing\n"
             "  capstan topic replay orders --group billing --key order-17\n"

@@ -109,7 +109,8 @@ int topic_alter(peer_t *peer, const topic_options_t *options)
     buffer_t settings = {0};
     encode_given(options, &settings);
     const topic_alter_t request = {.topic = slice_text(options->topic),
-                                   .settings = buffer_slice(&settings)};
+                                   .settings = buffer_slice(&settings),
+                                   .force = options->force};
     int status = ask(peer, options, topic_alter_wire(), &request);
     buffer_fini(&settings);
     return status;

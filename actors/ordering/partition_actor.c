@@ -7,7 +7,7 @@
  * Replies   partition_events, partition_found, group_stored, parked_page, gap_skipped, gap_page,
  *           done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
- *           stream_open, stream_remove, journal_read, snapshot_read.
+ *           stream_open, stream_remove, journal_truncate, journal_read, snapshot_read.
  *
  * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
  * was told of it, so producers send it again.
@@ -48,6 +48,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     if (self->core) {
         partition_limit(self->core, &self->limits);
     }
+    retention_configure(self);
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
@@ -158,6 +159,10 @@ static void encode_group_stored(const partition_actor_t *self, const answer_t *a
     group_stored_t stored = {.partition = self->index};
     if (answer->group > 0) {
         partition_groups_describe(&self->groups.list[answer->group - 1], &done, &waiting, &stored);
+    } else if (log_index_first(&self->log_index) > 1) {
+        completed_t expired = {.frontier = log_index_first(&self->log_index) - 1};
+        completed_encode(&expired, self->index, &done);
+        stored.done = buffer_slice(&done);
     }
     codec_encode(group_stored_wire(), &stored, body);
     buffer_fini(&done);
@@ -254,6 +259,8 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
         self->append_asks[i] = 0;
     }
     self->appends = 0;
+    capstan_cancel(self->self, self->truncate_ask);
+    self->truncate_ask = 0;
     refuse_answers(self, err);
     finds_refuse(self, err);
     buffer_clear(&self->gathered);
@@ -303,6 +310,7 @@ static bool append_answer(partition_actor_t *self, const capstan_message_t *mess
         release_answers(self);
         reads_wake(self);
         finds_wake(self);
+        retention_continue(self);
     } else {
         break_down(self, message_failure(message));
     }
@@ -392,6 +400,7 @@ static void on_mark(partition_actor_t *self, const capstan_message_t *message)
     partition_mark_t request;
     capstan_err_t err = codec_decode(partition_mark_wire(), message->body, &request, NULL);
     err = err ? err : partition_groups_apply(&self->groups, request.mark);
+    (void)partition_groups_expire(&self->groups, log_index_first(&self->log_index) - 1);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, NULL);
         return;
@@ -495,6 +504,8 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
                      .watermark_us = figures.watermark_us != INT64_MIN ? figures.watermark_us : 0,
                      .watermark_known = figures.watermark_us != INT64_MIN,
                      .late = figures.late_delivered + figures.late_diverted + figures.late_dropped,
+                     .offset_first = log_index_first(&self->log_index),
+                     .bytes = self->log_index.bytes - self->log_index.begin.bytes,
                  },
                  &body);
     capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));
@@ -545,7 +556,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_request(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
                !reads_answer(self, message) && !finds_answer(self, message) &&
-               !removal_answer(self, message)) {
+               !removal_answer(self, message) && !retention_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -599,7 +610,9 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
 {
     (void)number;
     partition_actor_t *self = capstan_actor_state(actor);
-    if (self->removed) {
+    if (cookie == &self->retention_runs) {
+        retention_tick(self);
+    } else if (self->removed) {
         removal_linger(self);
     } else if (cookie) {
         gaps_expire(self);

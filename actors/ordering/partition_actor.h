@@ -38,7 +38,6 @@ enum {
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */
     PARTITION_PARKED_BYTES = 512 << 10,    /* of a page of parked events */
-    PARTITION_PARKED_BYTES = 512 << 10, /* of a page of parked events */
     /* What a crash loses at most of a topic whose events are answered before they are on disk;
      * beyond it answers wait, so that producers feel a slow disk. */
     PARTITION_ACCEPTED_BYTES = 4 << 20,
@@ -120,9 +119,17 @@ typedef struct partition_actor {
     bool skips_full;      /* and said so */
 
     uint64_t records_since_snapshot;
-    bool saving;           /* a snapshot pass is under way */
-    uint64_t snapshot_lsn; /* that it will name */
-    uint64_t snapshot_ask; /* chunk under way */
+    bool saving;            /* a snapshot pass is under way */
+    uint64_t snapshot_lsn;  /* that it will name */
+    uint64_t snapshot_ask;  /* chunk under way */
+    uint64_t snapshot_done; /* what the last one named */
+    bool snapshot_wanted;   /* before its time, for the sake of retention */
+
+    bool retention_runs;     /* its timer does; also the timer's cookie */
+    uint64_t begin_recorded; /* lsn behind the record that moved the beginning last */
+    uint64_t truncated;      /* the journal's log begins here */
+    uint64_t truncating;
+    uint64_t truncate_ask;
 
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */
@@ -182,6 +189,16 @@ void snapshot_continue(partition_actor_t *self);
 bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message);
 /* The core was replaced: a pass under way names rows of the old one. */
 void snapshot_forget(partition_actor_t *self);
+
+/* partition_retention.c. */
+/* The topic's settings have changed, or the index was made anew. */
+void retention_configure(partition_actor_t *self);
+void retention_tick(partition_actor_t *self);
+/* After a commit. */
+void retention_continue(partition_actor_t *self);
+bool retention_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The record of a beginning is read again. STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t retention_load(partition_actor_t *self, slice_t data);
 
 /* partition_remove.c. */
 void removal_start(partition_actor_t *self, const capstan_message_t *message);

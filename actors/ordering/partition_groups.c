@@ -204,6 +204,26 @@ capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t bytes)
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
+uint64_t partition_groups_expire(partition_groups_t *self, uint64_t offset)
+{
+    uint64_t unread = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        completed_t *completed = &self->list[i].completed;
+        if (completed->frontier >= offset) {
+            continue;
+        }
+        unread += offset - completed->frontier;
+        for (size_t k = 0; k < completed->count; k++) {
+            const offset_range_t *range = completed_range(completed, k);
+            uint64_t last = range->last < offset ? range->last : offset;
+            unread -= range->first <= last ? last - range->first + 1 : 0;
+        }
+        completed_add(completed, 1, offset);
+        self->list[i].changed = true;
+    }
+    return unread;
+}
+
 bool partition_groups_owns_row(slice_t key)
 {
     uint8_t kind = key.size > 0 ? *(const uint8_t *)key.data : 0;

@@ -49,6 +49,10 @@ stored_group_t *partition_groups_find(const partition_groups_t *self, slice_t na
 /* Applies the record `group_mark`. MALFORMED, TOO_LARGE (the name), LIMIT (of groups). */
 CAPSTAN_MUST_CHECK capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t mark);
 
+/* Events up to here are kept no longer: all groups count as having completed them. Returns how many
+ * they had not. */
+uint64_t partition_groups_expire(partition_groups_t *self, uint64_t offset);
+
 /* True when the row is one of a group. */
 bool partition_groups_owns_row(slice_t key);
 CAPSTAN_MUST_CHECK capstan_err_t partition_groups_load_row(partition_groups_t *self, slice_t key,

@@ -108,9 +108,27 @@ static void serve_behind_tail(partition_actor_t *self, parked_read_t *read)
     answer(self, read, events, sizes);
 }
 
+/* Moves who stands before the oldest event that is kept to that. A group is told instead: it has to
+ * know that it has lost events. False: it was. */
+static bool pass_removed(partition_actor_t *self, parked_read_t *read)
+{
+    const log_place_t *begin = &self->log_index.begin;
+    if (read->cursor.offset + 1 < begin->offset) {
+        if (is_grouped(read)) {
+            refuse(self, read, CAPSTAN_E_EXPIRED);
+            return false;
+        }
+        read->cursor.offset = begin->offset - 1;
+    }
+    if (read->cursor.lsn > 0 && read->cursor.lsn < begin->lsn) {
+        read->cursor.lsn = begin->lsn;
+    }
+    return true;
+}
+
 static void serve(partition_actor_t *self, parked_read_t *read)
 {
-    if (self->phase != PARTITION_READY || read->journal_ask > 0 ||
+    if (self->phase != PARTITION_READY || read->journal_ask > 0 || !pass_removed(self, read) ||
         read->cursor.offset >= self->tail.offset_committed) {
         return;
     }
@@ -237,6 +255,12 @@ bool reads_answer(partition_actor_t *self, const capstan_message_t *message)
         if (message->message == MESSAGE_journal_records) {
             on_records(self, read, message);
         } else {
+            /* It was removed meanwhile. */
+            if (message_failure(message) == CAPSTAN_E_LSN_MISMATCH &&
+                read->cursor.lsn < self->log_index.begin.lsn) {
+                serve(self, read);
+                return true;
+            }
             /* Damage stays until someone repairs the store, and is told as what it is. */
             capstan_err_t err = message_failure(message);
             refuse(self, read, err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);

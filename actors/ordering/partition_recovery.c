@@ -62,6 +62,7 @@ void recovery_start(partition_actor_t *self)
     ENSURE(self->core);
     partition_groups_fini(&self->groups);
     log_index_fini(&self->log_index);
+    retention_configure(self);
     buffer_clear(&self->row_after);
     ask(self, self->journal, stream_open_wire(),
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text(instance)});
@@ -123,6 +124,10 @@ static capstan_err_t on_opened(partition_actor_t *self, const capstan_message_t 
     }
     self->lsn_next = opened.lsn_next;
     self->lsn_committed = opened.snapshot_lsn > 0 ? opened.snapshot_lsn : opened.lsn_first;
+    self->snapshot_done = opened.snapshot_lsn;
+    self->snapshot_wanted = false;
+    self->truncated = opened.lsn_first;
+    self->begin_recorded = 0;
     self->records_since_snapshot = opened.lsn_next - self->lsn_committed;
     if (opened.snapshot_lsn > 0) {
         read_rows(self);
@@ -137,7 +142,7 @@ static capstan_err_t load_row(partition_actor_t *self, const snapshot_row_t *row
     if (partition_groups_owns_row(row->key)) {
         return partition_groups_load_row(&self->groups, row->key, row->value);
     }
-    return log_index_owns_row(row->key) ? log_index_load_row(&self->log_index, row->value)
+    return log_index_owns_row(row->key) ? log_index_load_row(&self->log_index, row->key, row->value)
                                         : partition_load_row(self->core, row->key, row->value);
 }
 
@@ -182,7 +187,12 @@ static capstan_err_t load_record(partition_actor_t *self, uint64_t lsn,
                                  const journal_record_t *record)
 {
     if (record->kind == RECORD_group_mark) {
-        return partition_groups_apply(&self->groups, record->data);
+        capstan_err_t err = partition_groups_apply(&self->groups, record->data);
+        (void)partition_groups_expire(&self->groups, log_index_first(&self->log_index) - 1);
+        return err;
+    }
+    if (record->kind == RECORD_log_place) {
+        return retention_load(self, record->data);
     }
     if (record->kind == RECORD_event) {
         index_event(self, lsn, record->data);

@@ -64,7 +64,7 @@ static bool is_due(const partition_actor_t *self)
 
 void snapshot_continue(partition_actor_t *self)
 {
-    if (!self->saving && self->snapshot_ask == 0 && is_due(self)) {
+    if (!self->saving && self->snapshot_ask == 0 && (self->snapshot_wanted || is_due(self))) {
         self->saving = true;
         self->snapshot_lsn = self->lsn_next;
     }
@@ -82,11 +82,14 @@ bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
     }
     self->snapshot_ask = 0;
     if (message->message != MESSAGE_snapshot_written && self->core) {
-        self->saving = false;
+        self->saving = self->snapshot_wanted = false;
         self->records_since_snapshot = 0; /* the next try comes after as many records again */
         touch_all(self);
     } else if (!self->saving) {
         partition_groups_saved(&self->groups);
+        log_index_saved(&self->log_index);
+        self->snapshot_done = self->snapshot_lsn;
+        self->snapshot_wanted = false;
     }
     return true;
 }

@@ -7,7 +7,7 @@
  *   'g' producer's size (two bytes, big endian) producer key first (8 bytes, big endian)   skip
  *   'i' producer number (8 bytes, big endian)        id_mark
  *   'f', 'q'                                         groups: see partition_groups.h
- *   'o'                                              places in the log: see log_index.h
+ *   'o', 'O'                                         places in the log: see log_index.h
  *
  * A row may be newer than the position the log is replayed from, each by another amount. So a
  * record of the log says one thing to the partition (its offset) and another to its key (its

@@ -227,22 +227,44 @@ capstan_err_t topic_settings_check(const topic_settings_t *self, char text[TOPIC
     return CAPSTAN_OK;
 }
 
-capstan_err_t topic_settings_may_become(const topic_settings_t *before,
-                                        const topic_settings_t *after, char text[TOPIC_TEXT_BYTES])
+static bool loses(const topic_setting_row_t *row, uint64_t before, uint64_t after)
 {
-    for (size_t i = 0; i < ROWS; i++) {
-        if (rows[i].change == TOPIC_FIXED && get(before, &rows[i]) != get(after, &rows[i])) {
-            buffer_t value = {0};
-            write_value(&rows[i], get(before, &rows[i]), &value);
-            snprintf(text, TOPIC_TEXT_BYTES,
-                     "%s stays %.*s: it decides where and how what is stored lies; make another "
-                     "topic",
-                     rows[i].name, (int)value.size, (const char *)value.data);
-            buffer_fini(&value);
-            return CAPSTAN_E_SETTING_FIXED;
-        }
+    if (row->change == TOPIC_RAISE_LOSES) {
+        return after > before;
     }
-    return topic_settings_check(after, text);
+    return row->change == TOPIC_LOWER_LOSES && after > 0 && (before == 0 || after < before);
+}
+
+static capstan_err_t check_change(const topic_setting_row_t *row, uint64_t before, uint64_t after,
+                                  bool force, char *text)
+{
+    buffer_t value = {0};
+    capstan_err_t err = CAPSTAN_OK;
+    write_value(row, before, &value);
+    if (row->change == TOPIC_FIXED && before != after) {
+        snprintf(text, TOPIC_TEXT_BYTES,
+                 "%s stays %.*s: it decides where and how what is stored lies; make another topic",
+                 row->name, (int)value.size, (const char *)value.data);
+        err = CAPSTAN_E_SETTING_FIXED;
+    } else if (loses(row, before, after) && !force) {
+        snprintf(text, TOPIC_TEXT_BYTES,
+                 "%s is %.*s, and this value removes events that are kept now: say so with force",
+                 row->name, (int)value.size, (const char *)value.data);
+        err = CAPSTAN_E_LOSES_DATA;
+    }
+    buffer_fini(&value);
+    return err;
+}
+
+capstan_err_t topic_settings_may_become(const topic_settings_t *before,
+                                        const topic_settings_t *after, bool force,
+                                        char text[TOPIC_TEXT_BYTES])
+{
+    capstan_err_t err = CAPSTAN_OK;
+    for (size_t i = 0; i < ROWS && err == CAPSTAN_OK; i++) {
+        err = check_change(&rows[i], get(before, &rows[i]), get(after, &rows[i]), force, text);
+    }
+    return err ? err : topic_settings_check(after, text);
 }
 
 /* --- storing and showing --------------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  *   topic_change_t change = {0};
  *   err = topic_change_add(&change, name, value, text);
  *   topic_settings_t after = topic_change_apply(&before, &change);
- *   err = topic_settings_may_become(&before, &after, text);
+ *   err = topic_settings_may_become(&before, &after, false, text);
  *
  * Functions that take a `text` say in it what is wrong, where, and what is allowed, when they
  * return an error. */
@@ -31,7 +31,12 @@ typedef struct topic_settings {
 
 typedef enum topic_setting_type { TOPIC_UINT, TOPIC_CHOICE } topic_setting_type_t;
 typedef enum topic_setting_where { TOPIC_ANY, TOPIC_PRODUCER, TOPIC_ARRIVAL } topic_setting_where_t;
-typedef enum topic_setting_change { TOPIC_FIXED, TOPIC_FREE } topic_setting_change_t;
+typedef enum topic_setting_change {
+    TOPIC_FIXED,
+    TOPIC_FREE,
+    TOPIC_LOWER_LOSES,
+    TOPIC_RAISE_LOSES,
+} topic_setting_change_t;
 
 typedef struct topic_setting_row {
     const char *name;
@@ -75,10 +80,11 @@ const char *topic_change_differs(const topic_settings_t *settings, const topic_c
 /* Whether they go together. INVALID. */
 CAPSTAN_MUST_CHECK capstan_err_t topic_settings_check(const topic_settings_t *self,
                                                       char text[TOPIC_TEXT_BYTES]);
-/* Whether a topic that exists may be given these. SETTING_FIXED, INVALID. */
+/* Whether a topic that exists may be given these. SETTING_FIXED; LOSES_DATA, unless by force;
+ * INVALID. */
 CAPSTAN_MUST_CHECK capstan_err_t topic_settings_may_become(const topic_settings_t *before,
                                                            const topic_settings_t *after,
-                                                           char text[TOPIC_TEXT_BYTES]);
+                                                           bool force, char text[TOPIC_TEXT_BYTES]);
 
 /* All of them, as a LIST of topic_setting. */
 void topic_settings_encode(const topic_settings_t *self, buffer_t *out);

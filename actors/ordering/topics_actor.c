@@ -225,7 +225,7 @@ static capstan_err_t load_topic(topics_t *self, slice_t data)
         topic->phase = TOPIC_DELETING;
     } else if (mark.deletion == 2) {
         topics_remove(self, topic);
-    } else if (topic_settings_may_become(&topic->settings, &settings, text) == CAPSTAN_OK) {
+    } else if (topic_settings_may_become(&topic->settings, &settings, true, text) == CAPSTAN_OK) {
         topic->settings = settings;
     } else {
         return CAPSTAN_E_STORE_CORRUPT;
@@ -441,6 +441,7 @@ static void on_alter(topics_t *self, const capstan_message_t *message)
         return;
     }
     job.topic = topics_ready(self, message, request.topic);
+    job.force = request.force;
     job.request.body = (slice_t){0};
     if (job.topic) {
         marks_add(self, &job);

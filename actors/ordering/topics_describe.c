@@ -114,6 +114,8 @@ static void emit_partitions(json_writer_t *json, const status_job_t *job)
         emit_object_begin(json);
         status_emit_figure(json, "partition", report.partition);
         status_emit_figure(json, "events", report.offset_next - 1);
+        status_emit_figure(json, "offset_first", report.offset_first);
+        status_emit_figure(json, "bytes", report.bytes);
         status_emit_figure(json, "keys", report.keys);
         status_emit_figure(json, "held_items", report.held_items);
         status_emit_figure(json, "gaps", report.gaps);

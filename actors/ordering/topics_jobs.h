@@ -42,6 +42,7 @@ typedef struct topic_mark_job {
     topic_t *topic;
     capstan_message_t request;  /* topic_alter, topic_delete or producer_open, without its body */
     topic_change_t change;      /* ALTERED */
+    bool force;                 /* ALTERED */
     topic_settings_t settings;  /* ALTERED: what they become */
     producer_epoch_t *producer; /* EPOCH */
     uint64_t epoch;

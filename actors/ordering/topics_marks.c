@@ -92,7 +92,8 @@ static bool prepare(topics_t *self, topic_mark_job_t *job)
         return true;
     }
     job->settings = topic_change_apply(&job->topic->settings, &job->change);
-    capstan_err_t err = topic_settings_may_become(&job->topic->settings, &job->settings, text);
+    capstan_err_t err =
+        topic_settings_may_become(&job->topic->settings, &job->settings, job->force, text);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, &job->request, err, text);
     }

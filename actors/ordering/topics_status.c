@@ -48,6 +48,7 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
 {
     partition_report_t sum = {0};
     uint64_t silent = 0;
+    uint64_t kept = 0;
     buffer_t gaps = {0};
     json_writer_t gap_json = json_writer(&gaps);
     emit_array_begin(&gap_json);
@@ -59,6 +60,8 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
             continue;
         }
         sum.offset_next += report.offset_next - 1;
+        sum.bytes += report.bytes;
+        kept += report.offset_next - report.offset_first;
         sum.keys += report.keys;
         sum.held_items += report.held_items;
         sum.held_bytes += report.held_bytes;
@@ -80,6 +83,8 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     emit_array_end(&gap_json);
     status_emit_figure(json, "partitions_unavailable", silent);
     status_emit_figure(json, "events", sum.offset_next);
+    status_emit_figure(json, "events_kept", kept);
+    status_emit_figure(json, "bytes_kept", sum.bytes);
     status_emit_figure(json, "keys", sum.keys);
     status_emit_figure(json, "held_items", sum.held_items);
     status_emit_figure(json, "held_bytes", sum.held_bytes);

@@ -15,7 +15,7 @@ from real_node import PROGRAM, RealNode  # noqa: E402
 import peer as peers  # noqa: E402
 
 SECONDS_MAX = 60
-EPOCH_UNKNOWN, FENCED, OUT_OF_ORDER, NOT_MISSING = 406, 402, 401, 412
+EPOCH_UNKNOWN, FENCED, OUT_OF_ORDER, NOT_MISSING = 406, 402, 401, 417
 
 
 class Gaps(unittest.TestCase):

@@ -218,6 +218,136 @@ class Deletion(Case):
         self.assertEqual(self.check_store()["streams"], 1)
 
 
+class Retention(Case):
+    def feed(self, keys, first, last, size=10, result="acked"):
+        _, summary = self.node.feed(*FEED, "-", data=rows(keys, first, last, size))
+        self.assertEqual(summary[result], keys * (last - first + 1), summary)
+
+    def until(self, check, what):
+        end = time.monotonic() + 30
+        while not check():
+            self.assertLess(time.monotonic(), end, what)
+            time.sleep(0.05)
+
+    def kept(self):
+        return self.describe("t")["events_kept"]
+
+    def sequences(self):
+        """Of each key, what a look from the beginning gets; ascending without a hole."""
+        found = {}
+        for line in self.node.tail("t", "--idle-ms", "700")[1:]:
+            key, sequence, _ = line.split(b",")
+            found.setdefault(key, []).append(int(sequence))
+        for key, got in found.items():
+            self.assertEqual(got, list(range(got[0], got[-1] + 1)), key)
+        return found
+
+    def test_events_go_when_they_are_old_and_their_numbers_stay(self):
+        self.must("create", "t", "--partitions", "2", "--sequence", "producer", "--set",
+                  "retention_ms=1500")
+        self.feed(5, 1, 20)
+        self.assertEqual(self.kept(), 100)
+        self.until(lambda: self.kept() == 0, "they are kept for 1.5 s")
+        self.assertEqual(self.describe("t")["bytes_kept"], 0)
+        self.assertEqual(self.sequences(), {})
+        self.assertEqual(self.metric("events_expired"), 100)
+        for _ in range(2):
+            self.feed(5, 1, 20, result="duplicates")
+            self.node.kill()
+            self.assertEqual(self.check_store()["records"], 3)  # the topic, two beginnings
+            self.node.start()
+        self.feed(5, 21, 22)
+        self.assertEqual({key: got[0] for key, got in self.sequences().items()},
+                         {b"k%d" % key: 21 for key in range(5)})
+
+    def test_the_oldest_bytes_go(self):
+        self.must("create", "t", "--partitions", "1", "--sequence", "producer", "--set",
+                  "retention_bytes=200000")
+        self.feed(10, 1, 400, size=200)
+        self.until(lambda: self.describe("t")["bytes_kept"] < 300000, "bytes_kept")
+        self.assertGreaterEqual(self.describe("t")["bytes_kept"], 200000)
+        found = self.sequences()
+        self.assertEqual({got[-1] for got in found.values()}, {400})
+        self.assertGreater(min(got[0] for got in found.values()), 100)
+        self.assertEqual(sum(len(got) for got in found.values()), self.kept())
+
+    def test_a_group_that_has_not_processed_events_keeps_them(self):
+        self.must("create", "t", "--partitions", "1", "--sequence", "producer", "--set",
+                  "retention_ms=60000")
+        self.must("alter", "t", "--set", "retention_ms=1600", "--force")
+        self.feed(5, 1, 10)
+        done = self.node.run("tail", "--topic", "t", "--group", "slow", "--idle-ms", "500")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.feed(5, 11, 20)
+        self.assertIn("say so with force", self.refused("alter", "t", "--set", "retention_ms=300"))
+        self.until(lambda: self.kept() == 50, "what the group has processed goes")
+        time.sleep(1)
+        self.assertEqual(self.kept(), 50)
+        self.assertEqual(self.metric("events_expired_unread"), 0)
+        done = self.node.run("tail", "--topic", "t", "--group", "slow", "--idle-ms", "500")
+        self.assertEqual(len(done.stdout.splitlines()), 51)
+        self.until(lambda: self.kept() == 0, "it has processed the others")
+
+    def test_by_force_events_go_that_a_group_has_not_processed(self):
+        self.must("create", "t", "--partitions", "1", "--sequence", "producer")
+        self.feed(5, 1, 10)
+        self.node.run("tail", "--topic", "t", "--group", "slow", "--idle-ms", "500")
+        self.feed(5, 11, 20)
+        self.must("alter", "t", "--set", "retention_ms=1000", "--set", "retention_holds=nothing",
+                  "--force")
+        self.until(lambda: self.kept() == 0, "nothing holds them")
+        self.assertEqual(self.metric("events_expired_unread"), 50)
+        self.assertEqual(self.describe("t")["groups"][0]["lag"], 0)
+        self.feed(5, 21, 22)
+        done = self.node.run("tail", "--topic", "t", "--group", "slow", "--idle-ms", "500")
+        self.assertEqual(len(done.stdout.splitlines()), 11, done.stderr)
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(self.describe("t")["groups"][0]["lag"], 0)
+
+    def test_a_new_group_begins_with_the_oldest_event_that_is_kept(self):
+        self.must("create", "t", "--partitions", "1", "--sequence", "producer", "--set",
+                  "retention_bytes=50000")
+        self.feed(10, 1, 200, size=200)
+        self.until(lambda: self.kept() < 600, "most of them go")
+        kept = self.kept()
+        for name in ("one", "two"):
+            done = self.node.run("tail", "--topic", "t", "--group", name, "--idle-ms", "500")
+            self.assertEqual(len(done.stdout.splitlines()), kept + 1, done.stderr)
+            self.node.kill()
+            self.check_store()
+            self.node.start()
+        self.assertEqual([one["lag"] for one in self.describe("t")["groups"]], [0, 0])
+        self.feed(10, 201, 400, size=200)
+        for name in ("one", "two"):
+            self.assertGreaterEqual(self.kept(), 2000)
+            done = self.node.run("tail", "--topic", "t", "--group", name, "--idle-ms", "500")
+            self.assertEqual(len(done.stdout.splitlines()), 2001, done.stderr)
+        self.until(lambda: self.kept() < 600, "both have processed them")
+
+    def test_kills_lose_nothing_that_is_to_be_kept(self):
+        self.must("create", "t", "--partitions", "2", "--sequence", "producer", "--set",
+                  "retention_bytes=100000")
+        for life in range(8):
+            feed = subprocess.Popen(
+                self.node.command("feed", *FEED, "-"), stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT)
+            feed.stdin.write(rows(20, 1, 100 * (life + 1), size=100))
+            feed.stdin.close()
+            time.sleep(0.1 + 0.15 * life)
+            self.node.kill()
+            self.check_store()
+            self.node.start()
+            self.assertEqual(feed.wait(60), 0, feed.stderr.read())
+            feed.stdout.close()
+            feed.stderr.close()
+            found = self.sequences()
+            self.assertEqual({got[-1] for got in found.values()}, {100 * (life + 1)})
+        self.until(lambda: self.describe("t")["bytes_kept"] < 300000, "bytes_kept")
+        described = self.describe("t")
+        self.assertLess(described["events_kept"], described["events"])
+        self.node.kill()
+        self.check_store()
 class Durability(Case):
     """On a disk that takes 200 KB a second: a commit of three pages takes a quarter of one."""
     EVENTS = 6000

@@ -48,7 +48,7 @@ static void load(sim_shell_t *self)
         slice_t key = buffer_slice(&disk->rows[i].key);
         slice_t value = buffer_slice(&disk->rows[i].value);
         err = partition_groups_owns_row(key) ? partition_groups_load_row(&self->groups, key, value)
-              : log_index_owns_row(key)      ? log_index_load_row(&self->log_index, value)
+              : log_index_owns_row(key)      ? log_index_load_row(&self->log_index, key, value)
                                              : partition_load_row(self->core, key, value);
     }
     size_t from = disk->snapshot_lsn > 0 ? disk->snapshot_lsn - 1 : 0;

@@ -40,7 +40,8 @@ static void load_rows(log_index_t *index, const rows_t *rows)
     size_t size;
     for (size_t at = 0; at < rows->bytes.size; at += sizeof size + size) {
         memcpy(&size, rows->bytes.data + at, sizeof size);
-        cr_assert_eq(log_index_load_row(index, slice_of(rows->bytes.data + at + sizeof size, size)),
+        cr_assert_eq(log_index_load_row(index, slice_text("o"),
+                                        slice_of(rows->bytes.data + at + sizeof size, size)),
                      CAPSTAN_OK);
     }
 }
@@ -159,14 +160,170 @@ Test(log_index, refuses_rows_that_contradict_each_other)
     log_index_t index = {0};
     buffer_t row = {0};
     codec_encode(log_place_wire(), &(log_place_t){.offset = 10, .lsn = 30, .time_us = 5}, &row);
-    cr_assert_eq(log_index_load_row(&index, buffer_slice(&row)), CAPSTAN_OK);
+    cr_assert_eq(log_index_load_row(&index, slice_text("o"), buffer_slice(&row)), CAPSTAN_OK);
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         buffer_clear(&row);
         codec_encode(log_place_wire(), &places[i], &row);
-        cr_assert_eq(log_index_load_row(&index, buffer_slice(&row)), CAPSTAN_E_STORE_CORRUPT);
+        cr_assert_eq(log_index_load_row(&index, slice_text("o"), buffer_slice(&row)),
+                     CAPSTAN_E_STORE_CORRUPT);
     }
-    cr_assert_eq(log_index_load_row(&index, slice_text("x")), CAPSTAN_E_STORE_CORRUPT);
+    cr_assert_eq(log_index_load_row(&index, slice_text("o"), slice_text("x")),
+                 CAPSTAN_E_STORE_CORRUPT);
     cr_assert_eq(index.count, 1);
     buffer_fini(&row);
+    log_index_fini(&index);
+}
+
+/* --- what is removed ------------------------------------------------------------------------- */
+
+enum { STORED_MAX = 1024 };
+
+/* The rows as the store has them: one per key, in the order of keys. */
+typedef struct stored {
+    struct stored_row {
+        uint8_t key[9];
+        size_t key_size;
+        buffer_t value;
+    } rows[STORED_MAX];
+    size_t count;
+} stored_t;
+
+static int compare_keys(const struct stored_row *row, slice_t key)
+{
+    size_t size = row->key_size < key.size ? row->key_size : key.size;
+    int order = memcmp(row->key, key.data, size);
+    return order ? order : (int)row->key_size - (int)key.size;
+}
+
+static void store_row(void *context, slice_t key, slice_t value)
+{
+    stored_t *stored = context;
+    size_t at = 0;
+    while (at < stored->count && compare_keys(&stored->rows[at], key) < 0) {
+        at++;
+    }
+    bool known = at < stored->count && compare_keys(&stored->rows[at], key) == 0;
+    struct stored_row *row = &stored->rows[at];
+    if (value.size == 0 && !known) {
+        return; /* it was removed before it was saved */
+    }
+    if (value.size == 0) {
+        buffer_fini(&row->value);
+        memmove(row, row + 1, (stored->count - at - 1) * sizeof *row);
+        stored->count--;
+        return;
+    }
+    if (!known) {
+        cr_assert_lt(stored->count, (size_t)STORED_MAX);
+        memmove(row + 1, row, (stored->count - at) * sizeof *row);
+        stored->count++;
+        *row = (struct stored_row){.key_size = key.size};
+        memcpy(row->key, key.data, key.size);
+    }
+    buffer_clear(&row->value);
+    buffer_append(&row->value, value.data, value.size);
+}
+
+/* What is behind the place is enough, and what is before it may go. */
+static void check_cut(const log_index_t *index, const logged_t *events, const log_cut_t *cut,
+                      const log_place_t *place)
+{
+    uint64_t kept = (EVENTS - (place->offset - 1)) * EVENT_BYTES;
+    bool old = true;
+    for (uint64_t offset = 1; offset < place->offset; offset++) {
+        old = old && events[offset - 1].time_us <= cut->time_us;
+    }
+    cr_assert(old || kept >= cut->bytes);
+    cr_assert(place->offset <= cut->offset_max && place->lsn <= cut->lsn_max);
+    cr_assert_eq(first_from(events, place->lsn), place->offset);
+    cr_assert_eq(index->bytes, (uint64_t)EVENTS * EVENT_BYTES);
+}
+
+static void check_beginning(const log_index_t *index, const logged_t *events)
+{
+    uint64_t first = log_index_first(index);
+    for (uint64_t offset = first; offset <= EVENTS; offset += 13) {
+        uint64_t lsn = log_index_lsn(index, offset);
+        cr_assert(first == 1 || lsn >= index->begin.lsn);
+        cr_assert_leq(first_from(events, lsn), offset);
+        log_place_t place = log_index_before(index, events[offset - 1].time_us);
+        cr_assert(first == 1 || place.lsn >= index->begin.lsn);
+        cr_assert_geq(place.offset, first);
+    }
+    cr_assert_eq(index->begin.offset > 0 ? index->begin.bytes : 0, (first - 1) * EVENT_BYTES);
+}
+
+static void recover(const stored_t *stored, const logged_t *events, log_index_t *ret_index)
+{
+    for (size_t i = 0; i < stored->count; i++) {
+        cr_assert_eq(log_index_load_row(ret_index,
+                                        slice_of(stored->rows[i].key, stored->rows[i].key_size),
+                                        buffer_slice(&stored->rows[i].value)),
+                     CAPSTAN_OK);
+    }
+    add(ret_index, events, 0, EVENTS);
+}
+
+Test(log_index, begins_later_when_what_is_old_or_too_much_is_removed, .timeout = 60)
+{
+    random_source_t random = {.state = 5};
+    logged_t *events = calloc(EVENTS, sizeof *events);
+    stored_t *stored = calloc(1, sizeof *stored);
+    ENSURE(events && stored);
+    for (int run = 0; run < 30; run++) {
+        log_index_t index = {0};
+        make_log(&random, events);
+        add(&index, events, 0, EVENTS);
+        for (int step = 0; step < 5; step++) {
+            bool by_time = random_below(&random, 2) == 0;
+            log_cut_t cut = {
+                .time_us = by_time ? events[random_below(&random, EVENTS)].time_us : INT64_MIN,
+                .bytes = by_time ? UINT64_MAX : random_below(&random, EVENTS) * EVENT_BYTES + 1,
+                .offset_max = 1 + random_below(&random, 2 * EVENTS),
+                .lsn_max = 1 + random_below(&random, 4 * EVENTS)};
+            log_place_t place = log_index_cut(&index, &cut);
+            uint64_t first = log_index_first(&index);
+            if (place.offset > 0) {
+                check_cut(&index, events, &cut, &place);
+                log_index_begin(&index, &place);
+                cr_assert_eq(log_index_first(&index), place.offset);
+                cr_assert_geq(place.offset, first);
+            }
+            check_beginning(&index, events);
+            log_index_save(&index, EVENTS + 1, events[EVENTS - 1].lsn + 1, store_row, stored);
+            log_index_saved(&index);
+            log_index_t other = {0};
+            recover(stored, events, &other);
+            cr_assert_eq(other.count, index.count);
+            cr_assert_eq(other.bytes, index.bytes);
+            cr_assert_eq(log_index_first(&other), log_index_first(&index));
+            check_beginning(&other, events);
+            log_index_fini(&other);
+        }
+        log_index_fini(&index);
+        while (stored->count > 0) {
+            buffer_fini(&stored->rows[--stored->count].value);
+        }
+    }
+    free(events);
+    free(stored);
+}
+
+Test(log_index, is_as_fine_as_what_is_kept_asks_for)
+{
+    log_index_t index = {0};
+    log_index_refine(&index, 100, 0);
+    for (uint64_t i = 1; i <= 100; i++) {
+        log_index_taken(&index, (int64_t)i);
+        log_index_add(&index, i, i, 10);
+    }
+    cr_assert_eq(index.count, 9);
+    cr_assert_eq(index.list[8].bytes, 900);
+    log_index_refine(&index, 0, 50);
+    for (uint64_t i = 101; i <= 200; i++) {
+        log_index_taken(&index, (int64_t)(i * 10));
+        log_index_add(&index, i, i, 10);
+    }
+    cr_assert_eq(index.count, 9 + 20);
     log_index_fini(&index);
 }

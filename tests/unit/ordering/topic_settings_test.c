@@ -91,13 +91,13 @@ Test(topic_settings, keep_what_a_topic_was_made_with)
     topic_settings_t before = topic_settings_initial();
     topic_settings_t after = before;
     after.event_bytes_max = 2048;
-    cr_assert_eq(topic_settings_may_become(&before, &after, text), CAPSTAN_OK);
+    cr_assert_eq(topic_settings_may_become(&before, &after, false, text), CAPSTAN_OK);
     after.partitions++;
-    cr_assert_eq(topic_settings_may_become(&before, &after, text), CAPSTAN_E_SETTING_FIXED);
+    cr_assert_eq(topic_settings_may_become(&before, &after, false, text), CAPSTAN_E_SETTING_FIXED);
     cr_assert(strstr(text, "partitions stays 16"), "%s", text);
     after = before;
     after.sequence = 1;
-    cr_assert_eq(topic_settings_may_become(&before, &after, text), CAPSTAN_E_SETTING_FIXED);
+    cr_assert_eq(topic_settings_may_become(&before, &after, false, text), CAPSTAN_E_SETTING_FIXED);
     cr_assert(strstr(text, "sequence stays arrival"), "%s", text);
 }
 
@@ -120,4 +120,30 @@ Test(topic_settings, come_back_as_they_were_stored)
     cr_assert_neq(topic_change_decode(&change, slice_of(list.data, list.size - 1), text),
                   CAPSTAN_OK);
     buffer_fini(&list);
+}
+
+Test(topic_settings, lose_events_only_by_force)
+{
+    static const struct {
+        uint64_t before, after;
+        capstan_err_t err;
+    } changes[] = {{0, 1000, CAPSTAN_E_LOSES_DATA},
+                   {1000, 999, CAPSTAN_E_LOSES_DATA},
+                   {1000, 1000, CAPSTAN_OK},
+                   {1000, 1001, CAPSTAN_OK},
+                   {1000, 0, CAPSTAN_OK}};
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        topic_settings_t before = topic_settings_initial();
+        topic_settings_t after = before;
+        before.retention_ms = changes[i].before;
+        after.retention_ms = changes[i].after;
+        cr_assert_eq(topic_settings_may_become(&before, &after, false, text), changes[i].err);
+        cr_assert_eq(topic_settings_may_become(&before, &after, true, text), CAPSTAN_OK);
+    }
+    topic_settings_t before = topic_settings_initial();
+    topic_settings_t after = before;
+    after.retention_holds = 2;
+    cr_assert_eq(topic_settings_may_become(&before, &after, false, text), CAPSTAN_E_LOSES_DATA);
+    cr_assert(strstr(text, "retention_holds is groups"), "%s", text);
+    cr_assert_eq(topic_settings_may_become(&after, &before, false, text), CAPSTAN_OK);
 }
