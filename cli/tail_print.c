@@ -174,9 +174,14 @@ static void print_json(const tail_printer_t *self, uint64_t partition, const eve
     member_time(&json, "time", event->time_us);
     member_time(&json, "accepted", event->accepted_us);
     member_text(&json, "content_type", event->content_type);
-    emit_key(&json, "payload");
-    emit_raw(&json, (slice_t){0}); /* the value follows in place */
-    payload_write_json(event->payload, out);
+    if (event->erased) {
+        emit_key(&json, "erased");
+        emit_bool(&json, true);
+    } else {
+        emit_key(&json, "payload");
+        emit_raw(&json, (slice_t){0}); /* the value follows in place */
+        payload_write_json(event->payload, out);
+    }
     emit_object_end(&json);
     csv_write_byte('\n', out);
 }
@@ -185,7 +190,7 @@ const char *tail_print(tail_printer_t *self, uint64_t partition, const event_t *
                        buffer_t *out)
 {
     if (self->format == TAIL_CSV) {
-        return print_csv(self, event, out);
+        return event->erased ? NULL : print_csv(self, event, out); /* it has no columns any more */
     }
     print_json(self, partition, event, out);
     return NULL;

@@ -26,6 +26,7 @@ typedef struct action {
     bool which; /* --key or --all */
     bool set;   /* --set */
     bool one;   /* --key and --producer */
+    bool key;   /* --key */
 } action_t;
 
 static const action_t actions[] = {
@@ -34,6 +35,7 @@ static const action_t actions[] = {
     {.name = "describe", .run = topic_describe, .topic = true},
     {.name = "alter", .run = topic_alter, .topic = true, .set = true},
     {.name = "delete", .run = topic_delete, .topic = true},
+    {.name = "erase", .run = topic_erase, .topic = true, .key = true},
     {.name = "group", .run = topic_group, .topic = true, .group = true},
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
@@ -131,8 +133,8 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     if (!action) {
         return options_wrong(
             line,
-            "there is no action '%s'; there are create, list, describe, alter, delete, group, "
-            "parked, replay, discard, gaps, skip",
+            "there is no action '%s'; there are create, list, describe, alter, delete, erase, "
+            "group, parked, replay, discard, gaps, skip",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -146,6 +148,9 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
     }
     if (action->which && (options->key != NULL) == options->all) {
         return options_wrong(line, "%s needs either --key or --all", action->name);
+    }
+    if (action->key && !options->key) {
+        return options_wrong(line, "%s needs --key", action->name);
     }
     if (action->set && options->set.count == 0) {
         return options_wrong(line, "%s needs --set", action->name);
@@ -241,7 +246,8 @@ static const option_t options[] = {
      .argument = "K",
      .type = OPTION_TEXT,
      .target.text = &chosen.key,
-     .meaning = "replay, discard: the parked events of this key; skip: the key with the gap"},
+     .meaning = "erase: the key; replay, discard: the parked events of this key; skip: the key "
+                "with the gap"},
     {.name = "all",
      .type = OPTION_FLAG,
      .target.flag = &chosen.all,
@@ -291,6 +297,7 @@ int cli_topic(int argc, char **argv)
             "  describe TOPIC  shows its settings, figures, partitions and groups\n"
             "  alter TOPIC     changes settings while the topic is used\n"
             "  delete TOPIC    deletes it with all its events\n"
+            "  erase TOPIC     erases what the events of a key say; their order and numbers stay\n"
             "  group TOPIC     shows how a group treats keys and rejected events, or says it\n"
             "  parked TOPIC    shows what a group has parked after its last attempt\n"
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"

@@ -134,6 +134,27 @@ int topic_delete(peer_t *peer, const topic_options_t *options)
     return EXIT_DONE;
 }
 
+int topic_erase(peer_t *peer, const topic_options_t *options)
+{
+    const topic_erase_t request = {.topic = slice_text(options->topic),
+                                   .key = slice_text(options->key)};
+    char text[1024] = "";
+    slice_t body;
+    topic_erased_t erased;
+    capstan_err_t err = peer_request(peer, topic_erase_wire(), &request, topic_erased_wire(),
+                                     TOPIC_ANSWER_US, &body, text, sizeof text);
+    err = err ? err : codec_decode(topic_erased_wire(), body, &erased, NULL);
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    if (options->json) {
+        printf("{\"topic\":\"%s\",\"erased\":%" PRIu64 "}\n", options->topic, erased.events);
+    } else {
+        printf("%s: %" PRIu64 " events erased\n", options->topic, erased.events);
+    }
+    return EXIT_DONE;
+}
+
 /* --- describe -------------------------------------------------------------------------------- */
 
 static void print_value(const char *name, const json_t *value)

@@ -1,9 +1,9 @@
 /* The journal actor: the one writer of the store.
  *
  * Accepts  stream_open, journal_append, snapshot_write, journal_truncate, stream_remove,
- *          journal_status
+ *          journal_rewrite, journal_status
  * Replies  stream_opened, journal_appended, snapshot_written, journal_truncated, stream_removed,
- *          journal_report
+ *          journal_rewritten, journal_report
  *
  * Group commit without a timer: the first write of a turn begins a transaction, the turn's further
  * writes join it, the end of the turn commits it. While a commit waits for the disk the mailbox
@@ -91,6 +91,10 @@ static void reply_written(capstan_actor_t *self, journal_t *journal, const pendi
         codec_encode(snapshot_written_wire(), &(snapshot_written_t){.stream = stream},
                      &journal->body);
         break;
+    case MESSAGE_journal_rewritten:
+        codec_encode(journal_rewritten_wire(), &(journal_rewritten_t){.stream = stream},
+                     &journal->body);
+        break;
     case MESSAGE_stream_removed:
         codec_encode(stream_removed_wire(),
                      &(stream_removed_t){.stream = stream, .more = pending->opened.lsn_next != 0},
@@ -155,7 +159,7 @@ static void commit(capstan_actor_t *self, journal_t *journal)
     journal->commit_records = 0;
 }
 
-/* The five writes: decode, write into the open transaction, say what the answer will be. */
+/* The six writes: decode, write into the open transaction, say what the answer will be. */
 
 static capstan_err_t on_stream_open(journal_t *journal, slice_t body, uint32_t *ret_reply,
                                     stream_opened_t *ret_opened)
@@ -230,6 +234,23 @@ static capstan_err_t on_stream_remove(journal_t *journal, slice_t body, uint32_t
     return err;
 }
 
+static capstan_err_t on_rewrite(journal_t *journal, slice_t body, uint32_t *ret_reply,
+                                stream_opened_t *ret_opened)
+{
+    journal_rewrite_t request;
+    capstan_err_t err = codec_decode(journal_rewrite_wire(), body, &request, NULL);
+    if (!err) {
+        err = store_rewrite(journal->store, &request);
+    }
+    if (err) {
+        return err;
+    }
+    journal->commit_bytes += request.patches.size;
+    ret_opened->stream = request.stream;
+    *ret_reply = MESSAGE_journal_rewritten;
+    return CAPSTAN_OK;
+}
+
 typedef capstan_err_t write_fn(journal_t *journal, slice_t body, uint32_t *ret_reply,
                                stream_opened_t *ret_opened);
 
@@ -278,6 +299,9 @@ static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *mes
         break;
     case MESSAGE_journal_truncate:
         on_write(self, journal, message, on_truncate);
+        break;
+    case MESSAGE_journal_rewrite:
+        on_write(self, journal, message, on_rewrite);
         break;
     case MESSAGE_stream_remove:
         on_write(self, journal, message, on_stream_remove);

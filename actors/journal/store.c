@@ -136,16 +136,18 @@ void store_rollback(store_t *self)
  * in the log, and a disk without space is told by the commit that finds none. */
 static void checkpoint_if_due(store_t *self)
 {
-    if (self->wal_bytes < self->wal_bytes_due) {
+    if (self->wal_bytes < self->wal_bytes_due && !self->scrub) {
         return;
     }
     bool passive = self->wal_bytes < 4 * self->checkpoint_bytes;
+    int mode = self->scrub ? SQLITE_CHECKPOINT_TRUNCATE
+               : passive   ? SQLITE_CHECKPOINT_PASSIVE
+                           : SQLITE_CHECKPOINT_RESTART;
     int frames = 0;
     int copied = 0;
     sqlite3_busy_timeout(self->db, CHECKPOINT_WAIT_MS);
-    int result = sqlite3_wal_checkpoint_v2(
-        self->db, "main", passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_RESTART, &frames,
-        &copied);
+    int result = sqlite3_wal_checkpoint_v2(self->db, "main", mode, &frames, &copied);
+    self->scrub = self->scrub && result != SQLITE_OK; /* behind the next commit then */
     self->checkpoint_result =
         result == SQLITE_OK || result == SQLITE_BUSY ? CAPSTAN_OK : store_map_error(self->db);
     sqlite3_busy_timeout(self->db, STORE_BUSY_MS);

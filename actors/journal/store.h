@@ -56,6 +56,8 @@ CAPSTAN_MUST_CHECK capstan_err_t store_truncate(store_t *self, const journal_tru
 /* Removes a piece of a stream; `ret_more`: something is left of it, call again. */
 CAPSTAN_MUST_CHECK capstan_err_t store_stream_remove(store_t *self, const stream_remove_t *request,
                                                      bool *ret_more);
+/* Replaces records; LSN_MISMATCH: there is no such one. An error of it fails the commit. */
+CAPSTAN_MUST_CHECK capstan_err_t store_rewrite(store_t *self, const journal_rewrite_t *rewrite);
 CAPSTAN_MUST_CHECK capstan_err_t store_commit(store_t *self);
 void store_rollback(store_t *self);
 

@@ -40,6 +40,8 @@ struct store {
     capstan_err_t checkpoint_result; /* of the last one */
     uint64_t checkpoint_bytes;
     uint64_t wal_bytes;
+    bool forgetting;        /* what is deleted is overwritten, at any cost */
+    bool scrub;             /* the write-ahead log holds what is to be forgotten */
     uint64_t wal_bytes_due; /* size of the write-ahead log at which the next checkpoint is tried */
 };
 

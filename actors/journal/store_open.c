@@ -217,6 +217,10 @@ static bool set_up_connection(store_t *self, const store_options_t *options)
     if (options->read_only) {
         return execute(self->db, "PRAGMA query_only = ON");
     }
+    /* What is deleted is overwritten where that costs no further page. */
+    if (!execute(self->db, "PRAGMA secure_delete = FAST")) {
+        return false;
+    }
     /* The hook replaces SQLite's own checkpoints (wal_autocheckpoint). */
     sqlite3_wal_hook(self->db, on_wal, self);
     return execute(self->db, options->synchronous_off ? "PRAGMA synchronous = OFF"

@@ -157,6 +157,8 @@ int64_t partition_due_us(const partition_t *self);
 /* The ledger's rows, the newest `count` at most; returns how many. Slices live until the next
  * change. `filled` of them is left out. */
 size_t partition_skips(const partition_t *self, skip_t *ret_skips, size_t count);
+/* Whether events of the key wait for a missing one, of any producer. */
+bool partition_holds_key(const partition_t *self, slice_t key);
 
 /* The newest epoch that was issued to the producer; 0 when none was. */
 uint64_t partition_epoch_known(partition_t *self, slice_t producer);

@@ -90,6 +90,7 @@ static void destroy(capstan_actor_t *actor)
     log_index_fini(&self->log_index);
     reads_fini(self);
     finds_fini(self);
+    erasures_fini(self);
     partition_groups_fini(&self->groups);
     free(self);
 }
@@ -263,6 +264,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     self->truncate_ask = 0;
     refuse_answers(self, err);
     finds_refuse(self, err);
+    erasures_refuse(self, err);
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     gaps_forget(self);
@@ -311,6 +313,7 @@ static bool append_answer(partition_actor_t *self, const capstan_message_t *mess
         reads_wake(self);
         finds_wake(self);
         retention_continue(self);
+        erasures_go_on(self);
     } else {
         break_down(self, message_failure(message));
     }
@@ -538,6 +541,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         gaps_on_skip(self, message);
     } else if (message->message == MESSAGE_partition_gaps) {
         gaps_on_list(self, message);
+    } else if (message->message == MESSAGE_partition_erase) {
+        erasures_add(self, message);
     } else if (message->message == MESSAGE_partition_epoch) {
         on_epoch(self, message);
     } else if (message->message == MESSAGE_partition_status) {
@@ -556,7 +561,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_request(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
                !reads_answer(self, message) && !finds_answer(self, message) &&
-               !removal_answer(self, message) && !retention_answer(self, message)) {
+               !removal_answer(self, message) && !retention_answer(self, message) &&
+               !erasures_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;

@@ -73,6 +73,20 @@ typedef struct find {
     partition_found_t found;
 } find_t;
 
+/* A partition_erase: one is under way at a time. */
+typedef struct erasure {
+    struct erasure *next;
+    capstan_message_t request; /* without its body */
+    buffer_t key;
+    bool begun;
+    bool scrubbed;
+    uint64_t lsn; /* how far the log was gone through */
+    uint64_t lsn_end;
+    uint64_t snapshot; /* a snapshot must name at least this lsn */
+    uint64_t events;
+    uint64_t ask;
+} erasure_t;
+
 typedef struct partition_actor {
     capstan_actor_t *self;
     char topic[PARTITION_TOPIC_MAX + 1];
@@ -131,6 +145,7 @@ typedef struct partition_actor {
     uint64_t truncating;
     uint64_t truncate_ask;
 
+    erasure_t *erasures;
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */
     bool removed;
@@ -199,6 +214,14 @@ void retention_continue(partition_actor_t *self);
 bool retention_answer(partition_actor_t *self, const capstan_message_t *message);
 /* The record of a beginning is read again. STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t retention_load(partition_actor_t *self, slice_t data);
+
+/* partition_erase.c. */
+void erasures_add(partition_actor_t *self, const capstan_message_t *message);
+/* After a commit or a snapshot. */
+void erasures_go_on(partition_actor_t *self);
+bool erasures_answer(partition_actor_t *self, const capstan_message_t *message);
+void erasures_refuse(partition_actor_t *self, capstan_err_t err);
+void erasures_fini(partition_actor_t *self);
 
 /* partition_remove.c. */
 void removal_start(partition_actor_t *self, const capstan_message_t *message);

@@ -7,8 +7,9 @@ enum {
     FIXMAP_MASK = 0xf0,
     FIXMAP_MAX = 15,
     /* Keys of a byte, and for each field at most a type byte and eight of number or length. */
-    EVENT_OVERHEAD_MAX = 1 + 12 * (1 + 9),
+    EVENT_OVERHEAD_MAX = 1 + 13 * (1 + 9),
     DIVERTED_FIELD = 11,
+    ERASED_FIELD = 13,
     OFFSET_FIELD_MAX = 1 + 9,
 };
 
@@ -140,6 +141,7 @@ void event_encode(const event_t *event, buffer_t *out)
     PUT(10, event->accepted_us != 0, put_int, event->accepted_us)
     PUT(DIVERTED_FIELD, event->diverted != 0, put_uint, event->diverted)
     PUT(12, event->late, put_true, true)
+    PUT(ERASED_FIELD, event->erased != 0, put_uint, event->erased)
 #undef PUT
     *head = (uint8_t)(FIXMAP | fields);
     out->size += (size_t)(at - head);
@@ -165,12 +167,14 @@ bool event_releasable(slice_t held)
            (bytes[0] & FIXMAP_MAX) < FIXMAP_MAX;
 }
 
-/* It is the last field, and its value a byte: a late event that is delivered has no such field. */
+/* Its value is a byte, and only the mark of an erased event follows it, which is as short. */
 diversion_t event_diversion(slice_t event)
 {
     const uint8_t *bytes = event.data;
+    size_t end = event.size;
     uint64_t diverted;
-    bool may_be = event.size > 2 && bytes[event.size - 2] == DIVERTED_FIELD;
+    end -= end > 4 && bytes[end - 2] == ERASED_FIELD ? 2 : 0;
+    bool may_be = end > 2 && bytes[end - 2] == DIVERTED_FIELD;
     return may_be && codec_peek_uint(event, DIVERTED_FIELD, &diverted) ? (diversion_t)diverted
                                                                        : DIVERTED_NOT;
 }

@@ -1,5 +1,6 @@
 #include "actors/ordering/partition_groups.h"
 
+#include "actors/ordering/erase.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
@@ -203,6 +204,40 @@ capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t bytes)
 }
 
 /* --- rows ------------------------------------------------------------------------------------ */
+
+static bool erase(parked_event_t **place, slice_t key)
+{
+    parked_event_t *old = *place;
+    parked_t parked;
+    buffer_t left = {0};
+    slice_t data = slice_of(old->data, old->size);
+    if (codec_decode(parked_wire(), data, &parked, NULL) != CAPSTAN_OK ||
+        !erase_concerns(parked.event, key) || erase_parked(data, &left) != CAPSTAN_OK) {
+        buffer_fini(&left);
+        return false;
+    }
+    parked_event_t *event = malloc(sizeof *event + left.size);
+    ENSURE(event);
+    *event = *old;
+    event->changed = true;
+    event->size = left.size;
+    memcpy(event->data, left.data, left.size);
+    buffer_fini(&left);
+    free(old);
+    *place = event;
+    return true;
+}
+
+uint64_t partition_groups_erase(partition_groups_t *self, slice_t key)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < self->count; i++) {
+        for (size_t k = 0; k < self->list[i].parked_count; k++) {
+            count += erase(&self->list[i].parked[k], key);
+        }
+    }
+    return count;
+}
 
 uint64_t partition_groups_expire(partition_groups_t *self, uint64_t offset)
 {

@@ -49,6 +49,8 @@ stored_group_t *partition_groups_find(const partition_groups_t *self, slice_t na
 /* Applies the record `group_mark`. MALFORMED, TOO_LARGE (the name), LIMIT (of groups). */
 CAPSTAN_MUST_CHECK capstan_err_t partition_groups_apply(partition_groups_t *self, slice_t mark);
 
+/* Of parked events of the key nothing is left but what orders them. Returns how many. */
+uint64_t partition_groups_erase(partition_groups_t *self, slice_t key);
 /* Events up to here are kept no longer: all groups count as having completed them. Returns how many
  * they had not. */
 uint64_t partition_groups_expire(partition_groups_t *self, uint64_t offset);

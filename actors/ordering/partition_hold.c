@@ -176,6 +176,16 @@ void hold_forget(partition_t *self, key_entry_t *entry, size_t count)
     hold_free(hold);
 }
 
+bool partition_holds_key(const partition_t *self, slice_t key)
+{
+    for (size_t i = 0; i < self->gap_count; i++) {
+        if (slice_equal(key_name(self->gaps[i]->entry), key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void holds_fini(partition_t *self)
 {
     for (size_t i = 0; i < self->gap_count; i++) {

@@ -90,6 +90,7 @@ bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
         log_index_saved(&self->log_index);
         self->snapshot_done = self->snapshot_lsn;
         self->snapshot_wanted = false;
+        erasures_go_on(self);
     }
     return true;
 }

@@ -1,8 +1,10 @@
 #include "actors/ordering/tail.h"
 
+#include "actors/ordering/erase.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void tail_init(tail_t *self, uint64_t offset_next, size_t bytes_max)
 {
@@ -158,4 +160,44 @@ uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
         }
     }
     return count;
+}
+
+static bool has_key(const tail_segment_t *segment, slice_t key)
+{
+    for (uint64_t i = 0; i < segment->count; i++) {
+        if (erase_concerns(event_at(segment, i), key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Its memory counts as before, which is a little too much. */
+static void erase_in(tail_segment_t *segment, slice_t key)
+{
+    buffer_t bytes = {0};
+    uint32_t *positions = calloc(segment->count, sizeof *positions);
+    ENSURE(positions);
+    for (uint64_t i = 0; i < segment->count; i++) {
+        slice_t event = event_at(segment, i);
+        positions[i] = (uint32_t)bytes.size;
+        if (!erase_concerns(event, key) || erase_event(event, &bytes) != CAPSTAN_OK) {
+            buffer_append(&bytes, event.data, event.size);
+        }
+    }
+    memcpy(segment->positions, positions, segment->count * sizeof *positions);
+    memset(segment->bytes.data, 0, segment->bytes.size);
+    buffer_clear(&segment->bytes);
+    buffer_append(&segment->bytes, bytes.data, bytes.size);
+    buffer_fini(&bytes);
+    free(positions);
+}
+
+void tail_erase(tail_t *self, slice_t key)
+{
+    for (tail_segment_t *segment = self->head; segment; segment = segment->next) {
+        if (has_key(segment, key)) {
+            erase_in(segment, key);
+        }
+    }
 }

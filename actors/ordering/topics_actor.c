@@ -1,8 +1,8 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, producer_open, subscribe,
- * parked_list, parked_release, group_define, gap_list, gap_declare, gap_force (for peers),
- * topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
+ * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, topic_erase, producer_open,
+ * subscribe, parked_list, parked_release, group_define, gap_list, gap_declare, gap_force
+ * (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
  * reader, the partitions and the groups. Replies   topic_info, topic_described, producer_opened,
  * parked_page, parked_released, group_defined, topic_route, ordering_report, done; `subscribed` is
  * replied by who then delivers.
@@ -574,6 +574,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         topics_on_parked_list(self, message);
     } else if (message->message == MESSAGE_parked_release) {
         topics_on_parked_release(self, message);
+    } else if (message->message == MESSAGE_topic_erase) {
+        topics_on_erase(self, message);
     } else if (message->message == MESSAGE_group_define) {
         topics_on_group_define(self, message);
     } else if (message->message == MESSAGE_ordering_status) {

@@ -6,7 +6,9 @@
 #include "runtime/base/key_partition.h"
 #include "runtime/runtime.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 enum {
     PAGE_EVENTS_USUAL = 100,
@@ -59,6 +61,24 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
     relay(self, message, topic, topic->refs[request.partition], partition_parked_wire(),
           &(partition_parked_t){
               .group = request.group, .offset = request.offset, .events_max = events_max});
+}
+
+/* The partition is the one that the gateway sends events of the key to. */
+void topics_on_erase(topics_t *self, const capstan_message_t *message)
+{
+    topic_erase_t request;
+    capstan_err_t err = codec_decode(topic_erase_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK || request.key.size == 0) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
+                            err ? NULL : "key: 1 to 1024 bytes");
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    if (topic) {
+        uint64_t hash = XXH64(request.key.data, request.key.size, 0);
+        relay(self, message, topic, topic->refs[hash % topic->settings.partitions],
+              partition_erase_wire(), &(partition_erase_t){.key = request.key});
+    }
 }
 
 /* To the group's actor, which is made when there is none: what it knows is in the store. */
@@ -226,6 +246,21 @@ static void reply_page(topics_t *self, const relay_job_t *job, slice_t body)
     topics_reply(self, &job->request, parked_page_wire(), &page);
 }
 
+/* With its words. */
+static void pass_failure(topics_t *self, const relay_job_t *job, const capstan_message_t *message)
+{
+    char text[TOPIC_TEXT_BYTES] = "";
+    failure_t failure;
+    capstan_err_t err = message_failure(message);
+    if (codec_decode(failure_wire(), message->body, &failure, NULL) == CAPSTAN_OK) {
+        snprintf(text, sizeof text, "%.*s", (int)failure.text.size,
+                 (const char *)failure.text.data);
+    }
+    bool gone = err == CAPSTAN_E_GONE;
+    capstan_reply_error(self->self, &job->request, gone ? CAPSTAN_E_UNAVAILABLE : err,
+                        gone || !*text ? NULL : text);
+}
+
 bool topics_relay_answer(topics_t *self, const capstan_message_t *message)
 {
     for (relay_job_t **link = &self->relays, *job; (job = *link); link = &job->next) {
@@ -233,9 +268,7 @@ bool topics_relay_answer(topics_t *self, const capstan_message_t *message)
             continue;
         }
         if (message->kind == CAPSTAN_KIND_ERROR) {
-            capstan_err_t err = message_failure(message);
-            capstan_reply_error(self->self, &job->request,
-                                err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
+            pass_failure(self, job, message);
         } else if (message->message == MESSAGE_parked_page) {
             reply_page(self, job, message->body);
         } else if (message->message == MESSAGE_gap_page) {

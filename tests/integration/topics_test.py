@@ -348,6 +348,61 @@ class Retention(Case):
         self.assertLess(described["events_kept"], described["events"])
         self.node.kill()
         self.check_store()
+class Erasure(Case):
+    KEYS, EVENTS = 8, 300
+
+    def secret(self, key):
+        return f"secret{key:04}of".encode()
+
+    def rows(self):
+        lines = [f"k{key},{sequence},{self.secret(key).decode()}{sequence:06}{'x' * 200}"
+                 for sequence in range(1, self.EVENTS + 1) for key in range(self.KEYS)]
+        return "\n".join(["key,seq,text", *lines, ""]).encode()
+
+    def stored(self):
+        """Whose secrets are anywhere in the store's files."""
+        bytes_ = b"".join(path.read_bytes() for path in pathlib.Path(self.node.folder).iterdir()
+                          if path.name.startswith("capstan.db"))
+        return [key for key in range(self.KEYS) if self.secret(key) in bytes_]
+
+    def check_events(self):
+        """All are there, in the order of their keys, and those of k3 say nothing."""
+        lines = self.node.tail("t", "--idle-ms", "700", "--format", "json")
+        events = [json.loads(line) for line in lines]
+        for key in range(self.KEYS):
+            own = [event for event in events if event["key"] == f"k{key}"]
+            self.assertEqual([event["sequence"] for event in own],
+                             list(range(1, self.EVENTS + 1)))
+            self.assertEqual({event.get("erased", False) for event in own}, {key == 3})
+            self.assertEqual({"payload" in event for event in own}, {key != 3})
+        lines = self.node.tail("t", "--idle-ms", "700")[1:]
+        self.assertEqual(len(lines), (self.KEYS - 1) * self.EVENTS, "csv passes them over")
+
+    def test_what_the_events_of_a_key_say_is_gone_from_everywhere(self):
+        self.must("create", "t", "--partitions", "2", "--sequence", "producer")
+        _, summary = self.node.feed(*FEED, "-", data=self.rows())
+        self.assertEqual(summary["acked"], self.KEYS * self.EVENTS)
+        self.assertEqual(self.stored(), list(range(self.KEYS)))
+        self.assertEqual(self.must("erase", "t", "--key", "k3"), b"t: 300 events erased\n")
+        self.assertEqual(self.must("erase", "t", "--key", "k3"), b"t: 0 events erased\n")
+        self.assertEqual(self.stored(), [key for key in range(self.KEYS) if key != 3])
+        self.check_events()
+        self.node.kill()
+        self.assertEqual(self.stored(), [key for key in range(self.KEYS) if key != 3])
+        self.check_store()
+        self.node.start()
+        self.check_events()
+        _, summary = self.node.feed(*FEED, "-", data=self.rows())
+        self.assertEqual(summary["duplicates"], self.KEYS * self.EVENTS)
+
+    def test_a_key_with_a_gap_is_not_erased(self):
+        self.must("create", "t", "--sequence", "producer")
+        self.node.feed(*FEED, "-", data=b"key,seq,text\nk1,2,x\n")
+        self.assertIn("wait for a missing one", self.refused("erase", "t", "--key", "k1"))
+        self.assertEqual(self.must("erase", "t", "--key", "k2"), b"t: 0 events erased\n")
+        self.assertIn("no such topic", self.refused("erase", "nowhere", "--key", "k1"))
+
+
 class Durability(Case):
     """On a disk that takes 200 KB a second: a commit of three pages takes a quarter of one."""
     EVENTS = 6000

@@ -374,6 +374,74 @@ Test(store, removes_a_stream_in_pieces_and_leaves_the_others_alone)
     fixture_fini(&fixture);
 }
 
+static capstan_err_t rewrite_commit(store_t *store, const stream_opened_t *stream,
+                                    const uint64_t *lsns, size_t count)
+{
+    buffer_t patches = {0};
+    codec_list_writer_t list = codec_list_begin(&patches);
+    for (size_t i = 0; i < count; i++) {
+        codec_list_add(&list, journal_patch_wire(),
+                       &(journal_patch_t){.lsn = lsns[i], .kind = 9, .data = slice_text("new")});
+    }
+    codec_list_end(&list);
+    journal_rewrite_t rewrite = {
+        .stream = stream->stream, .epoch = stream->epoch, .patches = buffer_slice(&patches)};
+    cr_assert_eq(store_begin(store), CAPSTAN_OK);
+    capstan_err_t err = store_rewrite(store, &rewrite);
+    capstan_err_t committed = store_commit(store);
+    cr_assert_eq(committed != CAPSTAN_OK, err != CAPSTAN_OK && err != CAPSTAN_E_STALE_EPOCH);
+    buffer_fini(&patches);
+    return err;
+}
+
+/* The lsns of the records that were replaced, as a text. */
+static void replaced(store_t *store, const stream_opened_t *stream, char *text, size_t size)
+{
+    buffer_t out = {0};
+    journal_records_t reply;
+    codec_list_t list;
+    journal_record_t record;
+    journal_read_t read = {.stream = stream->stream, .lsn = 1, .bytes_max = 1 << 20};
+    cr_assert_eq(store_read(store, &read, &out, &reply), CAPSTAN_OK);
+    cr_assert_eq(codec_list_open(journal_record_wire(), reply.records, &list), CAPSTAN_OK);
+    text[0] = '\0';
+    for (uint64_t lsn = 1; codec_list_next(&list, &record); lsn++) {
+        if (record.kind == 9 && slice_equal(record.data, slice_text("new"))) {
+            size_t length = strlen(text);
+            snprintf(text + length, size - length, "%llu ", (unsigned long long)lsn);
+        }
+    }
+    buffer_fini(&out);
+}
+
+Test(store, replaces_records_where_they_lie_or_none_of_them)
+{
+    char text[128];
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    for (int i = 0; i < 5; i++) { /* lsn 1 to 15, in rows of three */
+        cr_assert_eq(append_commit(fixture.store, &fixture.stream, 3), CAPSTAN_OK);
+    }
+    const uint64_t lsns[] = {1, 3, 5, 13, 15, 16};
+    cr_assert_eq(rewrite_commit(fixture.store, &fixture.stream, lsns, 6), CAPSTAN_E_LSN_MISMATCH);
+    replaced(fixture.store, &fixture.stream, text, sizeof text);
+    cr_assert_str_eq(text, "", "the last one does not exist: the others stay as they were");
+    stream_opened_t old = fixture.stream;
+    old.epoch++;
+    cr_assert_eq(rewrite_commit(fixture.store, &old, lsns, 5), CAPSTAN_E_STALE_EPOCH);
+    cr_assert_eq(rewrite_commit(fixture.store, &fixture.stream, (uint64_t[]){5, 4}, 2),
+                 CAPSTAN_E_INVALID);
+    cr_assert_eq(rewrite_commit(fixture.store, &fixture.stream, lsns, 5), CAPSTAN_OK);
+    replaced(fixture.store, &fixture.stream, text, sizeof text);
+    cr_assert_str_eq(text, "1 3 5 13 15 ");
+    store_check_result_t result = check_store(fixture.store);
+    cr_assert_eq(result.faults, 0);
+    cr_assert_eq(result.records, 15);
+    cr_assert_eq(append_commit(fixture.store, &fixture.stream, 2), CAPSTAN_OK);
+    fixture_fini(&fixture);
+}
+
 static long file_bytes(const char *path)
 {
     FILE *file = fopen(path, "r");
