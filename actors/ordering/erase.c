@@ -2,7 +2,7 @@
 
 enum {
     FIELD_KEY = 2, /* of record `event` */
-    FIELD_ERASED = 12,
+    FIELD_ERASED = 13,
 };
 
 bool erase_concerns(slice_t event, slice_t key)

@@ -16,7 +16,7 @@
  * way. The core is ahead of the disk by that much. When an append is refused, the core knows things
  * that the store does not: it is thrown away with every answer that waits, and rebuilt from the
  * store. That is one code path for a full disk, a lost epoch and a commit in doubt. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/ordering_metrics.h"

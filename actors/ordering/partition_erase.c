@@ -4,7 +4,7 @@
  *
  * Not from what is under way: an event that a consumer has been sent, or that a group holds for
  * one, is delivered as it was. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/erase.h"
 #include "runtime/base/ensure.h"

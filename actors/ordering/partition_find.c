@@ -1,6 +1,6 @@
 /* Where in a partition somebody begins to read. A time is looked up in the index, and from there
  * the log is read up to the first event that was taken at that time or later. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/beginning.h"
 #include "runtime/base/ensure.h"

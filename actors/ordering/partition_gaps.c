@@ -1,6 +1,6 @@
 /* Verdicts on gaps, as the partition's actor gives them: those that a producer or a person asks
  * for, those whose time is up, and the list of both kinds for whoever looks. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/ordering_metrics.h"

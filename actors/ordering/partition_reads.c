@@ -3,7 +3,7 @@
  *
  * What is read back for a group is more than it asks for, since a row of the log is checked and
  * copied as a whole, and is kept for the next group that wants it. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_metrics.h"
 #include "runtime/base/ensure.h"

@@ -1,6 +1,6 @@
 /* Recovery of a partition: open the stream, read the rows of its snapshot, apply the log behind
  * it. Each step is one question to the journal or its reader, and continues with the answer. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "runtime/base/ensure.h"

@@ -5,7 +5,7 @@
  * the partition goes on to answer them, since what lies in its mailbox when it ends is answered by
  * nobody. If it is published to without a pause it ends all the same, with an error, after which
  * those who wait for answers ask again. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "runtime/runtime.h"
 

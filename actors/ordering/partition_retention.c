@@ -7,7 +7,7 @@
  * The record moves the beginning: nobody is given what lies before it from then on, and recovery
  * goes on with truncating when a crash came in between. Numbers of sequences are kept in the
  * snapshot, so that a duplicate of what was removed is recognised all the same. */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/ordering_metrics.h"

@@ -2,7 +2,7 @@
  * changed are written in chunks while events go on. A chunk names how much of the log its rows
  * know, and the journal refuses it when the log has not got there: rows are never ahead of the log.
  */
-#include "actors/ordering/partition_actor.h"
+#include "actors/ordering/partition_parts.h"
 
 #include "runtime/base/ensure.h"
 

@@ -2,10 +2,10 @@
  *
  * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, topic_erase, producer_open,
  * subscribe, parked_list, parked_release, group_define, gap_list, gap_declare, gap_force
- * (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the journal, its
- * reader, the partitions and the groups. Replies   topic_info, topic_described, producer_opened,
- * parked_page, parked_released, group_defined, topic_route, ordering_report, done; `subscribed` is
- * replied by who then delivers.
+ * (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the
+ * journal, its reader, the partitions and the groups. Replies   topic_info, topic_described,
+ * producer_opened, parked_page, parked_released, group_defined, topic_route, ordering_report, done;
+ * `subscribed` is replied by who then delivers.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.

@@ -67,3 +67,21 @@ Test(partition_encode, keeps_headers_as_they_came)
         &(event_t){.key = slice_text("k"), .headers = buffer_slice(&list), .time_us = -1});
     buffer_fini(&list);
 }
+
+Test(partition_encode, a_diverted_event_is_known_by_its_end_also_when_it_was_erased)
+{
+    for (uint64_t diverted = DIVERTED_NOT; diverted <= DIVERTED_DROPPED; diverted++) {
+        for (uint64_t erased = 0; erased <= 1; erased++) {
+            buffer_t record = {0};
+            event_encode(&(event_t){.offset = 1,
+                                    .key = slice_text("k"),
+                                    .accepted_us = 0x0b010b01,
+                                    .diverted = diverted,
+                                    .late = diverted == DIVERTED_NOT,
+                                    .erased = erased},
+                         &record);
+            cr_assert_eq(event_diversion(buffer_slice(&record)), (diversion_t)diverted);
+            buffer_fini(&record);
+        }
+    }
+}

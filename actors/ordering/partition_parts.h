@@ -1,0 +1,84 @@
+/* What the files of a partition's actor do for each other. Internal to ordering/. */
+#ifndef ORDERING_PARTITION_PARTS_H
+#define ORDERING_PARTITION_PARTS_H
+
+#include "actors/ordering/partition_actor.h"
+
+/* partition_actor.c. */
+/* Gathers a record for the next append; returns the lsn behind it. */
+uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data);
+
+/* Gives up the state with all that was not answered, which is answered with the error. */
+void partition_drop(partition_actor_t *self, capstan_err_t err);
+void partition_take_effects(partition_actor_t *self, const capstan_message_t *message);
+
+/* partition_gaps.c: verdicts on gaps, asked for or due. */
+void gaps_on_skip(partition_actor_t *self, const capstan_message_t *message);
+void gaps_on_list(partition_actor_t *self, const capstan_message_t *message);
+/* The reply to the oldest gap_skipped that waits. */
+void gaps_reply(partition_actor_t *self, const capstan_message_t *request);
+/* A record `skip` is about to be stored. */
+void gaps_note_skip(partition_actor_t *self, slice_t record);
+/* After each turn; and when the timer of gaps has run out. */
+void gaps_turn_end(partition_actor_t *self);
+void gaps_expire(partition_actor_t *self);
+/* The core was replaced. */
+void gaps_forget(partition_actor_t *self);
+
+/* partition_recovery.c: from the store to a core that is ready. */
+void recovery_start(partition_actor_t *self);
+/* True when the message was an answer that recovery waited for. */
+bool recovery_answer(partition_actor_t *self, const capstan_message_t *message);
+
+/* partition_reads.c: serving consumers. */
+void reads_add(partition_actor_t *self, const capstan_message_t *message);
+/* Whoever asked has given up waiting, or has ended. */
+void reads_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correlation);
+/* A commit or a recovery: whoever can be served is. */
+void reads_wake(partition_actor_t *self);
+bool reads_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The partition cannot recover: nobody waits for it any longer. */
+void reads_refuse(partition_actor_t *self, capstan_err_t err);
+void reads_fini(partition_actor_t *self);
+
+/* partition_find.c: where somebody begins to read. */
+void finds_add(partition_actor_t *self, const capstan_message_t *message);
+void finds_cancel(partition_actor_t *self, capstan_ref_t sender, uint64_t correlation);
+/* After a commit. */
+void finds_wake(partition_actor_t *self);
+bool finds_answer(partition_actor_t *self, const capstan_message_t *message);
+void finds_refuse(partition_actor_t *self, capstan_err_t err);
+void finds_fini(partition_actor_t *self);
+
+/* partition_snapshot.c. */
+void snapshot_continue(partition_actor_t *self);
+bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The core was replaced: a pass under way names rows of the old one. */
+void snapshot_forget(partition_actor_t *self);
+
+/* partition_retention.c. */
+/* The topic's settings have changed, or the index was made anew. */
+void retention_configure(partition_actor_t *self);
+void retention_tick(partition_actor_t *self);
+/* After a commit. */
+void retention_continue(partition_actor_t *self);
+bool retention_answer(partition_actor_t *self, const capstan_message_t *message);
+/* The record of a beginning is read again. STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t retention_load(partition_actor_t *self, slice_t data);
+
+/* partition_erase.c. */
+void erasures_add(partition_actor_t *self, const capstan_message_t *message);
+/* After a commit or a snapshot. */
+void erasures_go_on(partition_actor_t *self);
+bool erasures_answer(partition_actor_t *self, const capstan_message_t *message);
+void erasures_refuse(partition_actor_t *self, capstan_err_t err);
+void erasures_fini(partition_actor_t *self);
+
+/* partition_remove.c. */
+void removal_start(partition_actor_t *self, const capstan_message_t *message);
+/* The stream is open: removes it. */
+void removal_continue(partition_actor_t *self);
+bool removal_answer(partition_actor_t *self, const capstan_message_t *message);
+void removal_linger(partition_actor_t *self);
+
+#endif
