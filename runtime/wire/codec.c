@@ -93,6 +93,11 @@ void codec_encode(const wire_record_t *record, const void *value, buffer_t *out)
             count++;
         }
     }
+    if (head_bytes > 1 && count < 16) { /* the shortest form, as of every number */
+        memmove(out->data + head + 1, out->data + head + head_bytes, out->size - head - head_bytes);
+        out->size -= head_bytes - 1;
+        head_bytes = 1;
+    }
     if (head_bytes == 1) {
         out->data[head] = (uint8_t)(0x80 | count);
     } else {
