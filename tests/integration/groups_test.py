@@ -202,7 +202,8 @@ class Groups(unittest.TestCase):
         self.feed(["a", "b"], range(1, 4))
         define = ["group", "t", "--group", "g", "--json"]
         at_first = {"mode": "key", "while_retried": "wait", "when_exhausted": "wait",
-                    "attempts_max": 2, "retry_ms_min": 10, "retry_ms_max": 60000}
+                    "attempts_max": 2, "retry_ms_min": 10, "retry_ms_max": 60000,
+                    "events": "in-order"}
         self.assertEqual(json.loads(self.topic(*define).stdout), at_first)
         changed = at_first | {"when_exhausted": "go-on", "attempts_max": 1}
         done = self.topic(*define, "--when-exhausted", "go-on", "--attempts", "1")
