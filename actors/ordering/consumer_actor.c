@@ -267,6 +267,9 @@ static void stop_intake(capstan_actor_t *actor)
 static void stop(capstan_actor_t *actor)
 {
     consumer_actor_t *self = capstan_actor_state(actor);
+    if (self->text) {
+        fail(self, CAPSTAN_E_STOPPING, (slice_t){0});
+    }
     self->closing = true;
     consumer_say_all(self);
     close_on(self);

@@ -85,7 +85,8 @@ typedef capstan_err_t capstan_handle_batch_fn(capstan_actor_t *self, void *conte
 typedef struct capstan_subscribe_options {
     const char *group;                     /* 1 to 128 bytes of UTF-8; made by its first member */
     capstan_handle_fn *handle;             /* one of these two */
-    capstan_handle_batch_fn *handle_batch; /* several events at a time, of one key or of several */
+    capstan_handle_batch_fn *handle_batch; /* several events at a time, of one key or of several:
+                                              where one takes less time than a thread's wake-up */
     void *context;                         /* for the handlers, until the end of the subscription */
     uint32_t concurrency; /* handlers that run at a time, on events of different keys; 0: 1; at most
                              1,024 */

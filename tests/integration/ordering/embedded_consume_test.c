@@ -590,6 +590,47 @@ Test(embedded_consume, leaves_nothing_when_the_node_stops_with_events_in_hand)
     embedded_fini(&world);
 }
 
+typedef struct subscriber {
+    embedded_t *world;
+    seen_t seen;
+    capstan_subscription_t *subscription;
+    capstan_err_t err;
+} subscriber_t;
+
+static void *subscribe_once(void *argument)
+{
+    subscriber_t *self = argument;
+    capstan_subscribe_options_t options = {
+        .group = "group", .handle = seen_work, .context = &self->seen, .concurrency = 2};
+    self->err = capstan_subscribe(self->world->node, self->world->topic, &options,
+                                  &self->subscription, NULL, 0);
+    return NULL;
+}
+
+Test(embedded_consume, subscribes_or_says_that_the_node_stops)
+{
+    for (int round = 0; round < 12; round++) {
+        embedded_t world;
+        subscriber_t subscriber = {.world = &world};
+        pthread_t thread;
+        embedded_init(&world);
+        embedded_start(&world);
+        embedded_publish_range(&world, 2, 1, 2);
+        embedded_t of_thread = world;
+        subscriber.world = &of_thread;
+        cr_assert_eq(pthread_create(&thread, NULL, subscribe_once, &subscriber), 0);
+        poll(NULL, 0, round / 3);
+        embedded_stop(&world);
+        pthread_join(thread, NULL);
+        cr_assert(subscriber.err == CAPSTAN_OK || subscriber.err == CAPSTAN_E_STOPPING ||
+                      subscriber.err == CAPSTAN_E_GONE || subscriber.err == CAPSTAN_E_UNAVAILABLE,
+                  "%s", capstan_err_name(subscriber.err));
+        cr_assert_eq(subscriber.err == CAPSTAN_OK, subscriber.subscription != NULL);
+        embedded_end(&subscriber.subscription);
+        embedded_fini(&world);
+    }
+}
+
 static capstan_err_t hang(capstan_actor_t *actor, void *context, const capstan_delivery_t *delivery)
 {
     (void)actor;
