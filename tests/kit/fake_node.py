@@ -24,19 +24,20 @@ EVENT, REPLY = 3, 2
 
 
 def read_tables():
-    """{name: (number, {field: key})} of every message and record."""
-    rows = {}
+    """{name: (number, {field: key})} of messages and records, and {number: name} of messages."""
+    rows, names = {}, {}
     for table in TABLES:
         text = (ROOT / table).read_text(encoding="utf-8")
-        for row in re.finditer(r"^(?:MESSAGE|RECORD)\((\w+), (\w+).*?^END", text, re.M | re.S):
+        for row in re.finditer(r"^(MESSAGE|RECORD)\((\w+), (\w+).*?^END", text, re.M | re.S):
             fields = re.findall(r"^(?:LIST_)?FIELD\((\d+), (\w+)", row.group(0), re.M)
-            rows[row.group(2)] = (int(row.group(1), 0), {name: int(key) for key, name in fields})
-    return rows
+            kind, number, name = row.group(1), int(row.group(2), 0), row.group(3)
+            rows[name] = (number, {field: int(key) for key, field in fields})
+            if kind == "MESSAGE":
+                names[number] = name
+    return rows, names
 
 
-ROWS = read_tables()
-NAMES = {number: name for name, (number, _) in ROWS.items()
-         if name not in ("link_header", "envelope") and number >= 0x10}
+ROWS, NAMES = read_tables()
 ERRORS = {name: int(number) for name, number in
           re.findall(r"^ERROR\((\w+), (\d+)",
                      (ROOT / "include/capstan/errors.def").read_text(encoding="utf-8"), re.M)}
