@@ -6,7 +6,9 @@
 static bool parse(tail_from_t *ret_from, char text[256], size_t count, const char *const *words)
 {
     option_list_t list = {.count = count};
-    memcpy(list.items, words, count * sizeof *words);
+    for (size_t i = 0; i < count; i++) {
+        list.items[i] = words[i];
+    }
     return tail_from_parse(&list, ret_from, text, 256);
 }
 
