@@ -23,11 +23,11 @@ from real_node import ENVIRONMENT, RealNode  # noqa: E402
 import loans_test  # noqa: E402
 
 # A sample, unless all is wanted.
-LOOKS, ROWS = (10, None) if os.environ.get("CAPSTAN_FULL") else (2, 50000)
+LOOKS, ROWS = (10, None) if os.environ.get("CAPSTAN_FULL") else (2, 25000)
 PARTITIONS = 2  # so that each has more of the log than fits between two places of its index
 # What is read comes from the log, and the index from rows and from the log behind them.
 SETTINGS = [f"ordering.partitions={PARTITIONS}", "ordering.tail_bytes=65536",
-            "ordering.snapshot_records=20000"]
+            "ordering.snapshot_records=8000"]
 
 
 class Replay(unittest.TestCase):
