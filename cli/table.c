@@ -3,6 +3,10 @@
 #include "runtime/base/ensure.h"
 #include "runtime/base/json_writer.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <time.h>
+
 /* More columns than anyone reads. */
 #define COLUMNS_MAX 32
 
@@ -66,4 +70,22 @@ void table_print(const table_t *self, int indent, FILE *out)
         fprintf(out, "%*s%s%*s%s", before + (column->numbers ? blanks : 0), "", cell,
                 column->numbers || last ? 0 : blanks, "", last ? "\n" : "");
     }
+}
+
+void table_number(table_t *self, uint64_t number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu64, number);
+    table_cell(self, slice_text(text));
+}
+
+void table_date(table_t *self, int64_t us)
+{
+    char text[32];
+    time_t seconds = (time_t)(us / 1000000);
+    struct tm utc;
+    if (!gmtime_r(&seconds, &utc) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
+        snprintf(text, sizeof text, "%" PRId64, us);
+    }
+    table_cell(self, slice_text(text));
 }

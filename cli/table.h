@@ -16,6 +16,9 @@ typedef struct table {
 } table_t;
 
 void table_cell(table_t *self, slice_t text);
+void table_number(table_t *self, uint64_t number);
+/* UTC, of microseconds since 1970. */
+void table_date(table_t *self, int64_t us);
 /* Prints `indent` blanks before each row. The last row must be complete. */
 void table_print(const table_t *self, int indent, FILE *out);
 void table_fini(table_t *self);

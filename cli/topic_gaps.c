@@ -8,7 +8,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 static const char *const columns[] = {"partition", "producer", "key", "first", "last",
                                       "held",      "verdict",  "at",  "reason"};
@@ -27,24 +26,6 @@ typedef struct shown {
     int64_t at_us; /* given up, or seen to be missing */
     slice_t reason;
 } shown_t;
-
-static void add_number(table_t *table, uint64_t number)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%" PRIu64, number);
-    table_cell(table, slice_text(text));
-}
-
-static void add_date(table_t *table, int64_t us)
-{
-    char text[32];
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm utc;
-    if (!gmtime_r(&seconds, &utc) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
-        snprintf(text, sizeof text, "%" PRId64, us);
-    }
-    table_cell(table, slice_text(text));
-}
 
 static void print_json(const shown_t *row)
 {
@@ -80,14 +61,14 @@ static void show(table_t *table, const topic_options_t *options, const shown_t *
         print_json(row);
         return;
     }
-    add_number(table, row->partition);
+    table_number(table, row->partition);
     table_cell(table, row->producer);
     table_cell(table, row->key);
-    add_number(table, row->first);
-    add_number(table, row->last);
-    add_number(table, row->held);
+    table_number(table, row->first);
+    table_number(table, row->last);
+    table_number(table, row->held);
     table_cell(table, slice_text(row->verdict));
-    add_date(table, row->at_us);
+    table_date(table, row->at_us);
     table_cell(table, row->reason);
 }
 

@@ -9,38 +9,19 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 enum { PAGE_EVENTS = 200 };
 
 /* --- showing --------------------------------------------------------------------------------- */
 
-static void add_number(table_t *table, uint64_t number)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%" PRIu64, number);
-    table_cell(table, slice_text(text));
-}
-
-static void add_date(table_t *table, int64_t us)
-{
-    char text[32];
-    time_t seconds = (time_t)(us / 1000000);
-    struct tm utc;
-    if (!gmtime_r(&seconds, &utc) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) {
-        snprintf(text, sizeof text, "%" PRId64, us);
-    }
-    table_cell(table, slice_text(text));
-}
-
 static void add_row(table_t *table, uint64_t partition, const parked_t *parked,
                     const event_t *event)
 {
-    add_number(table, partition);
-    add_number(table, event->offset);
+    table_number(table, partition);
+    table_number(table, event->offset);
     table_cell(table, event->key);
-    add_number(table, parked->attempts);
-    add_date(table, parked->since_us);
+    table_number(table, parked->attempts);
+    table_date(table, parked->since_us);
     table_cell(table, parked->behind ? slice_text("(behind the one before)") : parked->reason);
 }
 

@@ -127,7 +127,7 @@ void gaps_on_list(partition_actor_t *self, const capstan_message_t *message)
     capstan_err_t err = codec_decode(partition_gaps_wire(), message->body, &request, NULL);
     if (err != CAPSTAN_OK || request.rows_max > ROWS_MAX) {
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
-                            "rows_max: 1 to 1000");
+                            err ? NULL : "rows_max: 1 to 1000");
         return;
     }
     gap_t *gaps = calloc(ROWS_MAX, sizeof *gaps);

@@ -170,7 +170,7 @@ static void on_gap_declare(topics_t *self, const capstan_message_t *message)
     capstan_err_t err = codec_decode(gap_declare_wire(), message->body, &request, NULL);
     if (err != CAPSTAN_OK || request.first == 0 || request.last < request.first) {
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
-                            "first, last: sequences from 1, ascending");
+                            err ? NULL : "first, last: sequences from 1, ascending");
         return;
     }
     relay_skip(self, message, request.topic,
