@@ -15,6 +15,7 @@ enum {
     PAGE_BYTES = 16384,
     WAL_FRAME_HEAD_BYTES = 24,
     CHECKPOINT_BYTES = 4 << 20,
+    CLOSE_WAIT_MS = 100, /* for reads that are under way when the store is closed */
 };
 
 #define STATEMENT(name) extern const char sql_store_##name[];
@@ -329,6 +330,17 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
     return CAPSTAN_OK;
 }
 
+/* After a clean stop the database's file is the whole store, also while a reader closes at the same
+ * moment and SQLite, which does this when the last one closes, takes neither for the last. What
+ * does not succeed loses nothing: the next start reads the log. */
+static void empty_log(store_t *self)
+{
+    if (self->db && !self->read_only) {
+        sqlite3_busy_timeout(self->db, CLOSE_WAIT_MS);
+        sqlite3_wal_checkpoint_v2(self->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
+}
+
 void store_close(store_t **self_p)
 {
     store_t *self = *self_p;
@@ -340,6 +352,7 @@ void store_close(store_t **self_p)
     for (int i = 0; i < SQL_COUNT; i++) {
         sqlite3_finalize(self->sql[i]);
     }
+    empty_log(self);
     int result = sqlite3_close(self->db);
     ENSURE(result == SQLITE_OK);
     if (self->lock_fd >= 0) {
