@@ -1,4 +1,4 @@
-/* Runs the tests behind the shim criterion/criterion.h: one after another, each in a process of its
+/* Runs the tests behind the shim criterion/criterion.h: two at a time, each in a process of its
  * own, so that a crash, a race that the sanitizer reports at exit, or a hang is that test's failure
  * and no other's. CAPSTAN_TEST_SECONDS bounds each. Usage: X_tests [--filter suite/name] with
  * wildcards;
@@ -12,7 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TEST_SECONDS = 240, SKIPPED = 77 };
+enum { TEST_SECONDS = 240, SKIPPED = 77, JOBS = 2 };
+
+typedef struct job {
+    const plain_test_t *test; /* NULL: free */
+    pid_t child;
+} job_t;
 
 static plain_test_t *tests;
 static plain_test_t **tests_tail = &tests;
@@ -118,29 +123,69 @@ static bool ended_as_wanted(const plain_test_t *test, int status)
     return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code;
 }
 
-/* Runs a test and counts it; one that skips itself counts neither way. */
-static void run(const plain_test_t *test, unsigned *passed, unsigned *failed)
+typedef struct runner {
+    job_t jobs[JOBS];
+    unsigned passed;
+    unsigned failed;
+} runner_t;
+
+/* Counts a test that ended; one that skipped itself counts neither way. */
+static void count(runner_t *self, const plain_test_t *test, int status)
 {
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0) {
-        run_here(test, suite_options(test->suite));
-    }
-    int status = -1;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == SKIPPED) {
         return;
     }
-    if (child > 0 && ended_as_wanted(test, status)) {
-        (*passed)++;
+    if (ended_as_wanted(test, status)) {
+        self->passed++;
         return;
     }
-    (*failed)++;
-    bool signalled = child > 0 && WIFSIGNALED(status);
+    self->failed++;
+    bool signalled = WIFSIGNALED(status);
     fprintf(stderr, "[FAIL] %s::%s: %s %d\n", test->suite, test->name,
             signalled ? "ended by signal" : "ended with status",
             signalled ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+/* Waits until a test ends. Returns its place, or NULL when none is running. */
+static job_t *await_one(runner_t *self)
+{
+    int status = 0;
+    pid_t child = 0;
+    while ((child = waitpid(-1, &status, 0)) < 0 && errno == EINTR) {
+    }
+    for (int i = 0; child > 0 && i < JOBS; i++) {
+        if (self->jobs[i].test && self->jobs[i].child == child) {
+            count(self, self->jobs[i].test, status);
+            self->jobs[i].test = NULL;
+            return &self->jobs[i];
+        }
+    }
+    return NULL;
+}
+
+static job_t *free_job(runner_t *self)
+{
+    for (int i = 0; i < JOBS; i++) {
+        if (!self->jobs[i].test) {
+            return &self->jobs[i];
+        }
+    }
+    return await_one(self);
+}
+
+static void run(runner_t *self, const plain_test_t *test)
+{
+    job_t *job = free_job(self);
+    fflush(NULL);
+    *job = (job_t){.test = test, .child = fork()};
+    if (job->child == 0) {
+        run_here(test, suite_options(test->suite));
+    }
+    if (job->child < 0) {
+        perror("fork");
+        self->failed++;
+        job->test = NULL;
+    }
 }
 
 static const char *filter_of(int argc, char *argv[])
@@ -160,8 +205,7 @@ int main(int argc, char *argv[])
 {
     bool list = argc > 1 && strcmp(argv[1], "--list") == 0;
     const char *filter = filter_of(argc, argv);
-    unsigned passed = 0;
-    unsigned failed = 0;
+    runner_t runner = {.passed = 0};
     for (const plain_test_t *test = tests; test; test = test->next) {
         if (!test->name || test->options.disabled || suite_options(test->suite)->disabled) {
             continue;
@@ -171,15 +215,17 @@ int main(int argc, char *argv[])
         if (list) {
             puts(id);
         } else if (fnmatch(filter, id, 0) == 0) {
-            run(test, &passed, &failed);
+            run(&runner, test);
         }
     }
     if (list) {
         return 0;
     }
-    printf("%u passed, %u failed\n", passed, failed);
-    if (passed + failed == 0) {
+    while (await_one(&runner)) {
+    }
+    printf("%u passed, %u failed\n", runner.passed, runner.failed);
+    if (runner.passed + runner.failed == 0) {
         fprintf(stderr, "no test was executed\n");
     }
-    return passed > 0 && failed == 0 ? 0 : 1;
+    return runner.passed > 0 && runner.failed == 0 ? 0 : 1;
 }
