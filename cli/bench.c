@@ -76,6 +76,17 @@ static const bench_case_t cases[] = {
     },
     {
         .bench = "pipeline",
+        .name = "memory",
+        .what = "as durable, in a topic whose events are answered and delivered ahead of the disk",
+        .peer = "durable",
+        .metric = "ops_per_s",
+        .goal = "at least 2 M/s",
+        .ops_per_s_min = 2e6,
+        .run = bench_pipeline_memory,
+        .run_peer = bench_pipeline_durable,
+    },
+    {
+        .bench = "pipeline",
         .name = "half_load",
         .what =
             "durable, published at half the rate just measured; time from publish to consumption",
@@ -353,8 +364,9 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } processes[] = {
-    {"publisher", bench_publisher}, {"consumer", bench_consumer}, {"picky", bench_consumer},
-    {"stuck", bench_stuck},         {"worker", bench_worker},     {"rebalanced", bench_rebalanced},
+    {"publisher", bench_publisher},   {"consumer", bench_consumer}, {"picky", bench_consumer},
+    {"memory", bench_consumer},       {"stuck", bench_stuck},       {"worker", bench_worker},
+    {"rebalanced", bench_rebalanced},
 };
 
 int cli_bench(int argc, char **argv)

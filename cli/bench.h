@@ -37,6 +37,7 @@ capstan_err_t bench_tell_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_ask(bench_figures_t *ret_figures);
 capstan_err_t bench_ask_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures);
+capstan_err_t bench_pipeline_memory(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_half_load(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_single(bench_figures_t *ret_figures);
 capstan_err_t bench_pipeline_beside_stuck(bench_figures_t *ret_figures);

@@ -1,5 +1,6 @@
 /* The processes on both ends of a pipeline: one that publishes, one that consumes, and one that
  * stops reading. Each prints a line to its parent when it is under way. */
+#include "actors/ordering/partition.h"
 #include "brokers/peer/peer.h"
 #include "cli/bench.h"
 #include "cli/options.h"
@@ -25,6 +26,7 @@ enum {
 typedef struct publisher {
     peer_t *peer;
     uint64_t keys;
+    bool numbered; /* the events have sequences */
     uint64_t answered;
     uint64_t stored;
 } publisher_t;
@@ -47,7 +49,7 @@ static void publish_one(publisher_t *self, uint64_t number)
         .topic = slice_text("bench"),
         .key = {key, (size_t)snprintf(key, sizeof key, "key-%" PRIu64, of_key)},
         .producer = slice_text("bench"),
-        .sequence = number / self->keys + 1,
+        .sequence = self->numbered ? number / self->keys + 1 : 0,
         .payload = {payload, sizeof payload},
     };
     while (peer_publish(self->peer, &event, number) == CAPSTAN_E_NO_CREDIT) {
@@ -83,16 +85,17 @@ static void publish_all(publisher_t *self, int64_t begin_ns, const publishing_t 
     }
 }
 
-/* publisher ENDPOINT EVENTS BATCH [RATE [KEYS FIRST]]: prints when it began, in nanoseconds of the
- * monotonic clock. */
+/* publisher ENDPOINT EVENTS BATCH [RATE [KEYS FIRST [NUMBERED]]]: prints when it began, in
+ * nanoseconds of the monotonic clock. */
 int bench_publisher(int argc, char **argv)
 {
-    ENSURE(argc == 4 || argc == 5 || argc == 7);
+    ENSURE(argc == 4 || argc == 5 || argc == 7 || argc == 8);
     publishing_t publishing = {.count = strtoull(argv[2], NULL, 10),
                                .batch = (uint32_t)strtoul(argv[3], NULL, 10),
                                .rate = argc > 4 ? strtod(argv[4], NULL) : 0,
                                .first = argc > 6 ? strtoull(argv[6], NULL, 10) : 0};
-    publisher_t publisher = {.keys = argc > 5 ? strtoull(argv[5], NULL, 10) : KEYS};
+    publisher_t publisher = {.keys = argc > 5 ? strtoull(argv[5], NULL, 10) : KEYS,
+                             .numbered = argc < 8 || strtoul(argv[7], NULL, 10) == 1};
     ENSURE(publisher.keys > 0);
     char text[512] = "";
     capstan_err_t err = peer_connect(
@@ -189,31 +192,50 @@ static void on_deliver(void *context, const deliver_t *deliver)
     buffer_fini(&through);
 }
 
+/* Nobody numbers the events of a topic in memory. */
+static capstan_err_t ensure_topic(peer_t *peer, bool in_memory, char *text, size_t size)
+{
+    slice_t body;
+    buffer_t settings = {0};
+    codec_list_writer_t writer = codec_list_begin(&settings);
+    codec_list_add(&writer, topic_setting_wire(),
+                   &(topic_setting_t){.name = slice_text("durability"),
+                                      .value = slice_text(in_memory ? "accepted" : "stored")});
+    codec_list_end(&writer);
+    topic_ensure_t ensure = {.topic = slice_text("bench"),
+                             .partitions = PARTITIONS,
+                             .sequence = in_memory ? SEQUENCE_ARRIVAL : SEQUENCE_PRODUCER,
+                             .settings = buffer_slice(&settings)};
+    capstan_err_t err = peer_request(peer, topic_ensure_wire(), &ensure, topic_info_wire(),
+                                     REQUEST_US, &body, text, size);
+    buffer_fini(&settings);
+    return err;
+}
+
 /* Each consumer is a group of its own, so that each gets every event. */
 static capstan_err_t subscribe_to_bench(peer_t *peer, const char *group, char *text, size_t size)
 {
     slice_t body;
-    capstan_err_t err = peer_request(
-        peer, topic_ensure_wire(),
-        &(topic_ensure_t){.topic = slice_text("bench"), .partitions = PARTITIONS, .sequence = 1},
-        topic_info_wire(), REQUEST_US, &body, text, size);
-    return err ? err
-               : peer_request(peer, subscribe_wire(),
-                              &(subscribe_t){.topic = slice_text("bench"),
-                                             .group = slice_text(group),
-                                             .from = 2, /* what is published from now on */
-                                             .events_max = HELD_MAX,
-                                             .key_events_max = HELD_MAX},
-                              subscribed_wire(), REQUEST_US, &body, text, size);
+    return peer_request(peer, subscribe_wire(),
+                        &(subscribe_t){.topic = slice_text("bench"),
+                                       .group = slice_text(group),
+                                       .from = 2, /* what is published from now on */
+                                       .events_max = HELD_MAX,
+                                       .key_events_max = HELD_MAX},
+                        subscribed_wire(), REQUEST_US, &body, text, size);
 }
 
 /* Connects and subscribes under a name; then its parent knows that it is there. */
-static capstan_err_t join(consumer_t *consumer, const char *endpoint, const char *name)
+static capstan_err_t join(consumer_t *consumer, const char *endpoint, const char *name,
+                          bool in_memory)
 {
     char text[512] = "";
     capstan_err_t err = peer_connect(&(peer_options_t){.endpoint = endpoint, .name = name},
                                      &(peer_handlers_t){.context = consumer, .deliver = on_deliver},
                                      &consumer->peer, text, sizeof text);
+    if (err == CAPSTAN_OK) {
+        err = ensure_topic(consumer->peer, in_memory, text, sizeof text);
+    }
     if (err == CAPSTAN_OK) {
         err = subscribe_to_bench(consumer->peer, name, text, sizeof text);
     }
@@ -226,7 +248,8 @@ static capstan_err_t join(consumer_t *consumer, const char *endpoint, const char
     return CAPSTAN_OK;
 }
 
-/* consumer|picky ENDPOINT EVENTS NAME: prints `ready`, then when it ended and the quantiles. */
+/* consumer|picky|memory ENDPOINT EVENTS NAME: prints `ready`, then when it ended and the quantiles.
+ */
 int bench_consumer(int argc, char **argv)
 {
     ENSURE(argc == 4);
@@ -234,7 +257,7 @@ int bench_consumer(int argc, char **argv)
                            .capacity = strtoull(argv[2], NULL, 10)};
     consumer.latencies_ns = calloc(consumer.capacity, sizeof *consumer.latencies_ns);
     ENSURE(consumer.latencies_ns);
-    if (join(&consumer, argv[1], argv[3]) != CAPSTAN_OK) {
+    if (join(&consumer, argv[1], argv[3], strcmp(argv[0], "memory") == 0) != CAPSTAN_OK) {
         return EXIT_FAILED;
     }
     for (int silent = 0; consumer.count < consumer.capacity && silent < SILENCE_POLLS_MAX;) {
@@ -259,7 +282,7 @@ int bench_stuck(int argc, char **argv)
 {
     ENSURE(argc == 3);
     consumer_t consumer = {0};
-    if (join(&consumer, argv[1], argv[2]) != CAPSTAN_OK) {
+    if (join(&consumer, argv[1], argv[2], false) != CAPSTAN_OK) {
         return EXIT_FAILED;
     }
     pause();

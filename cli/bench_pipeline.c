@@ -20,6 +20,7 @@ typedef struct pipeline {
     uint32_t consumers; /* that get all events each */
     bool stuck;         /* one more that has stopped reading */
     uint32_t rejected;  /* percent of the events, whose keys the consumer always rejects */
+    bool in_memory;     /* the events are answered and delivered ahead of the disk */
     uint64_t keys;
     uint64_t warm_up; /* events before those that are measured, which make all keys */
     uint64_t first;   /* the first event's number */
@@ -28,6 +29,8 @@ typedef struct pipeline {
 enum { KEYS = 1000, KEYS_MANY = 1000000, KEYS_FEW = 10 };
 
 static const pipeline_t batched = {.events = 2000000, .batch = 64, .consumers = 1, .keys = KEYS};
+static const pipeline_t in_memory = {
+    .events = 4000000, .batch = 64, .consumers = 1, .keys = KEYS, .in_memory = true};
 static const pipeline_t single = {.events = 500000, .batch = 1, .consumers = 1, .keys = KEYS};
 static const pipeline_t alone = {.events = 1000000, .batch = 64, .consumers = 2, .keys = KEYS};
 static const pipeline_t poisoned = {
@@ -94,7 +97,8 @@ static capstan_err_t publish_to(child_t *consumers, const pipeline_t *pipeline, 
     snprintf(keys, sizeof keys, "%" PRIu64, pipeline->keys);
     snprintf(first, sizeof first, "%" PRIu64, pipeline->first);
     char *publish[] = {"capstan", "bench", "publisher", endpoint, events,
-                       batch,     rate,    keys,        first,    NULL};
+                       batch,     rate,    keys,        first,    pipeline->in_memory ? "0" : "1",
+                       NULL};
     capstan_err_t err = start_and_hear(publish, &publisher, line);
     if (err != CAPSTAN_OK) {
         return err;
@@ -122,7 +126,7 @@ static capstan_err_t with_consumers(const pipeline_t *pipeline, uint32_t started
     snprintf(events, sizeof events, "%" PRIu64, taken_of(pipeline));
     snprintf(name, sizeof name, "bench-%s-%" PRIu32, pipeline->first > 0 ? "rest" : "consumer",
              started); /* the group's too: another one begins at the end of the topic */
-    char *process = pipeline->rejected > 0 ? "picky" : "consumer";
+    char *process = pipeline->rejected > 0 ? "picky" : pipeline->in_memory ? "memory" : "consumer";
     char *consume[] = {"capstan", "bench", process, endpoint, events, name, NULL};
     capstan_err_t err = start_and_hear(consume, &consumers[started], line);
     if (err != CAPSTAN_OK) {
@@ -184,6 +188,11 @@ static capstan_err_t run_pipeline(const pipeline_t *pipeline, bench_figures_t *r
 capstan_err_t bench_pipeline_durable(bench_figures_t *ret_figures)
 {
     return run_pipeline(&batched, ret_figures);
+}
+
+capstan_err_t bench_pipeline_memory(bench_figures_t *ret_figures)
+{
+    return run_pipeline(&in_memory, ret_figures);
 }
 
 /* Two seconds of half the load that the machine took just before. */
