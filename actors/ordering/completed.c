@@ -61,6 +61,19 @@ static void make_room(completed_t *self)
     ENSURE(self->ranges);
 }
 
+/* Puts a range at a place, where it touches no other one. */
+static void insert_range(completed_t *self, size_t place, offset_range_t range)
+{
+    if (range.first > range.last) {
+        return;
+    }
+    make_room(self);
+    offset_range_t *at = self->ranges + self->begin + place;
+    memmove(at + 1, at, (self->count - place) * sizeof *at);
+    *at = range;
+    self->count++;
+}
+
 void completed_add(completed_t *self, uint64_t first, uint64_t last)
 {
     ENSURE(first <= last);
@@ -74,11 +87,7 @@ void completed_add(completed_t *self, uint64_t first, uint64_t last)
         end++;
     }
     if (end == place) {
-        make_room(self);
-        offset_range_t *at = self->ranges + self->begin + place;
-        memmove(at + 1, at, (self->count - place) * sizeof *at);
-        *at = (offset_range_t){first, last};
-        self->count++;
+        insert_range(self, place, (offset_range_t){first, last});
     } else {
         offset_range_t *at = self->ranges + self->begin + place;
         uint64_t end_last = completed_range(self, end - 1)->last;
@@ -90,6 +99,28 @@ void completed_add(completed_t *self, uint64_t first, uint64_t last)
     if (completed_range(self, 0)->first == self->frontier + 1) {
         self->frontier = completed_range(self, 0)->last;
         self->begin++;
+        self->count--;
+    }
+}
+
+void completed_remove(completed_t *self, uint64_t offset)
+{
+    if (!completed_has(self, offset)) {
+        return;
+    }
+    if (offset <= self->frontier) {
+        insert_range(self, 0, (offset_range_t){offset + 1, self->frontier});
+        self->frontier = offset - 1;
+        return;
+    }
+    size_t place = find_place(self, offset);
+    offset_range_t *at = self->ranges + self->begin + place;
+    offset_range_t behind = {offset + 1, at->last};
+    at->last = offset - 1;
+    insert_range(self, place + 1, behind);
+    at = self->ranges + self->begin + place;
+    if (at->first > at->last) {
+        memmove(at, at + 1, (self->count - place - 1) * sizeof *at);
         self->count--;
     }
 }

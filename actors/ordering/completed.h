@@ -30,6 +30,8 @@ void completed_fini(completed_t *self);
 bool completed_has(const completed_t *self, uint64_t offset);
 /* first <= last. */
 void completed_add(completed_t *self, uint64_t first, uint64_t last);
+/* The offset is not completed after all. */
+void completed_remove(completed_t *self, uint64_t offset);
 void completed_add_all(completed_t *self, const completed_t *other);
 
 static inline const offset_range_t *completed_range(const completed_t *self, size_t index)

@@ -159,10 +159,14 @@ static void use_checkpoints(group_partition_t *place)
     }
 }
 
-bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_done,
-                     uint64_t *ret_lsn)
+bool group_take_mark(group_t *self, uint32_t partition, bool all_parked,
+                     const completed_t **ret_done, uint64_t *ret_lsn)
 {
     group_partition_t *place = &self->partitions[partition];
+    if (all_parked) {
+        use_checkpoints(place);
+    }
+    *ret_lsn = place->lsn;
     if (completed_is_empty(&place->unsaved)) {
         return false;
     }
@@ -170,9 +174,7 @@ bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_
     completed_clear(&emptied);
     place->taken = place->unsaved;
     place->unsaved = emptied;
-    use_checkpoints(place);
     *ret_done = &place->taken;
-    *ret_lsn = place->lsn;
     return true;
 }
 
@@ -181,6 +183,11 @@ void group_forget_mark(group_t *self, uint32_t partition)
     group_partition_t *place = &self->partitions[partition];
     completed_clear(&place->unsaved);
     completed_add_all(&place->unsaved, &place->completed);
+}
+
+void group_wait_for_record(group_t *self, uint32_t partition, uint64_t offset)
+{
+    completed_remove(&self->partitions[partition].unsaved, offset);
 }
 
 /* --- ends of events -------------------------------------------------------------------------- */
@@ -243,7 +250,6 @@ static void record_parked(group_t *self, group_event_t *event, bool behind, bool
         effect->waits = waits;
         buffer_append(&effects->bytes, event->data, event->size);
         completed_add(&place->completed, event->offset, event->offset);
-        completed_add(&place->unsaved, event->offset, event->offset);
         place->unfinished--;
         place->parked++;
         place->parked_bytes += event->size;

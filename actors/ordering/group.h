@@ -174,11 +174,15 @@ void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects);
 int64_t group_due_us(const group_t *self);
 
 /* What was completed since the last mark was taken: a set to be added to what the partition has
- * stored, and where reading goes on. False: nothing. The set is good until the next call. */
-bool group_take_mark(group_t *self, uint32_t partition, const completed_t **ret_done,
-                     uint64_t *ret_lsn);
-/* The mark could not be stored: the next one says everything again. */
+ * stored; false: nothing. Parked events are not among it, their records complete them. `ret_lsn` is
+ * where reading goes on, which moves on while each of those records is in this mark or before it
+ * (`all_parked`). The set is good until the next call. */
+bool group_take_mark(group_t *self, uint32_t partition, bool all_parked,
+                     const completed_t **ret_done, uint64_t *ret_lsn);
+/* The mark could not be stored: the next one says everything again, but for the parked events that
+ * wait to be recorded, of which the caller tells one by one. */
 void group_forget_mark(group_t *self, uint32_t partition);
+void group_wait_for_record(group_t *self, uint32_t partition, uint64_t offset);
 
 typedef struct group_figures {
     uint64_t members;

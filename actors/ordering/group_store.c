@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+enum { FIELD_OFFSET = 1 }; /* of event */
+
 void outbox_add(outbox_t *self, const void *data, size_t size)
 {
     buffer_append(&self->bytes, data, size);
@@ -166,8 +168,8 @@ static void encode_unparked(const outbox_t *unparked, uint64_t partition, buffer
     codec_list_end(&list);
 }
 
-/* A parked event is completed by its record. So what is completed is said with the last of those
- * that wait to be recorded, or after it, never before. */
+/* What was acknowledged is said no later than what was parked after it: otherwise a crash between
+ * the two would leave a parked event on record that can be replayed before it. */
 static void send_mark(group_actor_t *self, uint32_t partition)
 {
     source_t *source = &self->sources[partition];
@@ -178,7 +180,7 @@ static void send_mark(group_actor_t *self, uint32_t partition)
     bool policy = partition == 0 && group_policy_to_store(self, &lists[3]);
     source->parked.sent = encode_parked(&source->parked, &lists[1]);
     bool all = source->parked.sent == source->parked.bytes.size;
-    bool completed = all && group_take_mark(self->core, partition, &done, &lsn);
+    bool completed = group_take_mark(self->core, partition, all, &done, &lsn);
     if (completed || policy || source->parked.sent > 0 || source->unparked.bytes.size > 0) {
         completed_encode(done, partition, &lists[0]);
         encode_unparked(&source->unparked, partition, &lists[2]);
@@ -192,7 +194,7 @@ static void send_mark(group_actor_t *self, uint32_t partition)
                                      .policy = buffer_slice(&lists[3])},
                      &mark);
         source->unparked.sent = source->unparked.bytes.size;
-        source->owed.sent = all ? source->owed.bytes.size : 0;
+        source->owed.sent = source->owed.bytes.size;
         ask(self, source, partition_mark_wire(), &(partition_mark_t){.mark = buffer_slice(&mark)},
             &source->mark_ask);
         buffer_fini(&mark);
@@ -223,6 +225,23 @@ bool group_is_stored(const group_actor_t *self)
     return true;
 }
 
+static void forget_mark(group_actor_t *self, uint32_t partition)
+{
+    const buffer_t *waiting = &self->sources[partition].parked.bytes;
+    size_t size;
+    group_forget_mark(self->core, partition);
+    for (size_t at = 0; at < waiting->size; at += sizeof size + size) {
+        parked_t parked;
+        uint64_t offset;
+        memcpy(&size, waiting->data + at, sizeof size);
+        slice_t record = slice_of(waiting->data + at + sizeof size, size);
+        if (codec_decode(parked_wire(), record, &parked, NULL) == CAPSTAN_OK &&
+            codec_peek_uint(parked.event, FIELD_OFFSET, &offset)) {
+            group_wait_for_record(self->core, partition, offset);
+        }
+    }
+}
+
 static void on_marked(group_actor_t *self, uint32_t partition, const capstan_message_t *message)
 {
     source_t *source = &self->sources[partition];
@@ -233,7 +252,7 @@ static void on_marked(group_actor_t *self, uint32_t partition, const capstan_mes
             group_end(self, CAPSTAN_E_UNAVAILABLE);
             return;
         }
-        group_forget_mark(self->core, partition);
+        forget_mark(self, partition);
         source->parked.sent = source->unparked.sent = source->owed.sent = 0;
         if (!self->retrying) {
             self->retrying = true;

@@ -160,7 +160,7 @@ static void send_mark(sim_group_t *self)
     buffer_t lists[3] = {{0}};
     self->parked_sent = encode_parked(self, &lists[1]);
     bool all = self->parked_sent == self->parked.size;
-    bool completed = all && group_take_mark(self->core, 0, &done, &lsn);
+    bool completed = group_take_mark(self->core, 0, all, &done, &lsn);
     if (completed || self->parked_sent > 0 || self->unparked.size > 0) {
         completed_encode(done, 0, &lists[0]);
         encode_unparked(self, &lists[2]);
@@ -189,6 +189,26 @@ static void cut_front(buffer_t *buffer, size_t size)
     }
 }
 
+static uint64_t offset_of_parked(slice_t record)
+{
+    parked_t parked;
+    event_t event;
+    ENSURE(codec_decode(parked_wire(), record, &parked, NULL) == CAPSTAN_OK);
+    ENSURE(codec_decode(event_wire(), parked.event, &event, NULL) == CAPSTAN_OK);
+    return event.offset;
+}
+
+static void forget_mark(sim_group_t *self)
+{
+    size_t size;
+    group_forget_mark(self->core, 0);
+    for (size_t at = 0; at < self->parked.size; at += sizeof size + size) {
+        memcpy(&size, self->parked.data + at, sizeof size);
+        group_wait_for_record(
+            self->core, 0, offset_of_parked(slice_of(self->parked.data + at + sizeof size, size)));
+    }
+}
+
 static void on_marked(sim_group_t *self)
 {
     group_mark_t mark;
@@ -198,6 +218,11 @@ static void on_marked(sim_group_t *self)
     ENSURE(codec_list_open(position_wire(), mark.done, &list) == CAPSTAN_OK);
     while (codec_list_next(&list, &position)) {
         note(self, FACT_STORE, 0, position.offset)->sequence = position.first;
+    }
+    ENSURE(codec_list_open(parked_wire(), mark.parked, &list) == CAPSTAN_OK);
+    for (slice_t record; codec_list_next_raw(&list, &record);) {
+        uint64_t offset = offset_of_parked(record);
+        note(self, FACT_STORE, 0, offset)->sequence = offset;
     }
     cut_front(&self->parked, self->parked_sent);
     cut_front(&self->unparked, self->unparked_sent);
@@ -497,7 +522,7 @@ static void ask_on(sim_group_t *self, int64_t now_us)
     if (self->mark_ask > 0 && now_us - self->asked_us > ANSWER_US) {
         self->mark_ask = 0;
         self->parked_sent = self->unparked_sent = 0;
-        group_forget_mark(self->core, 0);
+        forget_mark(self);
     }
     if (self->mark_ask == 0) {
         send_mark(self);

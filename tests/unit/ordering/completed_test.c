@@ -41,6 +41,12 @@ Test(completed, is_the_same_as_a_plain_set_of_offsets)
                 plain.done[offset] = true;
             }
             check_same(&set, &plain);
+            uint64_t removed = 1 + random_below(&random, OFFSETS);
+            if (random_below(&random, 2) == 0) {
+                completed_remove(&set, removed);
+                plain.done[removed] = false;
+                check_same(&set, &plain);
+            }
         }
         completed_fini(&set);
     }

@@ -159,13 +159,13 @@ Test(group, takes_acknowledgements_in_any_order_and_keeps_what_is_above_the_fron
     cr_assert_eq(acknowledge(group, 1, 2, 3, &effects), CAPSTAN_OK);
     cr_assert_eq(group_frontier(group, 0), 0);
     cr_assert_eq(group_figures(group).ranges, 2);
-    cr_assert(group_take_mark(group, 0, &done, &lsn));
+    cr_assert(group_take_mark(group, 0, true, &done, &lsn));
     cr_assert_eq(done->count, 2);
-    cr_assert_not(group_take_mark(group, 0, &done, &lsn));
+    cr_assert_not(group_take_mark(group, 0, true, &done, &lsn));
     cr_assert_eq(acknowledge(group, 1, 0, 4, &effects), CAPSTAN_OK);
     cr_assert_eq(group_frontier(group, 0), 5);
     group_forget_mark(group, 0);
-    cr_assert(group_take_mark(group, 0, &done, &lsn));
+    cr_assert(group_take_mark(group, 0, true, &done, &lsn));
     cr_assert_eq(done->frontier, 5, "a mark that was lost is said again");
     expect(group, &effects, "");
     group_effects_fini(&effects);
