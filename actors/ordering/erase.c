@@ -78,10 +78,30 @@ static capstan_err_t erase_mark(slice_t data, slice_t key, buffer_t *out)
     return err;
 }
 
+static capstan_err_t erase_scheduled(slice_t data, slice_t key, buffer_t *out, uint64_t *count)
+{
+    scheduled_mark_t mark;
+    buffer_t event = {0};
+    capstan_err_t err = codec_decode(scheduled_mark_wire(), data, &mark, NULL);
+    if (err == CAPSTAN_OK && erase_concerns(mark.event, key)) {
+        err = erase_event(mark.event, &event);
+        mark.event = buffer_slice(&event);
+        if (err == CAPSTAN_OK) {
+            codec_encode(scheduled_mark_wire(), &mark, out);
+            ++*count;
+        }
+    }
+    buffer_fini(&event);
+    return err;
+}
+
 capstan_err_t erase_record(uint64_t kind, slice_t data, slice_t key, buffer_t *out, uint64_t *count)
 {
     if (kind == RECORD_group_mark) {
         return erase_mark(data, key, out);
+    }
+    if (kind == RECORD_scheduled_mark) {
+        return erase_scheduled(data, key, out, count);
     }
     if (kind != RECORD_event || !erase_concerns(data, key)) {
         return CAPSTAN_OK;

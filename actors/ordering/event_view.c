@@ -35,7 +35,8 @@ capstan_err_t event_view(slice_t record, event_headers_t *headers, event_t *ret_
                                    .time_us = ret_record->time_us,
                                    .content_type = ret_record->content_type,
                                    .header_count = headers->count - before,
-                                   .payload = ret_record->payload};
+                                   .payload = ret_record->payload,
+                                   .not_before_us = ret_record->not_before_us};
     return list.fault.err;
 }
 

@@ -1,5 +1,6 @@
 /* The rules of one partition: see partition.h. */
 #include "actors/ordering/partition_ids.h"
+#include "actors/ordering/partition_schedule.h"
 #include "actors/ordering/partition_skip.h"
 #include "actors/ordering/partition_time.h"
 
@@ -13,6 +14,7 @@ partition_t *partition_new(const partition_limits_t *limits)
     self->limits = *limits;
     self->found = *limits;
     self->offset_next = 1;
+    schedule_init(self);
     self->row = (row_t){.kind = ROW_PARTITION};
     self->watermark_us = INT64_MIN;
     return self;
@@ -37,6 +39,7 @@ void partition_destroy(partition_t **self_p)
     holds_fini(self);
     skips_fini(self);
     watermark_fini(&self->sources);
+    schedule_fini(self);
     keys_fini(self);
     buffer_fini(&self->row_key);
     buffer_fini(&self->row_value);
@@ -112,18 +115,9 @@ static void encode(const partition_t *self, int64_t now_us, uint64_t offset, eve
                             .payload = whole ? event->payload : (slice_t){0},
                             .accepted_us = now_us,
                             .diverted = mark.diverted,
-                            .late = mark.late},
+                            .late = mark.late,
+                            .not_before_us = event->not_before_us},
                  out);
-}
-
-/* The event was taken: it moves event time, and is counted if it is late. */
-static void take_time(partition_t *self, producer_t *producer, int64_t now_us,
-                      const publish_t *event, event_mark_t mark, partition_effects_t *effects)
-{
-    self->late[LATE_DELIVER] += mark.late;
-    self->late[LATE_DIVERT] += mark.diverted == DIVERTED_LATE;
-    self->late[LATE_DROP] += mark.diverted == DIVERTED_DROPPED;
-    time_see(self, producer, event->time_us, now_us, effects);
 }
 
 uint64_t partition_take_offset(partition_t *self)
@@ -142,7 +136,7 @@ static event_result_t append_accepted(partition_t *self, producer_t *producer, i
     uint64_t offset = partition_take_offset(self);
     encode(self, now_us, offset, mark, event, &effects->bytes);
     partition_add_append(effects, RECORD_event, data_at, offset);
-    take_time(self, producer, now_us, event, mark, effects);
+    time_take(self, producer, now_us, event, mark, effects);
     return mark.diverted == DIVERTED_NOT    ? EVENT_STORED
            : mark.diverted == DIVERTED_LATE ? EVENT_DIVERTED
                                             : EVENT_DROPPED;
@@ -201,7 +195,7 @@ static void divert(partition_t *self, key_entry_t *entry, skip_entry_t *skip, in
         event_mark_t mark = {.diverted = DIVERTED_SKIPPED};
         encode(self, now_us, offset, mark, event, &effects->bytes);
         partition_add_append(effects, RECORD_event, data_at, offset);
-        take_time(self, entry->producer, now_us, event, mark, effects);
+        time_take(self, entry->producer, now_us, event, mark, effects);
         key_step(self, entry, KEY_INPUT_divert);
         self->diverted++;
         answer(effects, token, EVENT_DIVERTED);
@@ -243,7 +237,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
     row_changed(self, &entry->row);
     key_step(self, entry, KEY_INPUT_ahead);
     partition_add_append(effects, RECORD_event, data_at, 0);
-    take_time(self, entry->producer, now_us, event, mark, effects);
+    time_take(self, entry->producer, now_us, event, mark, effects);
     answer(effects, token, EVENT_HELD);
 }
 
@@ -268,16 +262,35 @@ static void publish_numbered(partition_t *self, key_entry_t *entry, int64_t now_
     }
 }
 
+/* An event whose time has not come. It is judged when it is put in order. */
+static void schedule_or_refuse(partition_t *self, int64_t now_us, uint64_t token,
+                               const publish_t *event, partition_effects_t *effects)
+{
+    buffer_t *record = &self->row_list;
+    buffer_clear(record);
+    encode(self, now_us, 0, (event_mark_t){0}, event, record);
+    capstan_err_t err = schedule_add(self, buffer_slice(record), effects);
+    if (err) {
+        reject(self, effects, token, err);
+    } else {
+        answer(effects, token, EVENT_STORED);
+        effects->list[effects->count - 1].scheduled = true;
+    }
+}
+
 static void publish_arriving(partition_t *self, int64_t now_us, uint64_t token,
                              const publish_t *event, partition_effects_t *effects)
 {
     bool has_id = id_is_wanted(self, event->producer, event->sequence);
     ids_expire(self, now_us);
-    if (has_id && id_is_known(self, event->producer, event->sequence)) {
+    if (has_id && (id_is_known(self, event->producer, event->sequence) ||
+                   schedule_has_id(self, event->producer, event->sequence))) {
         self->duplicates++;
         answer(effects, token, EVENT_DUPLICATE);
-    } else if (has_id && self->ids.count >= self->limits.ids_max) {
+    } else if (has_id && self->ids.count + self->schedule->by_id.count >= self->limits.ids_max) {
         reject(self, effects, token, CAPSTAN_E_LIMIT);
+    } else if (event->not_before_us > now_us) {
+        schedule_or_refuse(self, now_us, token, event, effects);
     } else {
         event_result_t result = append_accepted(self, NULL, now_us, event, effects);
         if (has_id) {
@@ -303,6 +316,7 @@ void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const 
                        partition_effects_t *effects)
 {
     capstan_err_t err = check_sizes(self, event);
+    err = err ? err : schedule_check(self, now_us, event);
     if (err) {
         reject(self, effects, token, err);
         return;
@@ -350,7 +364,7 @@ void partition_fence(partition_t *self, slice_t name, uint64_t producer_epoch,
 
 partition_figures_t partition_figures(const partition_t *self)
 {
-    return (partition_figures_t){
+    partition_figures_t figures = {
         .offset_next = self->offset_next,
         .keys = self->keys.count,
         .held_items = self->held_items,
@@ -371,4 +385,6 @@ partition_figures_t partition_figures(const partition_t *self)
         .late_diverted = self->late[LATE_DIVERT],
         .late_dropped = self->late[LATE_DROP],
     };
+    schedule_figures(self, &figures);
+    return figures;
 }

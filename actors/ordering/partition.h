@@ -17,6 +17,10 @@
  * In an arrival topic an event may have an id: its producer's name and a number of its choice. It
  * is taken once within the window for which ids are remembered.
  *
+ * There, too, an event may be delayed: it is stored and answered at once (record
+ * `scheduled_mark`), and put in order when its time has come, as if it came then
+ * (`scheduled_end`, and `event` with its offset). It is judged by event time at that moment.
+ *
  * Event time: the watermark is the smallest time of the sources that are not idle, a source being a
  * producer, or the whole partition where events are numbered by arrival. Times of the future count
  * as now. An event that is further behind it than allowed is late, which is judged once, when it is
@@ -26,14 +30,15 @@
  *  - {1 .. highest seen} is the disjoint union of accepted, held, missing and skipped (O3);
  *  - what is in the skip ledger was never accepted or held when it came there (O4);
  *  - an event is appended as accepted exactly once, with consecutive offsets (O7, O10);
- *  - held items and bytes are within their limits (O5).
+ *  - held and scheduled items and bytes are within their limits (O5);
+ *  - a delayed event is put in order once, not before its time, in the order of times (O12).
  *
  * The state is what the log says: applying the records of the log to an empty partition (or to a
  * snapshot) gives the same state as the steps that wrote them. Records: `event` with an offset
  * (accepted; it also discharges a held one of the same identity), `event` without an offset
- * (held), `producer_mark`, `skip`, `watermark_mark`. Applying a record twice changes nothing, so
- * that a snapshot may be written in chunks. The log never refers back: a released event is written
- * again with its offset.
+ * (held), `producer_mark`, `skip`, `watermark_mark`, `scheduled_mark`, `scheduled_end`. Applying a
+ * record twice changes nothing, so that a snapshot may be written in chunks. The log never refers
+ * back: a released event is written again with its offset.
  *
  * Answers for events in the same step order as their appends: an answer holds once everything
  * appended before it is on disk. */
@@ -75,12 +80,14 @@ typedef struct partition_limits {
     int64_t gap_timeout_us;      /* a gap older than this is given up; 0: never */
     int64_t id_window_us;        /* how long ids are remembered; 0: not at all */
     late_policy_t late_policy;
-    int64_t lateness_us;       /* so far behind the watermark an event is not late yet */
-    int64_t watermark_step_us; /* so much it moves at least; at least 1 */
-    int64_t idle_us;           /* a source that was not seen for so long does not hold it back */
-    uint64_t ids_max;          /* per partition */
-    uint64_t skips_max;        /* rows of the skip ledger, and stretches of what came after all */
-    uint8_t hash_seed[16];     /* SipHash key: keys are strangers' bytes */
+    int64_t lateness_us;          /* so far behind the watermark an event is not late yet */
+    int64_t watermark_step_us;    /* so much it moves at least; at least 1 */
+    int64_t idle_us;              /* a source that was not seen for so long does not hold it back */
+    uint64_t ids_max;             /* per partition */
+    uint64_t scheduled_items_max; /* per partition */
+    uint64_t scheduled_bytes_max; /* of encoded event records */
+    uint64_t skips_max;    /* rows of the skip ledger, and stretches of what came after all */
+    uint8_t hash_seed[16]; /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
 
 typedef enum event_result {
@@ -112,6 +119,7 @@ typedef struct partition_effect {
     uint64_t offset; /* append of an accepted event: its offset; else 0 */
     uint64_t token;
     event_result_t result;
+    bool scheduled;    /* of EVENT_STORED: it waits for its time */
     capstan_err_t err; /* of EVENT_REJECTED */
 } partition_effect_t;
 
@@ -150,7 +158,8 @@ void partition_fence(partition_t *self, slice_t producer, uint64_t producer_epoc
  * the topic is numbered by arrival, or the sequences or the names cannot be. */
 CAPSTAN_MUST_CHECK capstan_err_t partition_skip(partition_t *self, const skip_t *request,
                                                 skip_t *ret, partition_effects_t *effects);
-/* Gives up gaps that are older than the timeout, some of them if there are many. */
+/* Does what is due, some of it if it is much: gives up gaps that are older than the timeout, and
+ * puts events in order whose time has come, by that time and then as they were taken. */
 void partition_expire(partition_t *self, int64_t now_us, partition_effects_t *effects);
 /* When partition_expire has something to do; INT64_MAX: never, as far as is known. */
 int64_t partition_due_us(const partition_t *self);
@@ -159,6 +168,9 @@ int64_t partition_due_us(const partition_t *self);
 size_t partition_skips(const partition_t *self, skip_t *ret_skips, size_t count);
 /* Whether events of the key wait for a missing one, of any producer. */
 bool partition_holds_key(const partition_t *self, slice_t key);
+
+/* Takes from the events of a key that wait for their time what they say. */
+void partition_erase_scheduled(partition_t *self, slice_t key);
 
 /* The newest epoch that was issued to the producer; 0 when none was. */
 uint64_t partition_epoch_known(partition_t *self, slice_t producer);
@@ -179,6 +191,8 @@ CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32
  * everything that was appended up to the call that handed it out. */
 typedef void partition_row_fn(void *context, slice_t key, slice_t value);
 bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context);
+/* The rows that were handed out, by a pass that has ended, are on disk. */
+void partition_saved(partition_t *self);
 /* Rows that have changed since they were handed out last. */
 uint64_t partition_unsaved(const partition_t *self);
 /* Marks every row as changed and gives up a running pass, so that the next save is complete: for
@@ -200,7 +214,12 @@ typedef struct partition_figures {
     uint64_t skipped; /* sequences that were given up */
     uint64_t skips;   /* rows of the ledger, of all times */
     bool skips_full;
-    uint64_t ids;         /* that are remembered */
+    uint64_t ids;             /* that are remembered */
+    uint64_t scheduled_items; /* events whose time has not come */
+    uint64_t scheduled_bytes;
+    int64_t scheduled_due_us; /* when that of the first one comes; 0: there is none */
+    uint64_t scheduled;       /* since the process started */
+    uint64_t released;
     int64_t watermark_us; /* INT64_MIN: none */
     uint64_t late_delivered;
     uint64_t late_diverted; /* of those in order; an event behind a gap is counted as it comes */

@@ -39,6 +39,8 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
     self->limits.skips_max = node->skips_max;
     self->limits.ids_max = node->ids_max;
+    self->limits.scheduled_items_max = node->scheduled_items_max;
+    self->limits.scheduled_bytes_max = node->scheduled_bytes_max;
     self->limits.gap_timeout_us = (int64_t)topic->gap_timeout_ms * 1000;
     self->limits.late_policy = (late_policy_t)topic->late_policy;
     self->limits.lateness_us = (int64_t)topic->lateness_ms * 1000;
@@ -65,7 +67,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->topics = arguments->topics;
     self->journal = arguments->journal;
     self->reader = arguments->reader;
-    self->gap_timer_us = INT64_MAX;
+    self->due_timer_us = INT64_MAX;
     randombytes_buf(self->limits.hash_seed, sizeof self->limits.hash_seed);
     take_settings(self, arguments->topic_settings);
     recovery_start(self);
@@ -78,6 +80,7 @@ static void destroy(capstan_actor_t *actor)
     if (!self) {
         return;
     }
+    gaps_forget(self);
     partition_destroy(&self->core);
     partition_effects_fini(&self->effects);
     buffer_fini(&self->row_after);
@@ -207,9 +210,10 @@ static uint64_t backlog(const partition_actor_t *self)
     return bytes;
 }
 
-static void owe(partition_actor_t *self, const answer_t *answer)
+/* One that waits for its time is on disk when it is answered: it may wait for long. */
+static void owe(partition_actor_t *self, const answer_t *answer, bool scheduled)
 {
-    if (answers_at_once(self) && self->answers.publishes == 0 &&
+    if (answers_at_once(self) && !scheduled && self->answers.publishes == 0 &&
         backlog(self) < PARTITION_ACCEPTED_BYTES) {
         answer_publish(self, answer);
     } else {
@@ -336,11 +340,13 @@ void partition_take_effects(partition_actor_t *self, const capstan_message_t *me
                 gaps_note_skip(self, data);
             }
         } else {
-            owe(self, &(answer_t){.to = message->sender,
-                                  .correlation = message->correlation,
-                                  .lsn = self->lsn_next,
-                                  .result = effect->result,
-                                  .err = effect->err});
+            owe(self,
+                &(answer_t){.to = message->sender,
+                            .correlation = message->correlation,
+                            .lsn = self->lsn_next,
+                            .result = effect->result,
+                            .err = effect->err},
+                effect->scheduled);
         }
     }
     partition_effects_clear(&self->effects);
@@ -371,7 +377,7 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
     }
     if (refusal.err != CAPSTAN_OK) {
-        owe(self, &refusal);
+        owe(self, &refusal, false);
         return;
     }
     int64_t now_us = capstan_utc_us(self->self);
@@ -509,6 +515,9 @@ static void on_status(partition_actor_t *self, const capstan_message_t *message)
                      .late = figures.late_delivered + figures.late_diverted + figures.late_dropped,
                      .offset_first = log_index_first(&self->log_index),
                      .bytes = self->log_index.bytes - self->log_index.begin.bytes,
+                     .scheduled_items = figures.scheduled_items,
+                     .scheduled_bytes = figures.scheduled_bytes,
+                     .scheduled_due_us = figures.scheduled_due_us,
                  },
                  &body);
     capstan_reply(self->self, message, MESSAGE_partition_report, buffer_slice(&body));

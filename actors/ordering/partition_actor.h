@@ -32,6 +32,7 @@ enum {
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_WATERMARK_STEP_US = 100000,
     PARTITION_ASK_US = 60000000,
+    PARTITION_CLOCK_US = 1000000, /* a step of the wall clock is seen after so long */
     PARTITION_RETRY_US = 200000,  /* before the state is rebuilt after a refused append */
     PARTITION_LINGER_US = 200000, /* after it was removed, for those who have not heard of it */
     PARTITION_READ_BYTES = 1 << 20,
@@ -126,11 +127,15 @@ typedef struct partition_actor {
     parked_read_t *parked;
     find_t *finds;
     partition_groups_t groups;
-    buffer_t skipped;     /* gap_skipped_t of the answers that wait, in their order */
-    int64_t gap_timer_us; /* UTC time for which the timer of gaps is set; INT64_MAX: none is */
-    uint64_t late[3];     /* of the core's, counted so far: delivered, diverted, dropped */
+    buffer_t skipped; /* gap_skipped_t of the answers that wait, in their order */
+    int64_t
+        due_timer_us; /* UTC time for which the timer of what is due is set; INT64_MAX: none is */
+    uint64_t late[3]; /* of the core's, counted so far: delivered, diverted, dropped */
     uint64_t gaps_filled; /* of the core's, counted so far */
-    bool skips_full;      /* and said so */
+    uint64_t scheduled;   /* of the core's, counted so far */
+    uint64_t released;
+    uint64_t scheduled_items; /* that this partition has added to the metric */
+    bool skips_full;          /* and said so */
 
     uint64_t records_since_snapshot;
     bool saving;            /* a snapshot pass is under way */

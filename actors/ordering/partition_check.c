@@ -1,4 +1,5 @@
 /* What a partition's state must satisfy at rest, and its oldest gaps. */
+#include "actors/ordering/partition_schedule.h"
 #include "actors/ordering/partition_skip.h"
 
 #include "runtime/base/ensure.h"
@@ -131,6 +132,10 @@ const char *partition_check(const partition_t *self)
     if (self->held_items > self->found.held_items_max ||
         self->held_bytes > self->found.held_bytes_max) {
         return "O5: held events are within their bounds";
+    }
+    const char *fault = schedule_fault(self);
+    if (fault) {
+        return fault;
     }
     if (self->limits.mode == SEQUENCE_PRODUCER && totals.accepted != self->offset_next - 1) {
         return "O7: as many events are accepted as there are offsets";

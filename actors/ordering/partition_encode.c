@@ -6,10 +6,13 @@ enum {
     FIXMAP = 0x80,
     FIXMAP_MASK = 0xf0,
     FIXMAP_MAX = 15,
+    UINT64_HEAD = 0xcf,
     /* Keys of a byte, and for each field at most a type byte and eight of number or length. */
-    EVENT_OVERHEAD_MAX = 1 + 13 * (1 + 9),
+    EVENT_OVERHEAD_MAX = 1 + 14 * (1 + 9),
     DIVERTED_FIELD = 11,
     ERASED_FIELD = 13,
+    NOT_BEFORE_FIELD = 14,
+    NOT_BEFORE_SIZE = 1 + 9, /* publishing refuses those that would be shorter */
     OFFSET_FIELD_MAX = 1 + 9,
 };
 
@@ -39,7 +42,7 @@ static uint8_t *put_uint(uint8_t *at, uint64_t value)
         *at++ = 0xce;
         return put_big_endian(at, value, 4);
     }
-    *at++ = 0xcf;
+    *at++ = UINT64_HEAD;
     return put_big_endian(at, value, 8);
 }
 
@@ -142,6 +145,7 @@ void event_encode(const event_t *event, buffer_t *out)
     PUT(DIVERTED_FIELD, event->diverted != 0, put_uint, event->diverted)
     PUT(12, event->late, put_true, true)
     PUT(ERASED_FIELD, event->erased != 0, put_uint, event->erased)
+    PUT(NOT_BEFORE_FIELD, event->not_before_us != 0, put_int, event->not_before_us)
 #undef PUT
     *head = (uint8_t)(FIXMAP | fields);
     out->size += (size_t)(at - head);
@@ -167,12 +171,16 @@ bool event_releasable(slice_t held)
            (bytes[0] & FIXMAP_MAX) < FIXMAP_MAX;
 }
 
-/* Its value is a byte, and only the mark of an erased event follows it, which is as short. */
+/* Its value is a byte. Only the mark of an erased event, which is as short, and the time of a
+ * delayed one follow it. */
 diversion_t event_diversion(slice_t event)
 {
     const uint8_t *bytes = event.data;
     size_t end = event.size;
     uint64_t diverted;
+    bool delayed = end > NOT_BEFORE_SIZE && bytes[end - NOT_BEFORE_SIZE] == NOT_BEFORE_FIELD &&
+                   bytes[end - NOT_BEFORE_SIZE + 1] == UINT64_HEAD;
+    end -= delayed ? NOT_BEFORE_SIZE : 0;
     end -= end > 4 && bytes[end - 2] == ERASED_FIELD ? 2 : 0;
     bool may_be = end > 2 && bytes[end - 2] == DIVERTED_FIELD;
     return may_be && codec_peek_uint(event, DIVERTED_FIELD, &diverted) ? (diversion_t)diverted

@@ -54,6 +54,7 @@ static void begin(partition_actor_t *self)
     tail_erase(&self->tail, key);
     read_back_fini(&self->back);
     (void)partition_groups_erase(&self->groups, key);
+    partition_erase_scheduled(self->core, key);
     job->snapshot = self->lsn_next; /* rows of the last one may have what was held or parked then */
 }
 

@@ -1,5 +1,6 @@
 /* Verdicts on gaps, as the partition's actor gives them: those that a producer or a person asks
- * for, those whose time is up, and the list of both kinds for whoever looks. */
+ * for, those whose time is up, and the list of both kinds for whoever looks. And with the gaps
+ * whose time is up, the events whose time has come. */
 #include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
@@ -74,23 +75,32 @@ void gaps_reply(partition_actor_t *self, const capstan_message_t *request)
 
 void gaps_expire(partition_actor_t *self)
 {
-    self->gap_timer_us = INT64_MAX;
+    self->due_timer_us = INT64_MAX;
     if (self->phase == PARTITION_READY) {
-        partition_expire(self->core, capstan_utc_us(self->self), &self->effects);
+        int64_t now_us = capstan_utc_us(self->self);
+        if (self->limits.mode == SEQUENCE_ARRIVAL) {
+            log_index_taken(&self->log_index, now_us); /* by events that are put in order now */
+        }
+        partition_expire(self->core, now_us, &self->effects);
         partition_take_effects(self, NULL);
     }
 }
 
-/* A timer that is set too early finds nothing to do, and the next one is set. */
+/* A timer that is set too early finds nothing to do, and the next one is set. It counts by a clock
+ * that goes on evenly, and what is due goes by one that may be set: so it is looked at now and
+ * then.
+ */
 static void set_timer(partition_actor_t *self)
 {
     int64_t due_us = partition_due_us(self->core);
-    if (due_us >= self->gap_timer_us) {
+    if (due_us >= self->due_timer_us) {
         return;
     }
-    int64_t after_us = due_us - capstan_utc_us(self->self);
-    self->gap_timer_us = due_us;
-    capstan_timer_start(self->self, after_us > 0 ? after_us : 0, &self->gap_timer_us);
+    int64_t now_us = capstan_utc_us(self->self);
+    int64_t after_us = due_us > now_us ? due_us - now_us : 0;
+    after_us = after_us < PARTITION_CLOCK_US ? after_us : PARTITION_CLOCK_US;
+    self->due_timer_us = now_us + after_us;
+    capstan_timer_start(self->self, after_us, &self->due_timer_us);
 }
 
 void gaps_turn_end(partition_actor_t *self)
@@ -104,6 +114,12 @@ void gaps_turn_end(partition_actor_t *self)
     self->late[0] = figures.late_delivered;
     self->late[1] = figures.late_diverted;
     self->late[2] = figures.late_dropped;
+    METRIC_ADD(ordering, events_scheduled, figures.scheduled - self->scheduled);
+    METRIC_ADD(ordering, events_released, figures.released - self->released);
+    METRIC_ADD(ordering, scheduled, (int64_t)(figures.scheduled_items - self->scheduled_items));
+    self->scheduled = figures.scheduled;
+    self->released = figures.released;
+    self->scheduled_items = figures.scheduled_items;
     if (figures.skips_full && !self->skips_full) {
         LOG(ordering, skips_full, log_string("topic", self->topic),
             log_uint("partition", self->index), log_uint("rows", figures.skips));
@@ -116,6 +132,8 @@ void gaps_forget(partition_actor_t *self)
 {
     buffer_clear(&self->skipped);
     self->gaps_filled = 0;
+    METRIC_ADD(ordering, scheduled, -(int64_t)self->scheduled_items);
+    self->scheduled = self->released = self->scheduled_items = 0;
     memset(self->late, 0, sizeof self->late);
 }
 

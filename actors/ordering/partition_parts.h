@@ -19,7 +19,7 @@ void gaps_on_list(partition_actor_t *self, const capstan_message_t *message);
 void gaps_reply(partition_actor_t *self, const capstan_message_t *request);
 /* A record `skip` is about to be stored. */
 void gaps_note_skip(partition_actor_t *self, slice_t record);
-/* After each turn; and when the timer of gaps has run out. */
+/* After each turn; and when the timer of what is due has run out. */
 void gaps_turn_end(partition_actor_t *self);
 void gaps_expire(partition_actor_t *self);
 /* The core was replaced. */

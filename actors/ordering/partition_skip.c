@@ -2,6 +2,7 @@
 #include "actors/ordering/partition_skip.h"
 
 #include "actors/ordering/partition_groups.h"
+#include "actors/ordering/partition_schedule.h"
 #include "runtime/base/ensure.h"
 
 enum {
@@ -289,15 +290,21 @@ capstan_err_t partition_skip(partition_t *self, const skip_t *request, skip_t *r
     return CAPSTAN_OK;
 }
 
-int64_t partition_due_us(const partition_t *self)
+static int64_t gap_due_us(const partition_t *self)
 {
     bool waits = self->limits.gap_timeout_us > 0 && self->gap_count > 0 && !skips_are_full(self);
     return waits ? self->gaps[0]->since_us + self->limits.gap_timeout_us : INT64_MAX;
 }
 
+int64_t partition_due_us(const partition_t *self)
+{
+    return self->limits.mode == SEQUENCE_ARRIVAL ? schedule_due_us(self) : gap_due_us(self);
+}
+
 void partition_expire(partition_t *self, int64_t now_us, partition_effects_t *effects)
 {
-    for (size_t i = 0; i < EXPIRED_AT_ONCE && partition_due_us(self) <= now_us; i++) {
+    schedule_release(self, now_us, effects);
+    for (size_t i = 0; i < EXPIRED_AT_ONCE && gap_due_us(self) <= now_us; i++) {
         key_entry_t *entry = self->gaps[0]->entry;
         (void)!give_up(self, entry,
                        &(skip_t){.first = entry->accepted + 1,

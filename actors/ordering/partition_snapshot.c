@@ -86,6 +86,7 @@ bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
         self->records_since_snapshot = 0; /* the next try comes after as many records again */
         touch_all(self);
     } else if (!self->saving) {
+        partition_saved(self->core);
         partition_groups_saved(&self->groups);
         log_index_saved(&self->log_index);
         self->snapshot_done = self->snapshot_lsn;

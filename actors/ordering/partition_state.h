@@ -49,6 +49,7 @@ typedef enum row_kind {
     ROW_KEY,
     ROW_SKIP,
     ROW_ID,
+    ROW_SCHEDULED,
 } row_kind_t;
 
 /* Opens everything that has a row in the snapshot. Packed with what its owner needs of small
@@ -109,6 +110,8 @@ struct partition {
     struct id_entry *id_newest;
     bool ids_loaded;           /* from rows, in the order of names */
     producer_t *producer_last; /* a batch is usually one producer's: saves a lookup per event */
+
+    struct schedule *schedule; /* partition_schedule.h */
 
     hold_t **gaps; /* binary heap, oldest first */
     size_t gap_count;

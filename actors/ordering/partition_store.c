@@ -6,6 +6,7 @@
  *   'k' producer's size (two bytes, big endian) producer key     key_state
  *   'g' producer's size (two bytes, big endian) producer key first (8 bytes, big endian)   skip
  *   'i' producer number (8 bytes, big endian)        id_mark
+ *   't' number (8 bytes, big endian)                 event, whose time has not come
  *   'f', 'q'                                         groups: see partition_groups.h
  *   'o', 'O'                                         places in the log: see log_index.h
  *
@@ -14,6 +15,7 @@
  * sequence), and each of the two is judged by itself: behind the state it is a replay and changes
  * nothing, next to it it is applied, ahead of it the store is damaged. */
 #include "actors/ordering/partition_ids.h"
+#include "actors/ordering/partition_schedule.h"
 #include "actors/ordering/partition_skip.h"
 #include "actors/ordering/partition_time.h"
 
@@ -25,6 +27,7 @@ enum {
     ROW_KEY_KEY = 'k',
     ROW_KEY_SKIP = 'g',
     ROW_KEY_ID = 'i',
+    ROW_KEY_SCHEDULED = 't',
     ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
 };
 
@@ -141,6 +144,9 @@ capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
         return skip_load(self, value, false);
     case ROW_KEY_ID:
         return id_load_row(self, slice_of((const uint8_t *)key.data + 1, key.size - 1), value);
+    case ROW_KEY_SCHEDULED:
+        return schedule_load_row(self, slice_of((const uint8_t *)key.data + 1, key.size - 1),
+                                 value);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -236,6 +242,10 @@ capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t 
         return skip_load(self, data, true);
     case RECORD_watermark_mark:
         return time_load_mark(self, data);
+    case RECORD_scheduled_mark:
+        return schedule_load(self, data);
+    case RECORD_scheduled_end:
+        return schedule_load_end(self, data);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -303,7 +313,7 @@ static void save_key(partition_t *self, const key_entry_t *entry)
     codec_encode(key_state_wire(), &state, &self->row_value);
 }
 
-static void save_row(partition_t *self, const row_t *row)
+static void save_row(partition_t *self, row_t *row)
 {
     buffer_clear(&self->row_key);
     buffer_clear(&self->row_value);
@@ -323,6 +333,9 @@ static void save_row(partition_t *self, const row_t *row)
         break;
     case ROW_ID:
         id_save((const id_entry_t *)row, ROW_KEY_ID, &self->row_key, &self->row_value);
+        break;
+    case ROW_SCHEDULED:
+        schedule_save((scheduled_t *)row, ROW_KEY_SCHEDULED, &self->row_key, &self->row_value);
         break;
     }
 }
@@ -352,6 +365,11 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
     return !self->pass_runs;
 }
 
+void partition_saved(partition_t *self)
+{
+    schedule_saved(self);
+}
+
 uint64_t partition_unsaved(const partition_t *self)
 {
     return self->changed_count;
@@ -371,4 +389,5 @@ void partition_touch_all(partition_t *self)
     }
     ids_touch(self);
     skips_touch(self);
+    schedule_touch(self);
 }

@@ -69,8 +69,8 @@ static void set_watermark(partition_t *self, int64_t watermark_us)
 
 /* The watermark moves in steps that are on record: rows may be newer than the log that is replayed
  * behind them, and an event must not be judged by what came after it. */
-void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t now_us,
-              partition_effects_t *effects)
+static void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t now_us,
+                     partition_effects_t *effects)
 {
     if (!is_judged(self) || time_us == 0) {
         return;
@@ -90,6 +90,15 @@ void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t 
     codec_encode(watermark_mark_wire(), &(watermark_mark_t){.watermark_us = come_us},
                  &effects->bytes);
     partition_add_append(effects, RECORD_watermark_mark, data_at, 0);
+}
+
+void time_take(partition_t *self, producer_t *producer, int64_t now_us, const publish_t *event,
+               event_mark_t mark, partition_effects_t *effects)
+{
+    self->late[LATE_DELIVER] += mark.late;
+    self->late[LATE_DIVERT] += mark.diverted == DIVERTED_LATE;
+    self->late[LATE_DROP] += mark.diverted == DIVERTED_DROPPED;
+    time_see(self, producer, event->time_us, now_us, effects);
 }
 
 void time_load(partition_t *self, producer_t *producer, int64_t time_us, int64_t seen_us,

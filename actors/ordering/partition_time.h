@@ -12,9 +12,10 @@ typedef struct event_mark {
 } event_mark_t;
 
 event_mark_t time_judge(const partition_t *self, int64_t now_us, const publish_t *event);
-/* An event is taken; `producer` is NULL in arrival topics. */
-void time_see(partition_t *self, producer_t *producer, int64_t time_us, int64_t now_us,
-              partition_effects_t *effects);
+/* The event is taken: it moves event time, and is counted if it is late. `producer` is NULL in
+ * arrival topics. */
+void time_take(partition_t *self, producer_t *producer, int64_t now_us, const publish_t *event,
+               event_mark_t mark, partition_effects_t *effects);
 /* It was, as a row or the log says. */
 void time_load(partition_t *self, producer_t *producer, int64_t time_us, int64_t seen_us,
                bool from_log);

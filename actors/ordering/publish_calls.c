@@ -47,7 +47,8 @@ static capstan_err_t encode_event(const capstan_topic_t *topic, const capstan_ev
                          .time_us = event->time_us,
                          .content_type = event->content_type,
                          .headers = buffer_slice(&headers),
-                         .payload = event->payload};
+                         .payload = event->payload,
+                         .not_before_us = event->not_before_us};
     err = err ? err : capstan_encode(publish_wire(), &publish, out, NULL);
     buffer_fini(&headers);
     if (err == CAPSTAN_OK && out->size > topic->publisher->event_bytes_max) {

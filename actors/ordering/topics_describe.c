@@ -118,6 +118,7 @@ static void emit_partitions(json_writer_t *json, const status_job_t *job)
         status_emit_figure(json, "bytes", report.bytes);
         status_emit_figure(json, "keys", report.keys);
         status_emit_figure(json, "held_items", report.held_items);
+        status_emit_figure(json, "scheduled_items", report.scheduled_items);
         status_emit_figure(json, "gaps", report.gaps);
         emit_object_end(json);
     }

@@ -43,6 +43,34 @@ void status_emit_figure(json_writer_t *json, const char *name, uint64_t value)
     emit_uint(json, value);
 }
 
+static void add_up(partition_report_t *sum, const partition_report_t *report)
+{
+    sum->offset_next += report->offset_next - 1;
+    sum->bytes += report->bytes;
+    sum->keys += report->keys;
+    sum->held_items += report->held_items;
+    sum->held_bytes += report->held_bytes;
+    sum->scheduled_items += report->scheduled_items;
+    sum->scheduled_bytes += report->scheduled_bytes;
+    if (report->scheduled_items > 0 &&
+        (sum->scheduled_due_us == 0 || report->scheduled_due_us < sum->scheduled_due_us)) {
+        sum->scheduled_due_us = report->scheduled_due_us;
+    }
+    sum->gaps += report->gaps;
+    sum->accepted += report->accepted;
+    sum->duplicates += report->duplicates;
+    sum->rejected += report->rejected;
+    sum->diverted += report->diverted;
+    sum->gaps_filled += report->gaps_filled;
+    sum->skips += report->skips;
+    sum->late += report->late;
+    if (report->watermark_known &&
+        (!sum->watermark_known || report->watermark_us < sum->watermark_us)) {
+        sum->watermark_us = report->watermark_us;
+        sum->watermark_known = true;
+    }
+}
+
 void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
                          size_t *gaps_left)
 {
@@ -59,25 +87,8 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
             silent++;
             continue;
         }
-        sum.offset_next += report.offset_next - 1;
-        sum.bytes += report.bytes;
         kept += report.offset_next - report.offset_first;
-        sum.keys += report.keys;
-        sum.held_items += report.held_items;
-        sum.held_bytes += report.held_bytes;
-        sum.gaps += report.gaps;
-        sum.accepted += report.accepted;
-        sum.duplicates += report.duplicates;
-        sum.rejected += report.rejected;
-        sum.diverted += report.diverted;
-        sum.gaps_filled += report.gaps_filled;
-        sum.skips += report.skips;
-        sum.late += report.late;
-        if (report.watermark_known &&
-            (!sum.watermark_known || report.watermark_us < sum.watermark_us)) {
-            sum.watermark_us = report.watermark_us;
-            sum.watermark_known = true;
-        }
+        add_up(&sum, &report);
         emit_gaps(&gap_json, &report, gaps_left);
     }
     emit_array_end(&gap_json);
@@ -88,6 +99,8 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     status_emit_figure(json, "keys", sum.keys);
     status_emit_figure(json, "held_items", sum.held_items);
     status_emit_figure(json, "held_bytes", sum.held_bytes);
+    status_emit_figure(json, "scheduled_items", sum.scheduled_items);
+    status_emit_figure(json, "scheduled_bytes", sum.scheduled_bytes);
     status_emit_figure(json, "gaps", sum.gaps);
     status_emit_figure(json, "accepted", sum.accepted);
     status_emit_figure(json, "duplicates", sum.duplicates);
@@ -96,6 +109,10 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     status_emit_figure(json, "gaps_filled", sum.gaps_filled);
     status_emit_figure(json, "skips", sum.skips);
     status_emit_figure(json, "late", sum.late);
+    if (sum.scheduled_items > 0) {
+        emit_key(json, "scheduled_due_us");
+        emit_int(json, sum.scheduled_due_us);
+    }
     if (sum.watermark_known) {
         emit_key(json, "watermark_us");
         emit_int(json, sum.watermark_us);

@@ -94,6 +94,8 @@ typedef struct capstan_event {
     const capstan_header_t *headers;
     size_t header_count;
     capstan_slice_t payload;
+    int64_t not_before_us; /* UTC; it is stored at once, and put in order when this time has come;
+                              topics of producers' sequences refuse it; 0: none */
 } capstan_event_t;
 
 /* What became of a published event. Whatever is not UNKNOWN or REJECTED is on disk. */

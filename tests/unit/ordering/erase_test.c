@@ -51,6 +51,31 @@ Test(erase, leaves_what_orders_an_event_and_nothing_else)
     buffer_fini(&left);
 }
 
+Test(erase, reaches_an_event_that_waits_for_its_time)
+{
+    buffer_t event = {0};
+    buffer_t record = {0};
+    buffer_t left = {0};
+    scheduled_mark_t mark;
+    uint64_t count = 0;
+    encode(0, "k", &event);
+    codec_encode(scheduled_mark_wire(),
+                 &(scheduled_mark_t){.number = 9, .event = buffer_slice(&event)}, &record);
+    cr_assert_eq(erase_record(RECORD_scheduled_mark, buffer_slice(&record), slice_text("other"),
+                              &left, &count),
+                 CAPSTAN_OK);
+    cr_assert(left.size == 0 && count == 0);
+    cr_assert_eq(
+        erase_record(RECORD_scheduled_mark, buffer_slice(&record), slice_text("k"), &left, &count),
+        CAPSTAN_OK);
+    cr_assert_eq(codec_decode(scheduled_mark_wire(), buffer_slice(&left), &mark, NULL), CAPSTAN_OK);
+    cr_assert(count == 1 && mark.number == 9 && !says(&left, "secret"));
+    cr_assert_not(erase_concerns(mark.event, slice_text("k")), "once is enough");
+    buffer_fini(&event);
+    buffer_fini(&record);
+    buffer_fini(&left);
+}
+
 Test(erase, goes_through_what_groups_have_parked)
 {
     buffer_t parked = {0};

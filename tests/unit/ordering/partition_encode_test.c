@@ -36,7 +36,8 @@ Test(partition_encode, equals_the_codec_for_every_width_of_number)
                              .sequence = number,
                              .time_us = (int64_t)number,
                              .accepted_us = (int64_t)(0 - number),
-                             .diverted = number};
+                             .diverted = number,
+                             .not_before_us = (int64_t)number};
             assert_equal_encoding(&event);
             event.offset = 0;
             assert_equal_encoding(&event);
@@ -68,17 +69,20 @@ Test(partition_encode, keeps_headers_as_they_came)
     buffer_fini(&list);
 }
 
-Test(partition_encode, a_diverted_event_is_known_by_its_end_also_when_it_was_erased)
+Test(partition_encode, a_diverted_event_is_known_by_its_end_also_when_it_was_erased_or_delayed)
 {
     for (uint64_t diverted = DIVERTED_NOT; diverted <= DIVERTED_DROPPED; diverted++) {
-        for (uint64_t erased = 0; erased <= 1; erased++) {
+        for (uint64_t bits = 0; bits < 4; bits++) {
+            uint64_t erased = bits & 1;
+            int64_t not_before_us = bits & 2 ? INT64_C(0x0b010b010b01) : 0;
             buffer_t record = {0};
             event_encode(&(event_t){.offset = 1,
                                     .key = slice_text("k"),
                                     .accepted_us = 0x0b010b01,
                                     .diverted = diverted,
                                     .late = diverted == DIVERTED_NOT,
-                                    .erased = erased},
+                                    .erased = erased,
+                                    .not_before_us = not_before_us},
                          &record);
             cr_assert_eq(event_diversion(buffer_slice(&record)), (diversion_t)diverted);
             buffer_fini(&record);
