@@ -31,6 +31,7 @@ typedef struct feed_options {
     const char *key;
     const char *sequence;
     const char *time;
+    const char *not_before;
     const char *endpoint;
     const char *producer;
     const char *ledger;
@@ -294,7 +295,8 @@ static int open_all(feed_t *self, int fd)
                                         .file = options->file,
                                         .key = options->key,
                                         .sequence = options->sequence,
-                                        .time = options->time};
+                                        .time = options->time,
+                                        .not_before = options->not_before};
     self->input = feed_input_new(&input);
     feed_input_result_t result = FEED_INPUT_WAIT;
     while (result == FEED_INPUT_WAIT && !interrupted()) {
@@ -407,6 +409,11 @@ static const option_t table[] = {
      .type = OPTION_TEXT,
      .target.text = &given.time,
      .meaning = "event time, ISO 8601 with Z or an offset"},
+    {.name = "not-before",
+     .argument = "FIELD",
+     .type = OPTION_TEXT,
+     .target.text = &given.not_before,
+     .meaning = "delayed until this time, written as --time; empty: not at all; not with --seq"},
     OPTION_TO(&given.endpoint),
     {.name = "producer",
      .argument = "NAME",
@@ -488,6 +495,11 @@ int cli_feed(int argc, char **argv)
                              "the producer's name has %zu bytes; give one of 1 to %d with "
                              "--producer",
                              producer_size, PRODUCER_BYTES_MAX);
+    }
+    if (given.not_before && given.sequence) {
+        return options_wrong(&line,
+                             "--not-before goes without --seq: a delayed event would hold up "
+                             "those of its key that follow");
     }
     interrupt_catch();
     return feed_file(&given);

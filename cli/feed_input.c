@@ -23,6 +23,7 @@ struct feed_input {
     size_t key;       /* columns; `columns` when there is none */
     size_t sequence;
     size_t time;
+    size_t not_before;
 };
 
 /* A text as it may stand in a message: short, and without what could upset a terminal. */
@@ -196,6 +197,7 @@ static feed_input_result_t find_columns(feed_input_t *self, uint64_t line, char 
         {"key", self->options.key, &self->key},
         {"seq", self->options.sequence, &self->sequence},
         {"time", self->options.time, &self->time},
+        {"not-before", self->options.not_before, &self->not_before},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         if (!find_column(self, wanted[i].name, wanted[i].column)) {
@@ -293,6 +295,22 @@ static bool check_shape(const feed_input_t *self, const csv_row_t *row, feed_bad
     return true;
 }
 
+static bool check_time(const feed_input_t *self, const csv_row_t *row, size_t column,
+                       int64_t *ret_us, feed_bad_t *ret_bad)
+{
+    if (column == self->columns) {
+        return true;
+    }
+    slice_t text = row->fields[column];
+    const char *fault = feed_time_parse(text, ret_us);
+    return !fault || bad(self, column, ret_bad, "'%s' %s", show(text).text, fault);
+}
+
+static bool is_empty(const feed_input_t *self, const csv_row_t *row, size_t column)
+{
+    return column < self->columns && row->fields[column].size == 0;
+}
+
 /* Checks all fields and reads the named ones into `numbers`. */
 static bool check_fields(const feed_input_t *self, const csv_row_t *row, feed_row_t *numbers,
                          feed_bad_t *ret_bad)
@@ -315,14 +333,9 @@ static bool check_fields(const feed_input_t *self, const csv_row_t *row, feed_ro
             return bad(self, self->sequence, ret_bad, "'%s' %s", show(text).text, fault);
         }
     }
-    if (self->time < self->columns) {
-        slice_t text = row->fields[self->time];
-        const char *fault = feed_time_parse(text, &numbers->time_us);
-        if (fault) {
-            return bad(self, self->time, ret_bad, "'%s' %s", show(text).text, fault);
-        }
-    }
-    return true;
+    return check_time(self, row, self->time, &numbers->time_us, ret_bad) &&
+           (is_empty(self, row, self->not_before) ||
+            check_time(self, row, self->not_before, &numbers->not_before_us, ret_bad));
 }
 
 static void append_text(buffer_t *out, slice_t text)
@@ -358,6 +371,7 @@ static feed_row_t *make_row(feed_input_t *self, const csv_row_t *csv, const feed
         .line = csv->line,
         .sequence = numbers->sequence,
         .time_us = numbers->time_us,
+        .not_before_us = numbers->not_before_us,
         .key_size = (uint32_t)key.size,
         .payload_size = (uint32_t)self->payload.size,
     };

@@ -13,10 +13,11 @@ enum {
 
 typedef struct feed_input_options {
     int fd;
-    const char *file;     /* its name in messages */
-    const char *key;      /* names of columns */
-    const char *sequence; /* NULL: none */
-    const char *time;     /* NULL: none */
+    const char *file;       /* its name in messages */
+    const char *key;        /* names of columns */
+    const char *sequence;   /* NULL: none */
+    const char *time;       /* NULL: none */
+    const char *not_before; /* NULL: none */
 } feed_input_options_t;
 
 typedef enum feed_input_result {

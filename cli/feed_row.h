@@ -28,6 +28,7 @@ typedef struct feed_row {
     uint64_t line;
     uint64_t sequence;     /* 0: none */
     int64_t time_us;       /* 0: none */
+    int64_t not_before_us; /* 0: none */
     uint64_t connection;   /* on which it was sent */
     capstan_err_t refusal; /* the last one */
     bool copy;             /* the injected one of a pair */

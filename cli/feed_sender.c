@@ -209,6 +209,7 @@ static void publish(feed_sender_t *self, feed_row_t *row)
         .time_us = row->time_us,
         .content_type = slice_text("application/msgpack"),
         .payload = feed_row_payload(row),
+        .not_before_us = row->not_before_us,
     };
     if (self->unanswered_count == 0) {
         self->answered_us = self->now_us;

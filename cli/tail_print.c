@@ -173,6 +173,7 @@ static void print_json(const tail_printer_t *self, uint64_t partition, const eve
     }
     member_time(&json, "time", event->time_us);
     member_time(&json, "accepted", event->accepted_us);
+    member_time(&json, "not_before", event->not_before_us);
     member_text(&json, "content_type", event->content_type);
     if (event->erased) {
         emit_key(&json, "erased");

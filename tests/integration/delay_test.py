@@ -150,6 +150,23 @@ class Delay(unittest.TestCase):
         self.node.run("topic", "create", "n", "--sequence", "producer")
         self.assertEqual(self.publish({"topic": "n", "producer": "p", "sequence": 1,
                                        "not_before_us": due}), [(REJECTED, NOT_DELAYABLE)])
+        done = self.node.run("feed", "--topic", "n", "--key", "k", "--seq", "s", "--not-before",
+                             "at", "-", data=b"k,s,at\n")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"--not-before goes without --seq", done.stderr)
+
+    def test_feed_delays_rows_and_says_what_is_wrong_with_one(self):
+        self.start()
+        due = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+        done, summary = self.node.feed("--topic", "t", "--key", "k", "--not-before", "at", "-",
+                                       data=f"k,at,n\na,{due},1\na,,2\na,soon,3\n".encode())
+        self.assertEqual((done.returncode, summary["acked"], summary["bad"]), (1, 2, 1))
+        self.assertIn(b"field 'at': 'soon' ", done.stderr)
+        self.assertEqual([event["payload"]["n"] for event in self.look(2)], ["2", "1"])
+        done, summary = self.node.feed("--topic", "t", "--key", "k", "--not-before", "at", "-",
+                                       data=b"k,at\na,2099-01-01T00:00:00Z\n")
+        self.assertEqual((done.returncode, summary["rejected"]), (1, 1))
+        self.assertIn(b"NOT_DELAYABLE", done.stderr)
 
     def test_erasing_and_deleting_reach_what_waits(self):
         self.start()
