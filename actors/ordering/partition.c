@@ -283,6 +283,7 @@ static void publish_arriving(partition_t *self, int64_t now_us, uint64_t token,
 {
     bool has_id = id_is_wanted(self, event->producer, event->sequence);
     ids_expire(self, now_us);
+    schedule_release(self, now_us, effects); /* what is due comes before what comes now */
     if (has_id && (id_is_known(self, event->producer, event->sequence) ||
                    schedule_has_id(self, event->producer, event->sequence))) {
         self->duplicates++;

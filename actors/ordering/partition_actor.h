@@ -32,9 +32,10 @@ enum {
     PARTITION_APPENDS_MAX = 2, /* in flight: one is written while the next is gathered */
     PARTITION_WATERMARK_STEP_US = 100000,
     PARTITION_ASK_US = 60000000,
-    PARTITION_CLOCK_US = 1000000, /* a step of the wall clock is seen after so long */
-    PARTITION_RETRY_US = 200000,  /* before the state is rebuilt after a refused append */
-    PARTITION_LINGER_US = 200000, /* after it was removed, for those who have not heard of it */
+    PARTITION_DUE_BYTES = 1 << 20, /* gathered, beyond which what is due waits for the disk */
+    PARTITION_CLOCK_US = 1000000,  /* a step of the wall clock is seen after so long */
+    PARTITION_RETRY_US = 200000,   /* before the state is rebuilt after a refused append */
+    PARTITION_LINGER_US = 200000,  /* after it was removed, for those who have not heard of it */
     PARTITION_READ_BYTES = 1 << 20,
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */

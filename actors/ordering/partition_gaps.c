@@ -93,7 +93,8 @@ void gaps_expire(partition_actor_t *self)
 static void set_timer(partition_actor_t *self)
 {
     int64_t due_us = partition_due_us(self->core);
-    if (due_us >= self->due_timer_us) {
+    /* With so much gathered an append is under way, behind whose answer it is looked at again. */
+    if (due_us >= self->due_timer_us || self->gathered.size > PARTITION_DUE_BYTES) {
         return;
     }
     int64_t now_us = capstan_utc_us(self->self);

@@ -126,6 +126,37 @@ class Delay(unittest.TestCase):
         self.assertEqual(self.figures(), (3, 1))
         self.assertEqual(self.node.status()["metrics"]["ordering.scheduled"], 1)
 
+    def test_a_crowd_that_comes_due_at_once_keeps_its_order(self):
+        self.start()
+        total, due = 4000, now_us() + 4000000
+        events = [{"payload": b"%d" % n + b" " * 1000, "not_before_us": due}
+                  for n in range(total)]
+        self.assertEqual(self.publish(*events), [(STORED, 0)] * total)
+        self.assertEqual([int(payload) for payload in self.payloads(total)], list(range(total)))
+
+    def test_retention_leaves_what_waits(self):
+        self.start("ordering.snapshot_records=16",
+                   create=("--partitions", "1", "--set", "retention_bytes=50000"))
+        due = now_us() + 6000000
+        self.publish({"payload": b"patient", "not_before_us": due})
+        last, late = 2000, time.monotonic() + SECONDS_MAX
+        self.publish(*[{"payload": bytes(200)}] * last)
+        while self.node.topic("t")["events_kept"] > 600:
+            self.assertLess(time.monotonic(), late)
+            time.sleep(0.1)
+        self.node.kill()
+        self.node.start()
+        tail = subprocess.Popen(self.node.command("tail", "--topic", "t", "--from", "earliest",
+                                                  "--format", "json"), stdout=subprocess.PIPE)
+        with tail:
+            event = json.loads(tail.stdout.readline())
+            self.assertGreater(event["offset"], 1)
+            while event["offset"] <= last:
+                event = json.loads(tail.stdout.readline())
+            tail.terminate()
+        self.assertEqual(base64.b64decode(event["payload"]), b"patient")
+        self.assertIn("not_before", event)
+
     def test_accepted_topics_answer_a_delayed_event_when_it_is_on_disk(self):
         self.start(create=("--partitions", "1", "--set", "durability=accepted"))
         due = now_us() + 1500000

@@ -4,9 +4,9 @@
  * O5: so many wait as may, in items and bytes, and one is refused at those bounds only.
  * O7: what is sent again under its id is taken once.
  * O10: offsets are consecutive, and the bytes are those that were published.
- * O12: a delayed event is put in order once, not before its time, before any that comes due later
- * or was accepted later for the same time; what was answered is put in order; a kill changes
- * nothing of it. */
+ * O12: a delayed event is put in order once, not before its time, and before any that is due later,
+ * was accepted later for the same time, or comes when it is due; what was answered is put in order;
+ * a kill changes nothing of it. */
 #include "runtime/base/ensure.h"
 #include "tests/simulation/schedule_world.h"
 
@@ -102,6 +102,12 @@ static void on_event(schedule_world_t *world, reading_t *reading, slice_t data)
         schedule_fail(world, "O12",
                       "event %zu is put in order %" PRId64 " us early, or for another", index,
                       event.not_before_us - event.accepted_us);
+    }
+    for (size_t i = 0; i < reading->count && reading->expected == 0; i++) {
+        if (reading->list[i].due_us <= event.accepted_us) {
+            schedule_fail(world, "O12", "event %zu is put in order before event %zu, which is due",
+                          index, reading->list[i].index);
+        }
     }
     if (++reading->put_in_order[index] > 1) {
         schedule_fail(world, event.not_before_us > 0 ? "O12" : "O7", "event %zu is there twice",

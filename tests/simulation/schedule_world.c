@@ -197,6 +197,7 @@ static void take_effects(schedule_world_t *self, size_t event)
         }
         slice_t data = slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
         predicate_of_append(self, effect->record, data);
+        self->figures.released += effect->record == RECORD_scheduled_end;
         add_record(&self->gathered, effect->record, (slice_t){0}, data);
         self->lsn_next++;
     }
@@ -280,12 +281,10 @@ static void publish_some(schedule_world_t *self)
 
 static void expire(schedule_world_t *self)
 {
-    uint64_t released = partition_figures(self->core).released;
+    uint64_t released = self->figures.released;
     partition_expire(self->core, self->now_us, &self->effects);
-    released = partition_figures(self->core).released - released;
-    self->figures.released += released;
-    trace(self, "released", released);
     take_effects(self, 0);
+    trace(self, "released", self->figures.released - released);
 }
 
 static size_t appends(const schedule_world_t *self)

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <time.h>
 
 /* --- order ----------------------------------------------------------------------------------- */
 
@@ -718,6 +719,54 @@ Test(embedded_consume, says_which_option_is_wrong)
                   CAPSTAN_OK);
     subscription = NULL;
     cr_assert_eq(capstan_unsubscribe(&subscription, 1), CAPSTAN_OK);
+    embedded_stop(&world);
+    embedded_fini(&world);
+}
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+static int64_t utc_us(void)
+{
+    struct timespec now;
+    cr_assert_eq(clock_gettime(CLOCK_REALTIME, &now), 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static capstan_err_t see_delayed(capstan_actor_t *actor, void *context,
+                                 const capstan_delivery_t *delivery)
+{
+    (void)actor;
+    seen_t *seen = context;
+    bool right = delivery->event.not_before_us > 0 &&
+                 delivery->event.not_before_us <= delivery->accepted_us &&
+                 delivery->accepted_us <= utc_us();
+    seen->faults += right ? 0 : 1;
+    seen->count++;
+    return CAPSTAN_OK;
+}
+
+Test(embedded_consume, gives_a_delayed_event_to_nobody_before_its_time)
+{
+    embedded_t world;
+    seen_t seen = {.count = 0};
+    capstan_subscription_t *subscription;
+    capstan_outcome_t outcome;
+    embedded_init(&world);
+    embedded_start(&world);
+    capstan_event_t event = {.key = capstan_slice_text("a"), .not_before_us = utc_us() + 300000};
+    cr_assert_eq(capstan_node_publish(world.node, world.topic, &event, EMBEDDED_US, &outcome),
+                 CAPSTAN_OK);
+    cr_assert_eq(outcome.result, CAPSTAN_RESULT_REJECTED, "its producers number the topic");
+    cr_assert_eq(capstan_topic_ensure(world.node, "later", NULL, &world.topic), CAPSTAN_OK);
+    cr_assert_eq(capstan_node_publish(world.node, world.topic, &event, EMBEDDED_US, &outcome),
+                 CAPSTAN_OK);
+    cr_assert_eq(outcome.result, CAPSTAN_RESULT_STORED);
+    embedded_subscribe(&world,
+                       (capstan_subscribe_options_t){.handle = see_delayed, .context = &seen},
+                       &subscription);
+    cr_assert(embedded_await(&seen.count, 1));
+    cr_assert_eq(seen.faults, 0);
+    embedded_end(&subscription);
     embedded_stop(&world);
     embedded_fini(&world);
 }

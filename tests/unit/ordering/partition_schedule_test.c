@@ -96,6 +96,19 @@ Test(partition_schedule, order_is_that_of_times_and_then_of_acceptance)
     partition_destroy(&self);
 }
 
+Test(partition_schedule, what_is_due_is_put_in_order_before_what_comes_later)
+{
+    partition_t *self = partition_with(10);
+    partition_effects_t effects = {0};
+    publish(self, NOW_US, NOW_US + 10, 1, &effects);
+    size_t before = effects.count;
+    cr_assert_eq(publish(self, NOW_US + 10, 0, 2, &effects).result, EVENT_STORED);
+    cr_assert_eq(kit_record(&effects, before + 1).sequence, 1);
+    cr_assert_eq(kit_record(&effects, before + 2).sequence, 2);
+    partition_effects_fini(&effects);
+    partition_destroy(&self);
+}
+
 Test(partition_schedule, a_time_that_has_come_delays_nothing_and_is_kept)
 {
     partition_t *self = partition_with(10);
@@ -238,8 +251,10 @@ Test(partition_schedule, a_restart_forgets_none_and_brings_none_back)
     size_t from = log.count;
     cr_assert_eq(release(self, NOW_US + 20, &log, events), 2);
     /* A pass whose rows the store refuses: the deletions are told again. */
-    cr_assert(
-        partition_save(self, 100000, (partition_row_fn *)kit_add_row, &(kit_rows_t){.count = 0}));
+    kit_rows_t *refused = calloc(1, sizeof *refused);
+    cr_assert(partition_save(self, 100000, kit_add_row, refused));
+    kit_rows_fini(refused);
+    free(refused);
     partition_touch_all(self);
     cr_assert_eq(release(self, NOW_US + 30, &log, events), 1);
     partition_t *copy = partition_with(1); /* what was answered is kept, whatever the limits are */
