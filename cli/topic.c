@@ -36,6 +36,7 @@ static const action_t actions[] = {
     {.name = "alter", .run = topic_alter, .topic = true, .set = true},
     {.name = "delete", .run = topic_delete, .topic = true},
     {.name = "erase", .run = topic_erase, .topic = true, .key = true},
+    {.name = "cancel", .run = topic_cancel, .topic = true, .key = true},
     {.name = "group", .run = topic_group, .topic = true, .group = true},
     {.name = "parked", .run = topic_parked, .topic = true, .group = true},
     {.name = "replay", .run = topic_replay, .topic = true, .group = true, .which = true},
@@ -134,7 +135,7 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
         return options_wrong(
             line,
             "there is no action '%s'; there are create, list, describe, alter, delete, erase, "
-            "group, parked, replay, discard, gaps, skip",
+            "cancel, group, parked, replay, discard, gaps, skip",
             operands->items[0]);
     }
     options->topic = operands->count > 1 ? operands->items[1] : NULL;
@@ -246,8 +247,9 @@ static const option_t options[] = {
      .argument = "K",
      .type = OPTION_TEXT,
      .target.text = &chosen.key,
-     .meaning = "erase: the key; replay, discard: the parked events of this key; skip: the key "
-                "with the gap"},
+     .meaning = "erase, cancel: the key; replay, discard: parked events of this key; skip: the key "
+                "with the "
+                "gap"},
     {.name = "all",
      .type = OPTION_FLAG,
      .target.flag = &chosen.all,
@@ -298,6 +300,8 @@ int cli_topic(int argc, char **argv)
             "  alter TOPIC     changes settings while the topic is used\n"
             "  delete TOPIC    deletes it with all its events\n"
             "  erase TOPIC     erases what the events of a key say; their order and numbers stay\n"
+            "  cancel TOPIC    discards the delayed events of a key that still wait for their "
+            "time\n"
             "  group TOPIC     shows how a group treats keys and rejected events, or says it\n"
             "  parked TOPIC    shows what a group has parked after its last attempt\n"
             "  replay TOPIC    delivers parked events again, a key's in order; they stay on\n"

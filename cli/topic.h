@@ -38,6 +38,7 @@ int topic_describe(peer_t *peer, const topic_options_t *options);
 int topic_alter(peer_t *peer, const topic_options_t *options);
 int topic_delete(peer_t *peer, const topic_options_t *options);
 int topic_erase(peer_t *peer, const topic_options_t *options);
+int topic_cancel(peer_t *peer, const topic_options_t *options);
 /* topic.c */
 int topic_list(peer_t *peer, const topic_options_t *options);
 /* topic_group.c */

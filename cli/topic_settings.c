@@ -155,6 +155,28 @@ int topic_erase(peer_t *peer, const topic_options_t *options)
     return EXIT_DONE;
 }
 
+int topic_cancel(peer_t *peer, const topic_options_t *options)
+{
+    const scheduled_cancel_t request = {.topic = slice_text(options->topic),
+                                        .key = slice_text(options->key)};
+    char text[1024] = "";
+    slice_t body;
+    scheduled_cancelled_t cancelled;
+    capstan_err_t err =
+        peer_request(peer, scheduled_cancel_wire(), &request, scheduled_cancelled_wire(),
+                     TOPIC_ANSWER_US, &body, text, sizeof text);
+    err = err ? err : codec_decode(scheduled_cancelled_wire(), body, &cancelled, NULL);
+    if (err != CAPSTAN_OK) {
+        return cli_failed("topic", err, text);
+    }
+    if (options->json) {
+        printf("{\"topic\":\"%s\",\"cancelled\":%" PRIu64 "}\n", options->topic, cancelled.events);
+    } else {
+        printf("%s: %" PRIu64 " events cancelled\n", options->topic, cancelled.events);
+    }
+    return EXIT_DONE;
+}
+
 /* --- describe -------------------------------------------------------------------------------- */
 
 static void print_value(const char *name, const json_t *value)

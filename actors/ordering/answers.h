@@ -17,7 +17,8 @@ typedef struct answer {
     uint64_t result;      /* of a publish: event_result_t; 0: a request, answered by `reply` */
     capstan_err_t err;
     uint32_t reply; /* message number */
-    uint64_t group; /* of group_stored: its place in the partition's list, plus 1; 0: none */
+    uint64_t value; /* of group_stored: the group's place in the partition's list, plus 1, or 0;
+                       of scheduled_cancelled: how many events */
 } answer_t;
 
 typedef struct answers {

@@ -169,6 +169,10 @@ size_t partition_skips(const partition_t *self, skip_t *ret_skips, size_t count)
 /* Whether events of the key wait for a missing one, of any producer. */
 bool partition_holds_key(const partition_t *self, slice_t key);
 
+/* Gives up events of a key that wait for their time: the one of an id, or all. Returns how many. */
+uint64_t partition_cancel_scheduled(partition_t *self, int64_t now_us,
+                                    const partition_cancel_t *request,
+                                    partition_effects_t *effects);
 /* Takes from the events of a key that wait for their time what they say. */
 void partition_erase_scheduled(partition_t *self, slice_t key);
 
@@ -220,6 +224,7 @@ typedef struct partition_figures {
     int64_t scheduled_due_us; /* when that of the first one comes; 0: there is none */
     uint64_t scheduled;       /* since the process started */
     uint64_t released;
+    uint64_t cancelled;
     int64_t watermark_us; /* INT64_MIN: none */
     uint64_t late_delivered;
     uint64_t late_diverted; /* of those in order; an event behind a gap is counted as it comes */

@@ -2,10 +2,10 @@
  *
  * Accepts   publish (from sessions), partition_read, partition_find, partition_group,
  *           partition_mark, partition_parked, partition_epoch, partition_set, partition_remove,
- *           partition_skip, partition_gaps, partition_status; answers of the journal and its
- *           reader.
+ *           partition_skip, partition_gaps, partition_cancel, partition_erase, partition_status;
+ *           answers of the journal and its reader.
  * Replies   partition_events, partition_found, group_stored, parked_page, gap_skipped, gap_page,
- *           done, partition_report.
+ *           scheduled_cancelled, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
  *           stream_open, stream_remove, journal_truncate, journal_read, snapshot_read.
  *
@@ -161,8 +161,8 @@ static void encode_group_stored(const partition_actor_t *self, const answer_t *a
     buffer_t done = {0};
     buffer_t waiting = {0};
     group_stored_t stored = {.partition = self->index};
-    if (answer->group > 0) {
-        partition_groups_describe(&self->groups.list[answer->group - 1], &done, &waiting, &stored);
+    if (answer->value > 0) {
+        partition_groups_describe(&self->groups.list[answer->value - 1], &done, &waiting, &stored);
     } else if (log_index_first(&self->log_index) > 1) {
         completed_t expired = {.frontier = log_index_first(&self->log_index) - 1};
         completed_encode(&expired, self->index, &done);
@@ -183,6 +183,9 @@ static void reply_request(partition_actor_t *self, const answer_t *answer)
     }
     if (answer->reply == MESSAGE_group_stored) {
         encode_group_stored(self, answer, &body);
+    } else if (answer->reply == MESSAGE_scheduled_cancelled) {
+        codec_encode(scheduled_cancelled_wire(), &(scheduled_cancelled_t){.events = answer->value},
+                     &body);
     }
     capstan_reply(self->self, &request, answer->reply, buffer_slice(&body));
     buffer_fini(&body);
@@ -401,7 +404,7 @@ static void on_group(partition_actor_t *self, const capstan_message_t *message)
                             .correlation = message->correlation,
                             .lsn = self->lsn_next,
                             .reply = MESSAGE_group_stored,
-                            .group = group ? (uint64_t)(group - self->groups.list) + 1 : 0});
+                            .value = group ? (uint64_t)(group - self->groups.list) + 1 : 0});
 }
 
 static void on_mark(partition_actor_t *self, const capstan_message_t *message)
@@ -552,6 +555,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         gaps_on_list(self, message);
     } else if (message->message == MESSAGE_partition_erase) {
         erasures_add(self, message);
+    } else if (message->message == MESSAGE_partition_cancel) {
+        gaps_on_cancel(self, message);
     } else if (message->message == MESSAGE_partition_epoch) {
         on_epoch(self, message);
     } else if (message->message == MESSAGE_partition_status) {

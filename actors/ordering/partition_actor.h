@@ -135,6 +135,7 @@ typedef struct partition_actor {
     uint64_t gaps_filled; /* of the core's, counted so far */
     uint64_t scheduled;   /* of the core's, counted so far */
     uint64_t released;
+    uint64_t cancelled;
     uint64_t scheduled_items; /* that this partition has added to the metric */
     bool skips_full;          /* and said so */
 

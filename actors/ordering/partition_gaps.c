@@ -58,6 +58,24 @@ void gaps_on_skip(partition_actor_t *self, const capstan_message_t *message)
                                             .reply = MESSAGE_gap_skipped});
 }
 
+void gaps_on_cancel(partition_actor_t *self, const capstan_message_t *message)
+{
+    partition_cancel_t request;
+    capstan_err_t err = codec_decode(partition_cancel_wire(), message->body, &request, NULL);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, message, err, NULL);
+        return;
+    }
+    uint64_t count = partition_cancel_scheduled(self->core, capstan_utc_us(self->self), &request,
+                                                &self->effects);
+    partition_take_effects(self, message);
+    answers_add(&self->answers, &(answer_t){.to = message->sender,
+                                            .correlation = message->correlation,
+                                            .lsn = self->lsn_next,
+                                            .reply = MESSAGE_scheduled_cancelled,
+                                            .value = count});
+}
+
 void gaps_reply(partition_actor_t *self, const capstan_message_t *request)
 {
     gap_skipped_t reply;
@@ -120,6 +138,8 @@ void gaps_turn_end(partition_actor_t *self)
     METRIC_ADD(ordering, scheduled, (int64_t)(figures.scheduled_items - self->scheduled_items));
     self->scheduled = figures.scheduled;
     self->released = figures.released;
+    METRIC_ADD(ordering, events_cancelled, figures.cancelled - self->cancelled);
+    self->cancelled = figures.cancelled;
     self->scheduled_items = figures.scheduled_items;
     if (figures.skips_full && !self->skips_full) {
         LOG(ordering, skips_full, log_string("topic", self->topic),
@@ -134,7 +154,7 @@ void gaps_forget(partition_actor_t *self)
     buffer_clear(&self->skipped);
     self->gaps_filled = 0;
     METRIC_ADD(ordering, scheduled, -(int64_t)self->scheduled_items);
-    self->scheduled = self->released = self->scheduled_items = 0;
+    self->scheduled = self->released = self->cancelled = self->scheduled_items = 0;
     memset(self->late, 0, sizeof self->late);
 }
 

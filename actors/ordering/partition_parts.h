@@ -15,6 +15,8 @@ void partition_take_effects(partition_actor_t *self, const capstan_message_t *me
 /* partition_gaps.c: verdicts on gaps, asked for or due. */
 void gaps_on_skip(partition_actor_t *self, const capstan_message_t *message);
 void gaps_on_list(partition_actor_t *self, const capstan_message_t *message);
+/* Delayed events are given up. */
+void gaps_on_cancel(partition_actor_t *self, const capstan_message_t *message);
 /* The reply to the oldest gap_skipped that waits. */
 void gaps_reply(partition_actor_t *self, const capstan_message_t *request);
 /* A record `skip` is about to be stored. */

@@ -219,11 +219,19 @@ void schedule_figures(const partition_t *self, partition_figures_t *figures)
     figures->scheduled_due_us = schedule->count > 0 ? schedule->due[0]->due_us : 0;
     figures->scheduled = schedule->scheduled;
     figures->released = schedule->released;
+    figures->cancelled = schedule->cancelled;
 }
 
 int64_t schedule_due_us(const partition_t *self)
 {
     return self->schedule->count > 0 ? self->schedule->due[0]->due_us : INT64_MAX;
+}
+
+static void remember_id(partition_t *self, slice_t producer, uint64_t sequence, int64_t now_us)
+{
+    if (id_is_wanted(self, producer, sequence) && !id_is_known(self, producer, sequence)) {
+        id_add(self, producer, sequence, now_us);
+    }
 }
 
 /* It is put in order as if it came now: judged by its own time, and remembered by its id. */
@@ -248,10 +256,7 @@ static void release(partition_t *self, scheduled_t *one, int64_t now_us,
     event_encode(&event, &effects->bytes);
     partition_add_append(effects, RECORD_event, data_at, event.offset);
     time_take(self, NULL, now_us, &timed, mark, effects);
-    if (id_is_wanted(self, event.producer, event.sequence) &&
-        !id_is_known(self, event.producer, event.sequence)) {
-        id_add(self, event.producer, event.sequence, now_us);
-    }
+    remember_id(self, event.producer, event.sequence, now_us);
     take_out(self, one); /* and with it the bytes that `event` points to */
     self->schedule->released++;
 }
@@ -264,6 +269,52 @@ void schedule_release(partition_t *self, int64_t now_us, partition_effects_t *ef
          i++) {
         release(self, self->schedule->due[0], now_us, effects);
     }
+}
+
+/* Its id stays known, so that its sender, which may not have heard of it, cannot send it again. */
+static void cancel(partition_t *self, scheduled_t *one, int64_t now_us,
+                   partition_effects_t *effects)
+{
+    slice_t producer = slice_of(one->producer, one->row.name_size);
+    size_t data_at = effects->bytes.size;
+    codec_encode(scheduled_end_wire(),
+                 &(scheduled_end_t){.number = one->number,
+                                    .cancelled_us = now_us,
+                                    .producer = producer,
+                                    .sequence = one->sequence},
+                 &effects->bytes);
+    partition_add_append(effects, RECORD_scheduled_end, data_at, 0);
+    remember_id(self, producer, one->sequence, now_us);
+    take_out(self, one);
+    self->schedule->cancelled++;
+}
+
+static bool is_of(const scheduled_t *one, const partition_cancel_t *request)
+{
+    enum { FIELD_KEY = 2 };
+    slice_t key;
+    id_wanted_t wanted = {request->producer, request->sequence};
+    return codec_peek_slice(record_of(one), FIELD_KEY, &key) && slice_equal(key, request->key) &&
+           (request->producer.size == 0 || id_is(one, &wanted));
+}
+
+uint64_t partition_cancel_scheduled(partition_t *self, int64_t now_us,
+                                    const partition_cancel_t *request, partition_effects_t *effects)
+{
+    const schedule_t *schedule = self->schedule;
+    scheduled_t **list = calloc(schedule->count + 1, sizeof(scheduled_t *));
+    ENSURE(list);
+    size_t count = 0;
+    for (size_t i = 0; i < schedule->count; i++) { /* a heap moves while it is taken from */
+        if (is_of(schedule->due[i], request)) {
+            list[count++] = schedule->due[i];
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        cancel(self, list[i], now_us, effects);
+    }
+    free(list);
+    return count;
 }
 
 void partition_erase_scheduled(partition_t *self, slice_t key)
@@ -326,6 +377,9 @@ capstan_err_t schedule_load_end(partition_t *self, slice_t data)
     scheduled_t *one = find(self, mark.number);
     if (one) {
         take_out(self, one);
+    }
+    if (mark.cancelled_us != 0 && id_is_wanted(self, mark.producer, mark.sequence)) {
+        id_load(self, mark.producer, mark.sequence, mark.cancelled_us);
     }
     return CAPSTAN_OK;
 }

@@ -43,6 +43,7 @@ typedef struct schedule {
     scheduled_t *gone;
     uint64_t scheduled; /* since the process started */
     uint64_t released;
+    uint64_t cancelled;
 } schedule_t;
 
 void schedule_init(partition_t *self);

@@ -1,11 +1,11 @@
 /* The topics of a node.
  *
- * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, topic_erase, producer_open,
- * subscribe, parked_list, parked_release, group_define, gap_list, gap_declare, gap_force
- * (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down; answers of the
- * journal, its reader, the partitions and the groups. Replies   topic_info, topic_described,
- * producer_opened, parked_page, parked_released, group_defined, topic_route, ordering_report, done;
- * `subscribed` is replied by who then delivers.
+ * Accepts   topic_ensure, topic_alter, topic_describe, topic_delete, topic_erase, scheduled_cancel,
+ * producer_open, subscribe, parked_list, parked_release, group_define, gap_list, gap_declare,
+ * gap_force (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down;
+ * answers of the journal, its reader, the partitions and the groups. Replies   topic_info,
+ * topic_described, producer_opened, parked_page, parked_released, group_defined, topic_route,
+ * ordering_report, done; `subscribed` is replied by who then delivers.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -576,6 +576,8 @@ static void on_request(topics_t *self, const capstan_message_t *message)
         topics_on_parked_release(self, message);
     } else if (message->message == MESSAGE_topic_erase) {
         topics_on_erase(self, message);
+    } else if (message->message == MESSAGE_scheduled_cancel) {
+        topics_on_cancel(self, message);
     } else if (message->message == MESSAGE_group_define) {
         topics_on_group_define(self, message);
     } else if (message->message == MESSAGE_ordering_status) {

@@ -63,7 +63,32 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
               .group = request.group, .offset = request.offset, .events_max = events_max});
 }
 
-/* The partition is the one that the gateway sends events of the key to. */
+/* The one that the gateway sends events of the key to. */
+static capstan_ref_t partition_of(const topic_t *topic, slice_t key)
+{
+    return topic->refs[XXH64(key.data, key.size, 0) % topic->settings.partitions];
+}
+
+void topics_on_cancel(topics_t *self, const capstan_message_t *message)
+{
+    scheduled_cancel_t request = {0};
+    capstan_err_t err = codec_decode(scheduled_cancel_wire(), message->body, &request, NULL);
+    bool half = (request.producer.size == 0) != (request.sequence == 0);
+    if (err != CAPSTAN_OK || request.key.size == 0 || half) {
+        capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_INVALID,
+                            err                     ? NULL
+                            : request.key.size == 0 ? "key: 1 to 1024 bytes"
+                                                    : "producer and sequence: both, or neither");
+        return;
+    }
+    const topic_t *topic = topics_ready(self, message, request.topic);
+    if (topic) {
+        relay(self, message, topic, partition_of(topic, request.key), partition_cancel_wire(),
+              &(partition_cancel_t){
+                  .key = request.key, .producer = request.producer, .sequence = request.sequence});
+    }
+}
+
 void topics_on_erase(topics_t *self, const capstan_message_t *message)
 {
     topic_erase_t request;
@@ -75,9 +100,8 @@ void topics_on_erase(topics_t *self, const capstan_message_t *message)
     }
     const topic_t *topic = topics_ready(self, message, request.topic);
     if (topic) {
-        uint64_t hash = XXH64(request.key.data, request.key.size, 0);
-        relay(self, message, topic, topic->refs[hash % topic->settings.partitions],
-              partition_erase_wire(), &(partition_erase_t){.key = request.key});
+        relay(self, message, topic, partition_of(topic, request.key), partition_erase_wire(),
+              &(partition_erase_t){.key = request.key});
     }
 }
 

@@ -7,6 +7,7 @@
 
 void topics_on_parked_list(topics_t *self, const capstan_message_t *message);
 void topics_on_parked_release(topics_t *self, const capstan_message_t *message);
+void topics_on_cancel(topics_t *self, const capstan_message_t *message);
 void topics_on_erase(topics_t *self, const capstan_message_t *message);
 void topics_on_group_define(topics_t *self, const capstan_message_t *message);
 /* False: it is none of gap_list, gap_declare, gap_force. */

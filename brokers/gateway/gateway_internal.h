@@ -44,7 +44,7 @@ enum {
     NAME_BYTES_MAX = 128,    /* of peers and topics */
     KEY_BYTES_MAX = 1024,    /* of events */
     ROUTING_BYTES_MAX = 255, /* ZMTP's limit */
-    PEER_MESSAGES = 0x60,    /* numbers below it can come from a peer */
+    PEER_MESSAGES = 0x66,    /* numbers below it can come from a peer, if they have a permission */
 };
 
 typedef struct gateway gateway_t;

@@ -5,7 +5,7 @@
  *          down (subscriptions), session_end (the gateway), and messages of users' tables, which go
  *          to the peer
  * Sends    publish, acknowledge and reject for its peer, subscription_grant to its subscriptions,
- * messages of users' tables Asks     the topics actor (requests 0x40 to 0x5f) and the status actor,
+ * messages of users' tables Asks     the topics actor (requests 0x40 to 0x65) and the status actor,
  * bodies unchanged; actors that are open to peers, and other sessions
  *
  * It runs on the gateway's cell and shares its structs. It ends with its peer's connection;

@@ -45,11 +45,17 @@ static bool is_users(const wire_record_t *record)
     return record->id >= CAPSTAN_USER_ID_MIN;
 }
 
+static bool is_within(const wire_record_t *record, uint32_t first, uint32_t last)
+{
+    return record->id >= first && record->id <= last;
+}
+
 static bool is_peer_message(const wire_record_t *record)
 {
     bool internal =
         (record->id >= SCHEMA_INTERNAL_FIRST && !is_users(record)) ||
-        (record->id >= SCHEMA_GATEWAY_INTERNAL_FIRST && record->id <= SCHEMA_GATEWAY_INTERNAL_LAST);
+        is_within(record, SCHEMA_GATEWAY_INTERNAL_FIRST, SCHEMA_GATEWAY_INTERNAL_LAST) ||
+        is_within(record, SCHEMA_TOPICS_INTERNAL_FIRST, SCHEMA_TOPICS_INTERNAL_LAST);
     return record->kind != CAPSTAN_KIND_RECORD && !internal;
 }
 

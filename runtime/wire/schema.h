@@ -22,7 +22,9 @@ bool schema_format_find(slice_t name, schema_format_t *ret_format);
 enum {
     SCHEMA_GATEWAY_INTERNAL_FIRST = 0x30,
     SCHEMA_GATEWAY_INTERNAL_LAST = 0x3f,
-    SCHEMA_INTERNAL_FIRST = 0x60,
+    SCHEMA_TOPICS_INTERNAL_FIRST = 0x60,
+    SCHEMA_TOPICS_INTERNAL_LAST = 0x63,
+    SCHEMA_INTERNAL_FIRST = 0x66,
 };
 
 /* Appends the description of `tables` to `out`. The same tables give the same bytes. */

@@ -126,6 +126,46 @@ class Delay(unittest.TestCase):
         self.assertEqual(self.figures(), (3, 1))
         self.assertEqual(self.node.status()["metrics"]["ordering.scheduled"], 1)
 
+    def cancel(self, **fields):
+        """The answer to a scheduled_cancel."""
+        answers = []
+        peer = peers.Peer(self.schema, self.node.endpoint, "asker", {
+            "welcome": lambda *_: peer.post("scheduled_cancel", answers.append, topic="t",
+                                            **fields)})
+        late = time.monotonic() + SECONDS_MAX
+        while not answers:
+            self.assertLess(time.monotonic(), late)
+            peer.poll()
+        peer.socket.close()
+        return answers[0]["events"]
+
+    def test_what_is_cancelled_is_never_delivered(self):
+        self.start(create=("--partitions", "1", "--set", "id_window_ms=3600000"))
+        due = now_us() + 2500000
+        events = [{"key": key, "producer": "p", "sequence": n, "payload": b"%d" % n,
+                   "not_before_us": due} for n, key in enumerate([b"a", b"a", b"b", b"b"], 1)]
+        self.assertEqual(self.publish(*events), [(STORED, 0)] * 4)
+        self.assertEqual(self.cancel(key=b"a", producer="p", sequence=2), 1)
+        self.assertEqual(self.cancel(key=b"a", producer="p", sequence=2), 0)
+        done = self.node.run("topic", "cancel", "t", "--key", "b")
+        self.assertEqual((done.returncode, done.stdout), (0, b"t: 2 events cancelled\n"))
+        self.assertEqual(self.figures(), (0, 1))
+        self.node.kill()
+        self.node.start()
+        self.assertEqual(self.publish(*events), [(DUPLICATE, 0)] * 4)
+        self.assertEqual(self.payloads(1), ["1"])
+        self.assertEqual(self.node.run("topic", "cancel", "t", "--key", "a", "--json").stdout,
+                         b'{"topic":"t","cancelled":0}\n')
+        self.publish({"not_before_us": now_us() + HOUR_US})
+        self.cancel(key=b"k")
+        metrics = self.node.status()["metrics"]
+        self.assertEqual((metrics["ordering.events_cancelled"], metrics["ordering.scheduled"]),
+                         (1, 0))
+        for wrong, text in [(("--key", ""), b"key: 1 to 1024 bytes"), ((), b"needs --key")]:
+            done = self.node.run("topic", "cancel", "t", *wrong)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(text, done.stderr)
+
     def test_a_crowd_that_comes_due_at_once_keeps_its_order(self):
         self.start()
         total, due = 4000, now_us() + 4000000

@@ -5,8 +5,8 @@
  * O7: what is sent again under its id is taken once.
  * O10: offsets are consecutive, and the bytes are those that were published.
  * O12: a delayed event is put in order once, not before its time, and before any that is due later,
- * was accepted later for the same time, or comes when it is due; what was answered is put in order;
- * a kill changes nothing of it. */
+ * was accepted later for the same time, or comes when it is due; what was answered is put in order,
+ * unless it was cancelled: then it is not; a kill changes nothing of it. */
 #include "runtime/base/ensure.h"
 #include "tests/simulation/schedule_world.h"
 
@@ -26,6 +26,7 @@ typedef struct reading {
     size_t bytes;
     uint64_t offset_last;
     uint8_t put_in_order[SCHEDULE_EVENTS]; /* how often */
+    bool cancelled[SCHEDULE_EVENTS];
     size_t expected; /* the event of the record `scheduled_end` before, plus one; 0: none */
 } reading_t;
 
@@ -71,7 +72,7 @@ static void on_end(schedule_world_t *world, reading_t *reading, slice_t data)
         return;
     }
     const waiting_event_t ended = reading->list[at];
-    for (size_t i = 0; i < reading->count; i++) {
+    for (size_t i = 0; i < reading->count && mark.cancelled_us == 0; i++) {
         const waiting_event_t *other = &reading->list[i];
         if (other->due_us < ended.due_us || (other->due_us == ended.due_us && i < at)) {
             schedule_fail(world, "O12", "event %zu is put in order before event %zu", ended.index,
@@ -82,7 +83,8 @@ static void on_end(schedule_world_t *world, reading_t *reading, slice_t data)
     reading->count--;
     memmove(&reading->list[at], &reading->list[at + 1],
             (reading->count - at) * sizeof reading->list[0]);
-    reading->expected = ended.index + 1;
+    reading->cancelled[ended.index] = mark.cancelled_us != 0;
+    reading->expected = mark.cancelled_us == 0 ? ended.index + 1 : 0;
 }
 
 static void on_event(schedule_world_t *world, reading_t *reading, slice_t data)
@@ -108,6 +110,9 @@ static void on_event(schedule_world_t *world, reading_t *reading, slice_t data)
             schedule_fail(world, "O12", "event %zu is put in order before event %zu, which is due",
                           index, reading->list[i].index);
         }
+    }
+    if (reading->cancelled[index]) {
+        schedule_fail(world, "O12", "event %zu is put in order, and was cancelled", index);
     }
     if (++reading->put_in_order[index] > 1) {
         schedule_fail(world, event.not_before_us > 0 ? "O12" : "O7", "event %zu is there twice",
@@ -142,6 +147,9 @@ void predicate_of_append(schedule_world_t *world, uint32_t kind, slice_t data)
     }
     event_t event = read_event(data);
     size_t index = schedule_index(event.key);
+    if (world->events[index].cancelled) {
+        schedule_fail(world, "O12", "event %zu was cancelled, and is put in order", index);
+    }
     if (event.accepted_us != world->now_us || world->events[index].due_us > world->now_us) {
         schedule_fail(world, "O12", "event %zu is put in order %" PRId64 " us early", index,
                       world->events[index].due_us - world->now_us);
@@ -182,7 +190,8 @@ void predicate_of_log(schedule_world_t *world, bool complete)
 {
     reading_t *reading = read_log(world);
     for (size_t i = 0; complete && i < SCHEDULE_EVENTS; i++) {
-        if (world->events[i].answered && reading->put_in_order[i] != 1) {
+        uint64_t ends = reading->put_in_order[i] + (uint64_t)reading->cancelled[i];
+        if (world->events[i].answered && ends != 1) {
             schedule_fail(world, "O12", "event %zu was answered and never put in order", i);
         }
     }

@@ -40,6 +40,7 @@ static bool run_seed(const seeds_options_t *options, uint64_t seed, void *contex
     totals->refusals += world->figures.refusals;
     totals->snapshots += world->figures.snapshots;
     totals->full += world->figures.full;
+    totals->cancelled += world->figures.cancelled;
     *ret_hash = hash_of(world);
     schedule_world_destroy(&world);
     if (allocations() != before) {
@@ -53,12 +54,13 @@ static bool run_seed(const seeds_options_t *options, uint64_t seed, void *contex
 static bool judge(const seeds_options_t *options, const void *context)
 {
     const schedule_figures_t *totals = context;
-    printf("%" PRIu64 " events in order, %" PRIu64 " released, %" PRIu64 " without room, %" PRIu64
-           " kills, %" PRIu64 " refusals of the journal, %" PRIu64 " snapshots\n",
-           totals->events, totals->released, totals->full, totals->kills, totals->refusals,
-           totals->snapshots);
-    bool all = totals->released > 0 && totals->full > 0 && totals->kills > 0 &&
-               totals->refusals > 0 && totals->snapshots > 0;
+    printf("%" PRIu64 " events in order, %" PRIu64 " released, %" PRIu64 " cancelled, %" PRIu64
+           " without room, %" PRIu64 " kills, %" PRIu64 " refusals of the journal, %" PRIu64
+           " snapshots\n",
+           totals->events, totals->released, totals->cancelled, totals->full, totals->kills,
+           totals->refusals, totals->snapshots);
+    bool all = totals->released > 0 && totals->cancelled > 0 && totals->full > 0 &&
+               totals->kills > 0 && totals->refusals > 0 && totals->snapshots > 0;
     return all || options->seeds < SEEDS_MANY;
 }
 

@@ -197,7 +197,8 @@ static void take_effects(schedule_world_t *self, size_t event)
         }
         slice_t data = slice_of(self->effects.bytes.data + effect->data_at, effect->data_size);
         predicate_of_append(self, effect->record, data);
-        self->figures.released += effect->record == RECORD_scheduled_end;
+        self->figures.released += i > 0 && effect->record == RECORD_event &&
+                                  self->effects.list[i - 1].record == RECORD_scheduled_end;
         add_record(&self->gathered, effect->record, (slice_t){0}, data);
         self->lsn_next++;
     }
@@ -215,7 +216,8 @@ static void answer(schedule_world_t *self)
         const sim_answer_t *one = &self->answers[told++];
         predicate_of_answer(self, one);
         sim_event_t *event = &self->events[one->event];
-        event->answered = event->answered || one->result != EVENT_REJECTED;
+        event->cancelled = event->cancelled || one->result == 0;
+        event->answered = event->answered || (one->result > 0 && one->result != EVENT_REJECTED);
     }
     self->answer_count -= told;
     if (told > 0) {
@@ -276,6 +278,24 @@ static void publish_some(schedule_world_t *self)
             publish(self, index);
         }
         self->sent += index == self->sent;
+    }
+}
+
+static void cancel(schedule_world_t *self)
+{
+    char key[8];
+    size_t index = random_below(&self->dice, self->sent + 1);
+    index = index < SCHEDULE_EVENTS ? index : SCHEDULE_EVENTS - 1;
+    const sim_event_t *event = &self->events[index];
+    bool by_id = event->number > 0 && random_chance(&self->dice, 500);
+    snprintf(key, sizeof key, "%zu", index);
+    partition_cancel_t request = {.key = slice_text(key),
+                                  .producer = slice_text(by_id ? "scanner" : ""),
+                                  .sequence = by_id ? event->number : 0};
+    if (partition_cancel_scheduled(self->core, self->now_us, &request, &self->effects) > 0) {
+        self->figures.cancelled++;
+        take_effects(self, index);
+        add_answer(self, index, 0);
     }
 }
 
@@ -390,6 +410,9 @@ static void step(schedule_world_t *self)
         break;
     case 2:
         expire(self);
+        if (random_chance(&self->dice, 100)) {
+            cancel(self);
+        }
         break;
     case 3:
     case 4:

@@ -27,7 +27,8 @@ typedef struct sim_event {
     bool sent;
     bool answered; /* stored */
     bool on_disk;
-    bool refused; /* for want of room: it may be sent again */
+    bool refused;   /* for want of room: it may be sent again */
+    bool cancelled; /* and somebody was told so */
 } sim_event_t;
 
 typedef struct sim_record {
@@ -51,8 +52,8 @@ typedef struct sim_write {
 
 typedef struct sim_answer {
     size_t event;
-    size_t lsn; /* it holds once everything before is on disk */
-    event_result_t result;
+    size_t lsn;            /* it holds once everything before is on disk */
+    event_result_t result; /* 0: it was cancelled */
 } sim_answer_t;
 
 typedef struct schedule_figures {
@@ -61,6 +62,7 @@ typedef struct schedule_figures {
     uint64_t kills;
     uint64_t refusals; /* of the journal */
     uint64_t snapshots;
+    uint64_t cancelled;
     uint64_t full; /* events that there was no room for */
 } schedule_figures_t;
 

@@ -418,6 +418,9 @@ Test(gateway, breaks_the_session_of_a_peer_that_sends_what_it_must_not)
                                   MESSAGE_gateway_status,
                                   MESSAGE_deliver,
                                   MESSAGE_topic_resolve,
+                                  MESSAGE_partition_read,
+                                  MESSAGE_scheduled_cancelled,
+                                  MESSAGE_subscription_grant,
                                   0x7fff,
                                   UINT64_MAX};
     uint64_t session = 1;

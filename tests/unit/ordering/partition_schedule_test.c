@@ -304,6 +304,44 @@ Test(partition_schedule, damaged_rows_and_records_are_seen)
     partition_destroy(&self);
 }
 
+static uint64_t cancel(partition_t *self, int64_t now_us, const char *key, const char *producer,
+                       uint64_t sequence, partition_effects_t *effects)
+{
+    const partition_cancel_t request = {
+        .key = slice_text(key), .producer = slice_text(producer), .sequence = sequence};
+    uint64_t count = partition_cancel_scheduled(self, now_us, &request, effects);
+    cr_assert_null(partition_check(self));
+    return count;
+}
+
+Test(partition_schedule, what_is_cancelled_is_never_put_in_order_and_its_id_stays_known)
+{
+    partition_t *self = partition_with(10);
+    partition_effects_t log = {0};
+    event_t events[16];
+    int64_t due_us = NOW_US + 10 * WINDOW;
+    for (uint64_t i = 1; i <= 5; i++) {
+        publish(self, NOW_US, due_us - (int64_t)i, i, &log);
+    }
+    cr_assert_eq(cancel(self, NOW_US, "b", "", 0, &log), 0);
+    cr_assert_eq(cancel(self, NOW_US, "a", "q", 2, &log), 0);
+    cr_assert_eq(cancel(self, NOW_US, "a", "p", 2, &log), 1);
+    cr_assert_eq(cancel(self, NOW_US, "a", "p", 2, &log), 0, "once");
+    cr_assert_eq(publish(self, NOW_US + WINDOW, 0, 2, &log).result, EVENT_DUPLICATE);
+    partition_t *copy = partition_with(10);
+    load_log(copy, &log, 0);
+    kit_assert_same(self, copy);
+    cr_assert_eq(publish(copy, NOW_US + WINDOW, 0, 2, &log).result, EVENT_DUPLICATE);
+    cr_assert_eq(publish(copy, NOW_US + WINDOW + 1, 0, 2, &log).result, EVENT_STORED);
+    partition_destroy(&copy);
+    cr_assert_eq(release(self, due_us - 5, &log, events), 1);
+    cr_assert_eq(cancel(self, due_us - 5, "a", "", 0, &log), 3, "all that wait");
+    cr_assert_eq(release(self, due_us, &log, events), 0);
+    cr_assert_eq(partition_figures(self).cancelled, 4);
+    partition_effects_fini(&log);
+    partition_destroy(&self);
+}
+
 Test(partition_schedule, erasing_a_key_reaches_what_waits)
 {
     partition_t *self = partition_with(10);
