@@ -13,6 +13,8 @@ enum {
     NUMBER_BYTES = 8,
 };
 
+#define NUMBER_MAX (UINT64_MAX / 2)
+
 /* Farther away is a mistake in the unit, on either side. */
 static const int64_t away_us_max = INT64_C(10) * 366 * 86400 * 1000000;
 
@@ -347,8 +349,10 @@ static void raise_to(uint64_t *bound, uint64_t value)
 static capstan_err_t load(partition_t *self, uint64_t number, slice_t record)
 {
     event_t event;
-    if (number == 0 || codec_decode(event_wire(), record, &event, NULL) || event.offset != 0 ||
-        event.key.size == 0 || event.not_before_us == 0 || self->limits.mode != SEQUENCE_ARRIVAL) {
+    if (number == 0 || number > NUMBER_MAX || codec_decode(event_wire(), record, &event, NULL) ||
+        event.offset != 0 || event.not_before_us == 0 || event.key.size == 0 ||
+        event.key.size > KEY_BYTES_MAX || event.producer.size > PRODUCER_BYTES_MAX ||
+        self->limits.mode != SEQUENCE_ARRIVAL) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     put(self, number, &event, record);
@@ -370,7 +374,8 @@ capstan_err_t schedule_load(partition_t *self, slice_t data)
 capstan_err_t schedule_load_end(partition_t *self, slice_t data)
 {
     scheduled_end_t mark;
-    if (codec_decode(scheduled_end_wire(), data, &mark, NULL)) {
+    if (codec_decode(scheduled_end_wire(), data, &mark, NULL) || mark.number > NUMBER_MAX ||
+        mark.producer.size > PRODUCER_BYTES_MAX) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     raise_to(&self->schedule->number_next, mark.number + 1);

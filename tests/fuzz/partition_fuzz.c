@@ -1,6 +1,7 @@
-/* The partition core. An even first byte: the rest are events of a few producers and keys; after
- * each the invariants hold, and at the end the log alone gives the same state. An odd one: the rest
- * are rows and records of a damaged store, which must be refused or read, never more. */
+/* The partition core, numbered by producers or, with the second bit of the first byte, by arrival.
+ * An even first byte: the rest are events of a few producers and keys; after each the invariants
+ * hold, and at the end the log alone gives the same state. An odd one: the rest are rows and
+ * records of a damaged store, which must be refused or read, never more. */
 #include "actors/ordering/partition.h"
 #include "runtime/base/ensure.h"
 
@@ -11,13 +12,17 @@ enum {
     PIECE_HEAD = 2,
 };
 
-static partition_t *make(void)
+static partition_t *make(sequence_mode_t mode)
 {
-    return partition_new(&(partition_limits_t){.mode = SEQUENCE_PRODUCER,
+    return partition_new(&(partition_limits_t){.mode = mode,
                                                .held_items_max = 40,
                                                .held_bytes_max = 2000,
                                                .key_held_items_max = 12,
                                                .hold_us_max = 100,
+                                               .id_window_us = 500,
+                                               .ids_max = 30,
+                                               .scheduled_items_max = 20,
+                                               .scheduled_bytes_max = 1000,
                                                .hash_seed = "fifteen bytes.."});
 }
 
@@ -27,9 +32,9 @@ static void add_row(void *context, slice_t key, slice_t value)
 }
 
 /* The complete snapshot of a log's state; equal logs give equal bytes. */
-static void load_and_save(const partition_effects_t *log, buffer_t *ret_rows)
+static void load_and_save(sequence_mode_t mode, const partition_effects_t *log, buffer_t *ret_rows)
 {
-    partition_t *self = make();
+    partition_t *self = make(mode);
     for (size_t i = 0; i < log->count; i++) {
         const partition_effect_t *effect = &log->list[i];
         if (effect->kind == PARTITION_APPEND) {
@@ -45,37 +50,49 @@ static void load_and_save(const partition_effects_t *log, buffer_t *ret_rows)
     partition_destroy(&self);
 }
 
-static void publish_all(const uint8_t *data, size_t size)
+static void publish_all(sequence_mode_t mode, const uint8_t *data, size_t size)
 {
     static const char names[] = "abcdefgh";
-    partition_t *self = make();
+    partition_t *self = make(mode);
     partition_effects_t log = {0};
-    int64_t now_us = 1000;
+    int64_t now_us = INT64_C(1700000000000000);
     for (; size >= EVENT_BYTES; data += EVENT_BYTES, size -= EVENT_BYTES) {
         now_us += data[3] % 64;
         publish_t event = {.key = slice_of(&names[data[0] % 4], 1),
                            .producer = slice_of(&names[4 + data[0] / 4 % 4], 1),
                            .producer_epoch = data[3] / 64,
                            .sequence = data[1] % 32,
-                           .payload = slice_of(data, data[2] % (EVENT_BYTES + 1))};
+                           .payload = slice_of(data, data[2] % (EVENT_BYTES + 1)),
+                           .not_before_us = mode == SEQUENCE_ARRIVAL && data[1] & 32
+                                                ? now_us - 100 + data[2] * 4
+                                                : 0};
         partition_publish(self, now_us, 1, &event, &log);
         ENSURE(log.list[log.count - 1].kind == PARTITION_ANSWER);
         ENSURE(!partition_check(self));
+        if (data[1] & 64) {
+            partition_expire(self, now_us, &log);
+        }
     }
     partition_figures_t figures = partition_figures(self);
     buffer_t rows = {0};
-    load_and_save(&log, &rows);
-    partition_t *copy = make();
+    load_and_save(mode, &log, &rows);
+    partition_t *copy = make(mode);
     codec_list_t list;
     ENSURE(codec_list_open(event_wire(), buffer_slice(&rows), &list) == CAPSTAN_OK);
     for (event_t row; codec_list_next(&list, &row);) {
+        if (row.payload.size == 0) {
+            continue; /* a row that is deleted */
+        }
         ENSURE(partition_load_row(copy, row.key, row.payload) == CAPSTAN_OK);
     }
     partition_figures_t found = partition_figures(copy);
     ENSURE(!partition_check(copy));
     ENSURE(found.offset_next == figures.offset_next && found.held_items == figures.held_items &&
            found.held_bytes == figures.held_bytes && found.gaps == figures.gaps &&
-           found.oldest_gap_us == figures.oldest_gap_us);
+           found.oldest_gap_us == figures.oldest_gap_us &&
+           found.scheduled_items == figures.scheduled_items &&
+           found.scheduled_bytes == figures.scheduled_bytes &&
+           found.scheduled_due_us == figures.scheduled_due_us);
     partition_destroy(&copy);
     partition_destroy(&self);
     partition_effects_fini(&log);
@@ -83,9 +100,9 @@ static void publish_all(const uint8_t *data, size_t size)
 }
 
 /* Pieces: a kind, a length, and that many bytes, of which a row's key are the first half. */
-static void load_all(const uint8_t *data, size_t size)
+static void load_all(sequence_mode_t mode, const uint8_t *data, size_t size)
 {
-    partition_t *self = make();
+    partition_t *self = make(mode);
     capstan_err_t err = CAPSTAN_OK;
     while (size >= PIECE_HEAD && err == CAPSTAN_OK) {
         uint8_t kind = data[0];
@@ -108,10 +125,14 @@ static void load_all(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size > 0 && data[0] % 2 == 0) {
-        publish_all(data + 1, size - 1);
-    } else if (size > 0) {
-        load_all(data + 1, size - 1);
+    if (size == 0) {
+        return 0;
+    }
+    sequence_mode_t mode = data[0] & 2 ? SEQUENCE_ARRIVAL : SEQUENCE_PRODUCER;
+    if (data[0] % 2 == 0) {
+        publish_all(mode, data + 1, size - 1);
+    } else {
+        load_all(mode, data + 1, size - 1);
     }
     return 0;
 }

@@ -299,6 +299,11 @@ Test(partition_schedule, damaged_rows_and_records_are_seen)
                  CAPSTAN_E_STORE_CORRUPT);
     cr_assert_eq(partition_load_record(self, RECORD_scheduled_end, slice_text("garbage")),
                  CAPSTAN_E_STORE_CORRUPT);
+    cr_assert_eq(partition_load_row(self, slice_of("t\xff\xff\xff\xff\xff\xff\xff\xff", 9),
+                                    buffer_slice(&held)),
+                 CAPSTAN_E_STORE_CORRUPT, "no number would be left");
+    cr_assert_eq(partition_load_record(self, RECORD_scheduled_end, slice_of("\x81\x01\x63", 3)),
+                 CAPSTAN_OK, "it ended before the rows were saved");
     buffer_fini(&event);
     buffer_fini(&held);
     partition_destroy(&self);
