@@ -267,6 +267,21 @@ capstan_err_t topic_settings_may_become(const topic_settings_t *before,
     return err ? err : topic_settings_check(after, text);
 }
 
+capstan_err_t topic_settings_check_window(const topic_settings_t *self, uint64_t retry_horizon_ms,
+                                          char text[TOPIC_TEXT_BYTES])
+{
+    if (self->id_window_ms == 0 || self->id_window_ms >= retry_horizon_ms) {
+        return CAPSTAN_OK;
+    }
+    snprintf(text, TOPIC_TEXT_BYTES,
+             "id_window_ms: %" PRIu64 " ms is less than the %" PRIu64
+             " ms (ordering.retry_horizon_ms of the node) for which a sender goes on to send an "
+             "event again, which would then be taken twice; choose at least %" PRIu64
+             ", or 0 to remember no ids",
+             self->id_window_ms, retry_horizon_ms, retry_horizon_ms);
+    return CAPSTAN_E_ID_WINDOW_SHORT;
+}
+
 /* --- storing and showing --------------------------------------------------------------------- */
 
 void topic_settings_encode(const topic_settings_t *self, buffer_t *out)

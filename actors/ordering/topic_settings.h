@@ -86,6 +86,12 @@ CAPSTAN_MUST_CHECK capstan_err_t topic_settings_may_become(const topic_settings_
                                                            const topic_settings_t *after,
                                                            bool force, char text[TOPIC_TEXT_BYTES]);
 
+/* Whether ids are remembered for as long as senders go on to send an event again.
+ * ID_WINDOW_SHORT. */
+CAPSTAN_MUST_CHECK capstan_err_t topic_settings_check_window(const topic_settings_t *self,
+                                                             uint64_t retry_horizon_ms,
+                                                             char text[TOPIC_TEXT_BYTES]);
+
 /* All of them, as a LIST of topic_setting. */
 void topic_settings_encode(const topic_settings_t *self, buffer_t *out);
 /* As an object. */

@@ -250,6 +250,18 @@ static capstan_err_t load_record(topics_t *self, const journal_record_t *record)
     return CAPSTAN_E_STORE_CORRUPT;
 }
 
+/* The horizon may have been raised since the window was set. */
+static void warn_of_window(const topics_t *self, const topic_t *topic)
+{
+    char text[TOPIC_TEXT_BYTES];
+    uint64_t horizon_ms = self->settings->retry_horizon_ms;
+    if (topic_settings_check_window(&topic->settings, horizon_ms, text) != CAPSTAN_OK) {
+        LOG(ordering, id_window_short, log_string("topic", topic->name),
+            log_uint("id_window_ms", topic->settings.id_window_ms),
+            log_uint("retry_horizon_ms", horizon_ms));
+    }
+}
+
 static void read_on(topics_t *self)
 {
     if (self->lsn_read < self->lsn_next) {
@@ -264,6 +276,7 @@ static void read_on(topics_t *self)
         if (self->list[i]->phase == TOPIC_DELETING) {
             delete_begin(self, self->list[i], NULL);
         } else {
+            warn_of_window(self, self->list[i]);
             topics_launch(self, self->list[i]);
         }
     }
@@ -400,6 +413,8 @@ void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter)
     settings.partitions = self->settings->partitions;
     settings = topic_change_apply(&settings, &waiter->wanted);
     capstan_err_t err = topic_settings_check(&settings, text);
+    err = err ? err
+              : topic_settings_check_window(&settings, self->settings->retry_horizon_ms, text);
     if (err == CAPSTAN_OK && self->count >= self->settings->topics_max) {
         err = CAPSTAN_E_LIMIT;
         snprintf(text, sizeof text,

@@ -94,6 +94,10 @@ static bool prepare(topics_t *self, topic_mark_job_t *job)
     job->settings = topic_change_apply(&job->topic->settings, &job->change);
     capstan_err_t err =
         topic_settings_may_become(&job->topic->settings, &job->settings, job->force, text);
+    /* One that was set when the horizon was nearer does not stand in the way of other settings. */
+    if (err == CAPSTAN_OK && job->settings.id_window_ms != job->topic->settings.id_window_ms) {
+        err = topic_settings_check_window(&job->settings, self->settings->retry_horizon_ms, text);
+    }
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, &job->request, err, text);
     }

@@ -101,7 +101,8 @@ typedef struct capstan_event {
 /* What became of a published event. Whatever is not UNKNOWN or REJECTED is on disk. */
 typedef enum capstan_result {
     CAPSTAN_RESULT_UNKNOWN = 0, /* perhaps stored: publish it again; if it has a sequence and was
-                                   stored, it is a duplicate then */
+                                   stored, it is a duplicate then; in a topic that is numbered by
+                                   arrival within ordering.retry_horizon_ms (docs/config.md) */
     CAPSTAN_RESULT_STORED = 1,
     CAPSTAN_RESULT_DUPLICATE = 2, /* it was stored or held before */
     CAPSTAN_RESULT_HELD = 3,      /* until those of its key that precede it have arrived */

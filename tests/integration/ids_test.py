@@ -20,7 +20,8 @@ STORED, DUPLICATE, REJECTED = 1, 2, 4
 
 class Ids(unittest.TestCase):
     def setUp(self):
-        self.node = self.enterContext(RealNode("ordering.ids_max=16"))
+        self.node = self.enterContext(RealNode("ordering.ids_max=16",
+                                                "ordering.retry_horizon_ms=1000"))
         self.schema = json.loads(subprocess.run([PROGRAM, "schema", "--format", "json"],
                                                 stdout=subprocess.PIPE, check=True).stdout)
 
@@ -59,9 +60,9 @@ class Ids(unittest.TestCase):
         self.make("id_window_ms=3600000")
         numbers = [("p", number) for number in range(1, 18)]
         self.assertEqual(self.publish(*numbers), [STORED] * 16 + [REJECTED])
-        done = self.node.run("topic", "alter", "t", "--set", "id_window_ms=1")
+        done = self.node.run("topic", "alter", "t", "--set", "id_window_ms=1000")
         self.assertEqual(done.returncode, 0, done.stderr)
-        time.sleep(0.01)
+        time.sleep(1.01)
         self.assertEqual(self.publish(("p", 17), ("p", 1)), [STORED, STORED])
 
     def test_without_a_window_nothing_is_remembered(self):
@@ -70,6 +71,23 @@ class Ids(unittest.TestCase):
         done = self.node.run("topic", "create", "u", "--sequence", "producer", "--set",
                              "id_window_ms=1000")
         self.assertIn(b"id_window_ms", done.stderr)
+
+    def test_a_window_shorter_than_senders_try_is_refused(self):
+        for request in ("create", "alter"):
+            done = self.node.run("topic", request, "t", "--set", "id_window_ms=999")
+            self.assertNotEqual(done.returncode, 0)
+            for part in (b"999 ms", b"1000 ms", b"ordering.retry_horizon_ms", b"at least 1000"):
+                self.assertIn(part, done.stderr)
+            self.make("id_window_ms=1000")
+        self.node.kill()
+        self.node.settings = ("ordering.retry_horizon_ms=5000",)
+        self.node.start()
+        # It goes on as it is, with a warning, and its other settings can be changed.
+        for setting, accepted in (("idle_ms=70000", True), ("id_window_ms=4999", False),
+                                  ("id_window_ms=5000", True)):
+            done = self.node.run("topic", "alter", "t", "--set", setting)
+            self.assertEqual(done.returncode == 0, accepted, done.stderr)
+        self.assertIn("id_window_short", self.node.log())
 
 
 if __name__ == "__main__":

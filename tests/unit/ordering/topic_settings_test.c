@@ -86,6 +86,18 @@ Test(topic_settings, refuse_what_belongs_to_topics_of_the_other_kind)
     cr_assert_eq(topic_settings_check(&settings, text), CAPSTAN_OK);
 }
 
+Test(topic_settings, remember_ids_for_as_long_as_senders_try)
+{
+    topic_settings_t settings = topic_settings_initial();
+    cr_assert_eq(topic_settings_check_window(&settings, 120000, text), CAPSTAN_OK);
+    settings.id_window_ms = 120000;
+    cr_assert_eq(topic_settings_check_window(&settings, 120000, text), CAPSTAN_OK);
+    settings.id_window_ms = 119999;
+    cr_assert_eq(topic_settings_check_window(&settings, 0, text), CAPSTAN_OK);
+    cr_assert_eq(topic_settings_check_window(&settings, 120000, text), CAPSTAN_E_ID_WINDOW_SHORT);
+    cr_assert(strstr(text, "119999 ms") && strstr(text, "120000 ms"), "%s", text);
+}
+
 Test(topic_settings, keep_what_a_topic_was_made_with)
 {
     topic_settings_t before = topic_settings_initial();
