@@ -47,6 +47,8 @@ static void print_topics(FILE *out)
                 fprintf(out, "%s`%.*s`", k > row->minimum ? " or " : "", (int)word.size,
                         (const char *)word.data);
             }
+        } else if (row->type == TOPIC_TEXT) {
+            fprintf(out, "empty | %s, at most %" PRIu64 " bytes", row->unit, row->maximum);
         } else {
             fprintf(out, "`%" PRIu64 "` | %" PRIu64 " to %" PRIu64 " %s", row->initial,
                     row->minimum, row->maximum, row->unit);

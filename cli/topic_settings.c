@@ -1,27 +1,73 @@
 /* Topics and their settings: made, described, altered, deleted. */
 #include "cli/topic.h"
 
+#include "actors/ordering/topic_settings.h"
 #include "cli/failed.h"
 #include "cli/table.h"
 #include "runtime/base/json_writer.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* What was given with --set, as a LIST of topic_setting. */
-static void encode_given(const topic_options_t *options, buffer_t *out)
+enum { SETTING_FILE_BYTES_MAX = 256 << 10 };
+
+static bool read_file(const char *path, buffer_t *out)
 {
+    enum { PIECE = 4096 };
+    FILE *file = fopen(path, "rb");
+    size_t got = file ? PIECE : 0;
+    /* What is larger than any setting is left to the node to refuse. */
+    while (got == PIECE && out->size <= SETTING_FILE_BYTES_MAX) {
+        got = fread(buffer_reserve(out, PIECE), 1, PIECE, file);
+        out->size += got;
+    }
+    bool good = file && !ferror(file);
+    if (!good) {
+        fprintf(stderr, "capstan topic: %s: %s.\n", path, strerror(errno));
+    }
+    if (file) {
+        fclose(file);
+    }
+    return good;
+}
+
+static bool is_text(slice_t name)
+{
+    size_t count;
+    const topic_setting_row_t *rows = topic_setting_rows(&count);
+    for (size_t i = 0; i < count; i++) {
+        if (slice_equal(slice_text(rows[i].name), name)) {
+            return rows[i].type == TOPIC_TEXT;
+        }
+    }
+    return false;
+}
+
+/* What was given with --set, as a LIST of topic_setting; a text may be in a file, NAME=@FILE. */
+static bool encode_given(const topic_options_t *options, buffer_t *out)
+{
+    bool good = true;
+    buffer_t text = {0};
     codec_list_writer_t list = codec_list_begin(out);
-    for (size_t i = 0; i < options->set.count; i++) {
+    for (size_t i = 0; i < options->set.count && good; i++) {
         const char *item = options->set.items[i];
         size_t size = strcspn(item, "=");
-        codec_list_add(
-            &list, topic_setting_wire(),
-            &(topic_setting_t){.name = slice_of(item, size), .value = slice_text(item + size + 1)});
+        topic_setting_t setting = {.name = slice_of(item, size),
+                                   .value = slice_text(item + size + 1)};
+        if (item[size + 1] == '@' && is_text(setting.name)) {
+            buffer_clear(&text);
+            good = read_file(item + size + 2, &text);
+            setting.value = buffer_slice(&text);
+        }
+        codec_list_add(&list, topic_setting_wire(), &setting);
     }
     codec_list_end(&list);
+    buffer_fini(&text);
+    return good;
 }
 
 static void print_json(const topic_info_t *info)
@@ -90,8 +136,9 @@ static int ask(peer_t *peer, const topic_options_t *options, const wire_record_t
 int topic_create(peer_t *peer, const topic_options_t *options)
 {
     buffer_t settings = {0};
-    if (options->set.count > 0) {
-        encode_given(options, &settings);
+    if (options->set.count > 0 && !encode_given(options, &settings)) {
+        buffer_fini(&settings);
+        return EXIT_FAILED;
     }
     const topic_ensure_t request = {.topic = slice_text(options->topic),
                                     .partitions = options->partitions,
@@ -107,7 +154,10 @@ int topic_create(peer_t *peer, const topic_options_t *options)
 int topic_alter(peer_t *peer, const topic_options_t *options)
 {
     buffer_t settings = {0};
-    encode_given(options, &settings);
+    if (!encode_given(options, &settings)) {
+        buffer_fini(&settings);
+        return EXIT_FAILED;
+    }
     const topic_alter_t request = {.topic = slice_text(options->topic),
                                    .settings = buffer_slice(&settings),
                                    .force = options->force};
@@ -179,10 +229,20 @@ int topic_cancel(peer_t *peer, const topic_options_t *options)
 
 /* --- describe -------------------------------------------------------------------------------- */
 
+/* JSON that was written over several lines becomes one. */
+static void print_text(const char *name, const char *text)
+{
+    json_t *json = strchr(text, '\n') ? json_loads(text, 0, NULL) : NULL;
+    char *line = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    printf("  %-24s%s\n", name, line ? line : text);
+    free(line);
+    json_decref(json);
+}
+
 static void print_value(const char *name, const json_t *value)
 {
     if (json_is_string(value)) {
-        printf("  %-24s%s\n", name, json_string_value(value));
+        print_text(name, json_string_value(value));
     } else {
         printf("  %-24s%" JSON_INTEGER_FORMAT "\n", name, json_integer_value(value));
     }

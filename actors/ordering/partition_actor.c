@@ -31,7 +31,9 @@
 static void take_settings(partition_actor_t *self, const topic_settings_t *topic)
 {
     const ordering_settings_t *node = self->settings;
-    self->topic_settings = *topic;
+    topic_settings_t own = topic_settings_copy(topic);
+    topic_settings_fini(&self->topic_settings);
+    self->topic_settings = own;
     self->limits.mode = (sequence_mode_t)topic->sequence;
     self->limits.held_items_max = node->held_items_max;
     self->limits.held_bytes_max = node->held_bytes_max;
@@ -51,6 +53,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
         partition_limit(self->core, &self->limits);
     }
     retention_configure(self);
+    payloads_configure(self);
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
@@ -95,6 +98,8 @@ static void destroy(capstan_actor_t *actor)
     finds_fini(self);
     erasures_fini(self);
     partition_groups_fini(&self->groups);
+    payload_schema_destroy(&self->schema);
+    topic_settings_fini(&self->topic_settings);
     free(self);
 }
 
@@ -375,6 +380,7 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
     } else {
         refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
     }
+    refusal.err = refusal.err ? refusal.err : payloads_check(self, &publish);
     if (refusal.err == CAPSTAN_OK && publish.producer_epoch > 0 &&
         publish.producer_epoch > partition_epoch_known(self->core, publish.producer)) {
         refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
@@ -474,11 +480,13 @@ static void on_set(partition_actor_t *self, const capstan_message_t *message)
     err = err ? err : topic_change_decode(&change, request.settings, text);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, NULL);
-        return;
+    } else {
+        topic_settings_t settings = topic_change_apply(&self->topic_settings, &change);
+        take_settings(self, &settings);
+        topic_settings_fini(&settings);
+        capstan_reply(self->self, message, MESSAGE_done, (slice_t){0});
     }
-    topic_settings_t settings = topic_change_apply(&self->topic_settings, &change);
-    take_settings(self, &settings);
-    capstan_reply(self->self, message, MESSAGE_done, (slice_t){0});
+    topic_change_fini(&change);
 }
 
 static void on_status(partition_actor_t *self, const capstan_message_t *message)

@@ -8,6 +8,7 @@
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_groups.h"
+#include "actors/ordering/payload_schema.h"
 #include "actors/ordering/read_back.h"
 #include "actors/ordering/tail.h"
 #include "actors/ordering/topic_settings.h"
@@ -99,6 +100,8 @@ typedef struct partition_actor {
     capstan_ref_t reader;
     topic_settings_t topic_settings;
     partition_limits_t limits; /* by the settings of both */
+    payload_schema_t *schema;  /* NULL: payloads are as they like */
+    int64_t payload_told_us;   /* when the log was last told of one that is not as it says */
 
     partition_phase_t phase;
     capstan_err_t broken; /* why the last append was refused */

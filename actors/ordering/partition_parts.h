@@ -68,6 +68,12 @@ bool retention_answer(partition_actor_t *self, const capstan_message_t *message)
 /* The record of a beginning is read again. STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t retention_load(partition_actor_t *self, slice_t data);
 
+/* partition_payload.c. */
+/* The topic's settings have changed. */
+void payloads_configure(partition_actor_t *self);
+/* PAYLOAD_INVALID. */
+CAPSTAN_MUST_CHECK capstan_err_t payloads_check(partition_actor_t *self, const publish_t *event);
+
 /* partition_erase.c. */
 void erasures_add(partition_actor_t *self, const capstan_message_t *message);
 /* After a commit or a snapshot. */

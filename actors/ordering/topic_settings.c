@@ -1,5 +1,6 @@
 #include "actors/ordering/topic_settings.h"
 
+#include "actors/ordering/payload_schema.h"
 #include "runtime/base/ensure.h"
 
 #include <inttypes.h>
@@ -44,13 +45,69 @@ static void set(topic_settings_t *self, const topic_setting_row_t *row, uint64_t
     memcpy((char *)self + row->offset, &value, sizeof value);
 }
 
+/* Of a row that is a TEXT. */
+static buffer_t *text_of(const topic_settings_t *self, const topic_setting_row_t *row)
+{
+    return (buffer_t *)((const char *)self + row->offset);
+}
+
+static void set_text(topic_settings_t *self, const topic_setting_row_t *row, slice_t value)
+{
+    buffer_t *own = text_of(self, row);
+    buffer_clear(own);
+    buffer_append(own, value.data, value.size);
+}
+
+static void set_from(topic_settings_t *self, const topic_setting_row_t *row,
+                     const topic_settings_t *other)
+{
+    if (row->type == TOPIC_TEXT) {
+        set_text(self, row, buffer_slice(text_of(other, row)));
+    } else {
+        set(self, row, get(other, row));
+    }
+}
+
+static bool is_same(const topic_setting_row_t *row, const topic_settings_t *a,
+                    const topic_settings_t *b)
+{
+    return row->type == TOPIC_TEXT
+               ? slice_equal(buffer_slice(text_of(a, row)), buffer_slice(text_of(b, row)))
+               : get(a, row) == get(b, row);
+}
+
 topic_settings_t topic_settings_initial(void)
 {
-    topic_settings_t self;
+    topic_settings_t self = {0};
     for (size_t i = 0; i < ROWS; i++) {
-        set(&self, &rows[i], rows[i].initial);
+        if (rows[i].type != TOPIC_TEXT) {
+            set(&self, &rows[i], rows[i].initial);
+        }
     }
     return self;
+}
+
+topic_settings_t topic_settings_copy(const topic_settings_t *self)
+{
+    topic_settings_t copy = {0};
+    for (size_t i = 0; i < ROWS; i++) {
+        set_from(&copy, &rows[i], self);
+    }
+    return copy;
+}
+
+void topic_settings_fini(topic_settings_t *self)
+{
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].type == TOPIC_TEXT) {
+            buffer_fini(text_of(self, &rows[i]));
+        }
+    }
+}
+
+void topic_change_fini(topic_change_t *self)
+{
+    topic_settings_fini(&self->values);
 }
 
 /* --- values as text -------------------------------------------------------------------------- */
@@ -65,8 +122,14 @@ slice_t topic_setting_word(const topic_setting_row_t *row, uint64_t number)
     return slice_of(word, strcspn(word, "|"));
 }
 
-static void write_value(const topic_setting_row_t *row, uint64_t value, buffer_t *out)
+static void write_value(const topic_setting_row_t *row, const topic_settings_t *self, buffer_t *out)
 {
+    if (row->type == TOPIC_TEXT) {
+        const buffer_t *own = text_of(self, row);
+        buffer_append(out, own->data, own->size);
+        return;
+    }
+    uint64_t value = get(self, row);
     char digits[DIGITS_MAX + 1];
     slice_t word = topic_setting_word(row, value);
     if (row->type == TOPIC_UINT) {
@@ -113,7 +176,10 @@ static int shown(slice_t text)
 
 static capstan_err_t refuse_value(const topic_setting_row_t *row, slice_t value, char *text)
 {
-    if (row->type == TOPIC_UINT) {
+    if (row->type == TOPIC_TEXT) {
+        snprintf(text, TOPIC_TEXT_BYTES, "%s: %zu bytes are more than %" PRIu64, row->name,
+                 value.size, row->maximum);
+    } else if (row->type == TOPIC_UINT) {
         snprintf(text, TOPIC_TEXT_BYTES,
                  "%s: \"%.*s\" is no whole number from %" PRIu64 " to %" PRIu64 " (%s)", row->name,
                  shown(value), (const char *)value.data, row->minimum, row->maximum, row->unit);
@@ -144,11 +210,16 @@ capstan_err_t topic_change_add(topic_change_t *self, slice_t name, slice_t value
         if (!slice_equal(slice_text(rows[i].name), name)) {
             continue;
         }
-        uint64_t number;
-        if (!read_value(&rows[i], value, &number)) {
+        uint64_t number = value.size;
+        bool is_text = rows[i].type == TOPIC_TEXT;
+        if (is_text ? number > rows[i].maximum : !read_value(&rows[i], value, &number)) {
             return refuse_value(&rows[i], value, text);
         }
-        set(&self->values, &rows[i], number);
+        if (is_text) {
+            set_text(&self->values, &rows[i], value);
+        } else {
+            set(&self->values, &rows[i], number);
+        }
         self->given |= UINT32_C(1) << i;
         return CAPSTAN_OK;
     }
@@ -193,10 +264,10 @@ capstan_err_t topic_change_decode(topic_change_t *self, slice_t settings,
 
 topic_settings_t topic_change_apply(const topic_settings_t *before, const topic_change_t *change)
 {
-    topic_settings_t after = *before;
+    topic_settings_t after = topic_settings_copy(before);
     for (size_t i = 0; i < ROWS; i++) {
         if (change->given >> i & 1) {
-            set(&after, &rows[i], get(&change->values, &rows[i]));
+            set_from(&after, &rows[i], &change->values);
         }
     }
     return after;
@@ -205,7 +276,7 @@ topic_settings_t topic_change_apply(const topic_settings_t *before, const topic_
 const char *topic_change_differs(const topic_settings_t *settings, const topic_change_t *change)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        if ((change->given >> i & 1) && get(&change->values, &rows[i]) != get(settings, &rows[i])) {
+        if ((change->given >> i & 1) && !is_same(&rows[i], &change->values, settings)) {
             return rows[i].name;
         }
     }
@@ -214,34 +285,56 @@ const char *topic_change_differs(const topic_settings_t *settings, const topic_c
 
 /* --- rules ----------------------------------------------------------------------------------- */
 
+static capstan_err_t check_schema(const topic_settings_t *self, char text[TOPIC_TEXT_BYTES])
+{
+    payload_schema_t *schema = NULL;
+    payload_fault_t fault;
+    if (self->payload_schema.size == 0) {
+        return CAPSTAN_OK;
+    }
+    capstan_err_t err = payload_schema_parse(buffer_slice(&self->payload_schema), &schema, &fault);
+    if (err != CAPSTAN_OK) {
+        snprintf(text, TOPIC_TEXT_BYTES, "payload_schema: at %s: %s", fault.where, fault.what);
+    }
+    payload_schema_destroy(&schema);
+    return err;
+}
+
 capstan_err_t topic_settings_check(const topic_settings_t *self, char text[TOPIC_TEXT_BYTES])
 {
+    const topic_settings_t initial = topic_settings_initial();
     for (size_t i = 0; i < ROWS; i++) {
         if (rows[i].where != TOPIC_ANY && rows[i].where != (topic_setting_where_t)self->sequence &&
-            get(self, &rows[i]) != rows[i].initial) {
+            !is_same(&rows[i], self, &initial)) {
             snprintf(text, TOPIC_TEXT_BYTES, "%s is for topics with sequence=%s only", rows[i].name,
                      rows[i].where == TOPIC_PRODUCER ? "producer" : "arrival");
             return CAPSTAN_E_INVALID;
         }
     }
-    return CAPSTAN_OK;
+    return check_schema(self, text);
 }
 
-static bool loses(const topic_setting_row_t *row, uint64_t before, uint64_t after)
+static bool loses(const topic_setting_row_t *row, const topic_settings_t *all_before,
+                  const topic_settings_t *all_after)
 {
+    if (row->type == TOPIC_TEXT) {
+        return false;
+    }
+    uint64_t before = get(all_before, row);
+    uint64_t after = get(all_after, row);
     if (row->change == TOPIC_RAISE_LOSES) {
         return after > before;
     }
     return row->change == TOPIC_LOWER_LOSES && after > 0 && (before == 0 || after < before);
 }
 
-static capstan_err_t check_change(const topic_setting_row_t *row, uint64_t before, uint64_t after,
-                                  bool force, char *text)
+static capstan_err_t check_change(const topic_setting_row_t *row, const topic_settings_t *before,
+                                  const topic_settings_t *after, bool force, char *text)
 {
     buffer_t value = {0};
     capstan_err_t err = CAPSTAN_OK;
     write_value(row, before, &value);
-    if (row->change == TOPIC_FIXED && before != after) {
+    if (row->change == TOPIC_FIXED && !is_same(row, before, after)) {
         snprintf(text, TOPIC_TEXT_BYTES,
                  "%s stays %.*s: it decides where and how what is stored lies; make another topic",
                  row->name, (int)value.size, (const char *)value.data);
@@ -262,7 +355,7 @@ capstan_err_t topic_settings_may_become(const topic_settings_t *before,
 {
     capstan_err_t err = CAPSTAN_OK;
     for (size_t i = 0; i < ROWS && err == CAPSTAN_OK; i++) {
-        err = check_change(&rows[i], get(before, &rows[i]), get(after, &rows[i]), force, text);
+        err = check_change(&rows[i], before, after, force, text);
     }
     return err ? err : topic_settings_check(after, text);
 }
@@ -290,7 +383,7 @@ void topic_settings_encode(const topic_settings_t *self, buffer_t *out)
     codec_list_writer_t list = codec_list_begin(out);
     for (size_t i = 0; i < ROWS; i++) {
         buffer_clear(&value);
-        write_value(&rows[i], get(self, &rows[i]), &value);
+        write_value(&rows[i], self, &value);
         codec_list_add(
             &list, topic_setting_wire(),
             &(topic_setting_t){.name = slice_text(rows[i].name), .value = buffer_slice(&value)});
@@ -303,12 +396,13 @@ void topic_settings_describe(const topic_settings_t *self, json_writer_t *json)
 {
     emit_object_begin(json);
     for (size_t i = 0; i < ROWS; i++) {
-        uint64_t value = get(self, &rows[i]);
         emit_key(json, rows[i].name);
         if (rows[i].type == TOPIC_UINT) {
-            emit_uint(json, value);
+            emit_uint(json, get(self, &rows[i]));
+        } else if (rows[i].type == TOPIC_CHOICE) {
+            emit_text(json, topic_setting_word(&rows[i], get(self, &rows[i])));
         } else {
-            emit_text(json, topic_setting_word(&rows[i], value));
+            emit_text(json, buffer_slice(text_of(self, &rows[i])));
         }
     }
     emit_object_end(json);

@@ -99,7 +99,7 @@ void topics_reply_info(topics_t *self, const capstan_message_t *request, const c
 void topics_launch(topics_t *self, topic_t *topic);
 void topics_serve_waiters(topics_t *self, topic_t *topic);
 /* Makes the topic if there is none, and answers the waiter once it is ready. */
-void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter);
+void topics_ensure(topics_t *self, slice_t name, topic_waiter_t *waiter);
 /* Answers the request and returns NULL when the topic is unknown or not ready. */
 topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name);
 

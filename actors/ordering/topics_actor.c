@@ -95,7 +95,7 @@ static void confirm(topics_t *self, const topic_t *topic, const topic_waiter_t *
     capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_TOPIC_DIFFERS, text);
 }
 
-static void serve_waiter(topics_t *self, const topic_t *topic, const topic_waiter_t *waiter)
+static void serve_waiter(topics_t *self, const topic_t *topic, topic_waiter_t *waiter)
 {
     if (topic->phase == TOPIC_FAILED) {
         capstan_reply_error(self->self, &waiter->request, topic->failed, NULL);
@@ -104,6 +104,7 @@ static void serve_waiter(topics_t *self, const topic_t *topic, const topic_waite
     } else {
         confirm(self, topic, waiter);
     }
+    topic_change_fini(&waiter->wanted);
 }
 
 void topics_serve_waiters(topics_t *self, topic_t *topic)
@@ -114,7 +115,8 @@ void topics_serve_waiters(topics_t *self, topic_t *topic)
     topic->waiter_count = 0;
 }
 
-static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waiter)
+/* Takes what the waiter wants. */
+static void wait_for(topics_t *self, topic_t *topic, topic_waiter_t *waiter)
 {
     if (topic->phase == TOPIC_READY || topic->phase == TOPIC_FAILED) {
         serve_waiter(self, topic, waiter);
@@ -122,6 +124,7 @@ static void wait_for(topics_t *self, topic_t *topic, const topic_waiter_t *waite
     }
     if (topic->waiter_count == TOPIC_WAITERS_MAX) {
         capstan_reply_error(self->self, &waiter->request, CAPSTAN_E_UNAVAILABLE, NULL);
+        topic_change_fini(&waiter->wanted);
         return;
     }
     topic->waiters = realloc(topic->waiters, (topic->waiter_count + 1) * sizeof *topic->waiters);
@@ -202,35 +205,46 @@ static void open_stream(topics_t *self)
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text("topics")});
 }
 
+static capstan_err_t apply_mark(topics_t *self, const topic_mark_t *mark,
+                                const topic_settings_t *settings)
+{
+    char text[TOPIC_TEXT_BYTES];
+    topic_t *topic = topics_find(self, mark->topic);
+    if (!topic && mark->deletion == 0 && topic_settings_check(settings, text) == CAPSTAN_OK) {
+        topics_add(self, mark->topic, settings);
+    } else if (!topic) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    } else if (mark->deletion == 1) {
+        topic->phase = TOPIC_DELETING;
+    } else if (mark->deletion == 2) {
+        topics_remove(self, topic);
+    } else if (topic_settings_may_become(&topic->settings, settings, true, text) == CAPSTAN_OK) {
+        topic_settings_fini(&topic->settings);
+        topic->settings = topic_settings_copy(settings);
+    } else {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    return CAPSTAN_OK;
+}
+
 /* The last one of a topic tells its settings. */
 static capstan_err_t load_topic(topics_t *self, slice_t data)
 {
     char text[TOPIC_TEXT_BYTES];
     topic_mark_t mark;
     topic_change_t change = {0};
-    if (codec_decode(topic_mark_wire(), data, &mark, NULL) || !topic_name_is_valid(mark.topic) ||
-        (mark.settings.size > 0 && topic_change_decode(&change, mark.settings, text)) ||
-        topic_change_set(&change, "partitions", mark.partitions, text) ||
-        topic_change_set(&change, "sequence", mark.sequence, text)) {
-        return CAPSTAN_E_STORE_CORRUPT;
+    const topic_settings_t initial = topic_settings_initial();
+    capstan_err_t err = CAPSTAN_E_STORE_CORRUPT;
+    if (!codec_decode(topic_mark_wire(), data, &mark, NULL) && topic_name_is_valid(mark.topic) &&
+        (mark.settings.size == 0 || !topic_change_decode(&change, mark.settings, text)) &&
+        !topic_change_set(&change, "partitions", mark.partitions, text) &&
+        !topic_change_set(&change, "sequence", mark.sequence, text)) {
+        topic_settings_t settings = topic_change_apply(&initial, &change);
+        err = apply_mark(self, &mark, &settings);
+        topic_settings_fini(&settings);
     }
-    topic_settings_t settings = topic_settings_initial();
-    settings = topic_change_apply(&settings, &change);
-    topic_t *topic = topics_find(self, mark.topic);
-    if (!topic && mark.deletion == 0) {
-        topics_add(self, mark.topic, &settings);
-    } else if (!topic) {
-        return CAPSTAN_E_STORE_CORRUPT;
-    } else if (mark.deletion == 1) {
-        topic->phase = TOPIC_DELETING;
-    } else if (mark.deletion == 2) {
-        topics_remove(self, topic);
-    } else if (topic_settings_may_become(&topic->settings, &settings, true, text) == CAPSTAN_OK) {
-        topic->settings = settings;
-    } else {
-        return CAPSTAN_E_STORE_CORRUPT;
-    }
-    return CAPSTAN_OK;
+    topic_change_fini(&change);
+    return err;
 }
 
 static capstan_err_t load_record(topics_t *self, const journal_record_t *record)
@@ -401,7 +415,7 @@ static capstan_err_t read_ensure(slice_t body, topic_ensure_t *ret_request, topi
                : err;
 }
 
-void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter)
+void topics_ensure(topics_t *self, slice_t name, topic_waiter_t *waiter)
 {
     char text[TOPIC_TEXT_BYTES] = "";
     topic_t *topic = topics_find(self, name);
@@ -409,9 +423,9 @@ void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter)
         wait_for(self, topic, waiter);
         return;
     }
-    topic_settings_t settings = topic_settings_initial();
-    settings.partitions = self->settings->partitions;
-    settings = topic_change_apply(&settings, &waiter->wanted);
+    topic_settings_t initial = topic_settings_initial();
+    initial.partitions = self->settings->partitions;
+    topic_settings_t settings = topic_change_apply(&initial, &waiter->wanted);
     capstan_err_t err = topic_settings_check(&settings, text);
     err = err ? err
               : topic_settings_check_window(&settings, self->settings->retry_horizon_ms, text);
@@ -422,12 +436,14 @@ void topics_ensure(topics_t *self, slice_t name, const topic_waiter_t *waiter)
     }
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, &waiter->request, err, text);
+        topic_change_fini(&waiter->wanted);
+        topic_settings_fini(&settings);
         return;
     }
-    topic_waiter_t maker = *waiter;
-    maker.created = true;
+    waiter->created = true;
     topic = topics_add(self, name, &settings);
-    wait_for(self, topic, &maker);
+    topic_settings_fini(&settings);
+    wait_for(self, topic, waiter);
     marks_add(self, &(topic_mark_job_t){.kind = MARK_MADE, .topic = topic});
 }
 
@@ -441,6 +457,7 @@ static void on_ensure(topics_t *self, const capstan_message_t *message)
         topics_ensure(self, request.topic, &waiter);
     } else {
         capstan_reply_error(self->self, message, err, *text ? text : NULL);
+        topic_change_fini(&waiter.wanted);
     }
 }
 
@@ -453,13 +470,15 @@ static void on_alter(topics_t *self, const capstan_message_t *message)
     err = err ? err : topic_change_decode(&job.change, request.settings, text);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, *text ? text : NULL);
-        return;
+    } else {
+        job.topic = topics_ready(self, message, request.topic);
     }
-    job.topic = topics_ready(self, message, request.topic);
     job.force = request.force;
     job.request.body = (slice_t){0};
     if (job.topic) {
         marks_add(self, &job);
+    } else {
+        topic_change_fini(&job.change);
     }
 }
 

@@ -212,6 +212,7 @@ void delete_end(topics_t *self, topic_t *topic)
     size_t count = topic->waiter_count;
     memcpy(name, topic->name, sizeof name);
     topic->waiters = NULL;
+    topic->waiter_count = 0;
     LOG(ordering, topic_deleted, log_string("topic", name));
     if (topic->removal->request.kind > 0) {
         capstan_reply(self->self, &topic->removal->request, MESSAGE_done, slice_of("\x80", 1));

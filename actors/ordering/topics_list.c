@@ -34,7 +34,7 @@ topic_t *topics_add(topics_t *self, slice_t name, const topic_settings_t *settin
     topic_t *topic = calloc(1, sizeof *topic);
     ENSURE(topic && name.size <= TOPIC_NAME_MAX);
     memcpy(topic->name, name.data, name.size);
-    topic->settings = *settings;
+    topic->settings = topic_settings_copy(settings);
     topic->refs = calloc(settings->partitions, sizeof *topic->refs);
     topic->ready = calloc(settings->partitions, sizeof *topic->ready);
     self->list = realloc(self->list, (self->count + 1) * sizeof(topic_t *));
@@ -50,6 +50,10 @@ static void free_topic(topic_t *topic)
         free(producer);
     }
     map_fini(&topic->producers);
+    for (size_t i = 0; i < topic->waiter_count; i++) {
+        topic_change_fini(&topic->waiters[i].wanted);
+    }
+    topic_settings_fini(&topic->settings);
     free(topic->removal);
     free(topic->refs);
     free(topic->ready);

@@ -70,6 +70,13 @@ static void append(topics_t *self, const topic_mark_job_t *job)
     buffer_fini(&data);
 }
 
+static void free_job(topic_mark_job_t *job)
+{
+    topic_change_fini(&job->change);
+    topic_settings_fini(&job->settings);
+    free(job);
+}
+
 static topic_mark_job_t *take_first(topics_t *self)
 {
     topic_mark_job_t *job = self->job_head;
@@ -91,6 +98,7 @@ static bool prepare(topics_t *self, topic_mark_job_t *job)
     if (job->kind != MARK_ALTERED) {
         return true;
     }
+    topic_settings_fini(&job->settings); /* an append that did not leave is prepared again */
     job->settings = topic_change_apply(&job->topic->settings, &job->change);
     capstan_err_t err =
         topic_settings_may_become(&job->topic->settings, &job->settings, job->force, text);
@@ -111,7 +119,7 @@ void marks_run(topics_t *self)
             append(self, self->job_head);
             return;
         }
-        free(take_first(self));
+        free_job(take_first(self));
     }
 }
 
@@ -131,7 +139,8 @@ void marks_finish(topics_t *self, capstan_err_t err)
         job->producer->epoch = job->epoch;
         spread_epoch(self, job);
     } else if (job->kind == MARK_ALTERED) {
-        job->topic->settings = job->settings;
+        topic_settings_fini(&job->topic->settings);
+        job->topic->settings = topic_settings_copy(&job->settings);
         spread_settings(self, job);
     } else if (job->kind == MARK_DELETING) {
         delete_begin(self, job->topic, &job->request);
@@ -140,12 +149,12 @@ void marks_finish(topics_t *self, capstan_err_t err)
     } else {
         topics_launch(self, job->topic);
     }
-    free(job);
+    free_job(job);
 }
 
 void marks_fini(topics_t *self)
 {
     while (self->job_head) {
-        free(take_first(self));
+        free_job(take_first(self));
     }
 }

@@ -11,6 +11,12 @@
 static const char incomplete[] =
     "it is stored, but not every partition goes by it yet: send it again";
 
+static void free_spread(spread_job_t *job)
+{
+    topic_settings_fini(&job->settings);
+    free(job);
+}
+
 static void spread(topics_t *self, const topic_mark_job_t *job, const wire_record_t *record,
                    const void *value)
 {
@@ -20,7 +26,7 @@ static void spread(topics_t *self, const topic_mark_job_t *job, const wire_recor
     spread->request = job->request;
     spread->request.body = (slice_t){0};
     spread->epoch = job->epoch;
-    spread->settings = topic->settings;
+    spread->settings = topic_settings_copy(&topic->settings);
     memcpy(spread->topic, topic->name, sizeof topic->name);
     buffer_t body = {0};
     codec_encode(record, value, &body);
@@ -33,7 +39,7 @@ static void spread(topics_t *self, const topic_mark_job_t *job, const wire_recor
     buffer_fini(&body);
     if (spread->left < topic->settings.partitions) {
         capstan_reply_error(self->self, &spread->request, CAPSTAN_E_UNAVAILABLE, incomplete);
-        free(spread);
+        free_spread(spread);
         return;
     }
     spread->next = self->spreads;
@@ -87,7 +93,7 @@ bool spread_answer(topics_t *self, const capstan_message_t *message)
         }
         if (refused || spread->left == 0) {
             *link = spread->next;
-            free(spread);
+            free_spread(spread);
         }
         return true;
     }
@@ -99,6 +105,6 @@ void spreads_fini(topics_t *self)
     while (self->spreads) {
         spread_job_t *spread = self->spreads;
         self->spreads = spread->next;
-        free(spread);
+        free_spread(spread);
     }
 }
