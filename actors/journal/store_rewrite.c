@@ -1,4 +1,4 @@
-/* Records that are replaced where they lie: for what has to be forgotten, and for nothing else.
+/* Records replaced where they lie: what is to be forgotten, or was compacted; nothing else.
  * What was there is overwritten in the database's file, and with the next checkpoint in its
  * write-ahead log. */
 #include "actors/journal/store_internal.h"

@@ -59,6 +59,7 @@ typedef enum diversion {
     DIVERTED_SKIPPED = 1,
     DIVERTED_LATE = 2,
     DIVERTED_DROPPED = 3,
+    DIVERTED_REMOVED = 4, /* by compaction: this stands in its place, and offsets have no hole */
 } diversion_t;
 
 /* What an event's record says of it; quick. */

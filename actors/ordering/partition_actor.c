@@ -54,6 +54,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     }
     retention_configure(self);
     payloads_configure(self);
+    compaction_configure(self);
 }
 
 static capstan_err_t init(capstan_actor_t *actor, void *argument)
@@ -99,6 +100,7 @@ static void destroy(capstan_actor_t *actor)
     erasures_fini(self);
     partition_groups_fini(&self->groups);
     payload_schema_destroy(&self->schema);
+    compaction_keys_fini(&self->compaction.keys);
     topic_settings_fini(&self->topic_settings);
     free(self);
 }
@@ -277,6 +279,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     refuse_answers(self, err);
     finds_refuse(self, err);
     erasures_refuse(self, err);
+    compaction_forget(self);
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     gaps_forget(self);
@@ -584,7 +587,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
                !reads_answer(self, message) && !finds_answer(self, message) &&
                !removal_answer(self, message) && !retention_answer(self, message) &&
-               !erasures_answer(self, message)) {
+               !erasures_answer(self, message) && !compaction_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -640,6 +643,8 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
     partition_actor_t *self = capstan_actor_state(actor);
     if (cookie == &self->retention_runs) {
         retention_tick(self);
+    } else if (cookie == &self->compaction) {
+        compaction_tick(self);
     } else if (self->removed) {
         removal_linger(self);
     } else if (cookie) {

@@ -7,6 +7,7 @@
 #include "actors/ordering/log_index.h"
 #include "actors/ordering/ordering_settings.h"
 #include "actors/ordering/partition.h"
+#include "actors/ordering/partition_compaction.h"
 #include "actors/ordering/partition_groups.h"
 #include "actors/ordering/payload_schema.h"
 #include "actors/ordering/read_back.h"
@@ -155,6 +156,7 @@ typedef struct partition_actor {
     uint64_t truncating;
     uint64_t truncate_ask;
 
+    compaction_t compaction;
     erasure_t *erasures;
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */

@@ -61,7 +61,7 @@ static void begin(partition_actor_t *self)
 void erasures_go_on(partition_actor_t *self)
 {
     erasure_t *job = self->erasures;
-    if (!job || job->ask > 0 || self->phase != PARTITION_READY) {
+    if (!job || job->ask > 0 || self->phase != PARTITION_READY || self->compaction.ask > 0) {
         return;
     }
     if (!job->begun) {

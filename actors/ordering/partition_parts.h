@@ -62,11 +62,30 @@ void snapshot_forget(partition_actor_t *self);
 /* The topic's settings have changed, or the index was made anew. */
 void retention_configure(partition_actor_t *self);
 void retention_tick(partition_actor_t *self);
+/* No event from here on may go: a group has not processed it. */
+uint64_t retention_offset_held(const partition_actor_t *self);
 /* After a commit. */
 void retention_continue(partition_actor_t *self);
 bool retention_answer(partition_actor_t *self, const capstan_message_t *message);
 /* The record of a beginning is read again. STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t retention_load(partition_actor_t *self, slice_t data);
+
+/* partition_compaction.c. */
+bool compaction_is_wanted(const partition_actor_t *self);
+/* The topic's settings have changed. */
+void compaction_configure(partition_actor_t *self);
+void compaction_tick(partition_actor_t *self);
+/* After a snapshot or an erasure. */
+void compaction_go_on(partition_actor_t *self);
+bool compaction_answer(partition_actor_t *self, const capstan_message_t *message);
+bool compaction_owns_row(slice_t key);
+/* STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t compaction_load_row(partition_actor_t *self, slice_t value);
+void compaction_save(partition_actor_t *self, partition_row_fn *add, void *context);
+/* A snapshot could not be written: the mark is handed out again. */
+void compaction_touch(partition_actor_t *self);
+/* The core was replaced. */
+void compaction_forget(partition_actor_t *self);
 
 /* partition_payload.c. */
 /* The topic's settings have changed. */

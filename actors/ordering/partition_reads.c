@@ -224,12 +224,16 @@ static void on_records(partition_actor_t *self, parked_read_t *read,
     codec_list_writer_t list = codec_list_begin(&stretch.events);
     while (codec_list_next(&iterator, &record)) {
         uint64_t offset;
-        if (record.kind == RECORD_event && codec_peek_uint(record.data, 1, &offset) &&
-            offset > read->cursor.offset) {
+        if (record.kind != RECORD_event || !codec_peek_uint(record.data, 1, &offset) ||
+            offset <= read->cursor.offset) {
+            continue;
+        }
+        read->cursor.offset = offset;
+        /* A group has to see that nothing is missing, and passes over what was removed. */
+        if (is_grouped(read) || event_diversion(record.data) != DIVERTED_REMOVED) {
             codec_list_add_raw(&list, record.data);
             buffer_append(&stretch.sizes, &(uint32_t){(uint32_t)record.data.size},
                           sizeof(uint32_t));
-            read->cursor.offset = offset;
         }
     }
     read->cursor.lsn = records.lsn_next;

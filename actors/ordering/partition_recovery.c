@@ -62,6 +62,7 @@ void recovery_start(partition_actor_t *self)
     ENSURE(self->core);
     partition_groups_fini(&self->groups);
     log_index_fini(&self->log_index);
+    compaction_forget(self);
     retention_configure(self);
     buffer_clear(&self->row_after);
     ask(self, self->journal, stream_open_wire(),
@@ -141,6 +142,9 @@ static capstan_err_t load_row(partition_actor_t *self, const snapshot_row_t *row
 {
     if (partition_groups_owns_row(row->key)) {
         return partition_groups_load_row(&self->groups, row->key, row->value);
+    }
+    if (compaction_owns_row(row->key)) {
+        return compaction_load_row(self, row->value);
     }
     return log_index_owns_row(row->key) ? log_index_load_row(&self->log_index, row->key, row->value)
                                         : partition_load_row(self->core, row->key, row->value);

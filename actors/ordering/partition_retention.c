@@ -19,6 +19,7 @@ enum {
     TICK_US_MAX = 1000000,
     STEPS = 16, /* places of the index in the time, or the bytes, that are kept */
     GRAIN_BYTES_MIN = 4096,
+    COMPACTION_GRAIN_BYTES = 256 << 10,
     HOLDS_GROUPS = 1, /* retention_holds */
 };
 
@@ -46,12 +47,29 @@ static void start_timer(partition_actor_t *self)
     capstan_timer_start(self->self, us < TICK_US_MAX ? us : TICK_US_MAX, &self->retention_runs);
 }
 
+static uint64_t finer(uint64_t a, uint64_t b)
+{
+    return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
+/* Places where either of the two may want to end. */
+static void refine(partition_actor_t *self)
+{
+    const topic_settings_t *topic = &self->topic_settings;
+    uint64_t bytes = topic->retention_bytes;
+    uint64_t us = topic->retention_ms > 0 ? (uint64_t)step_us(self) : 0;
+    bytes = bytes > 0 ? within(bytes / STEPS, GRAIN_BYTES_MIN, LOG_INDEX_BYTES) : 0;
+    if (compaction_is_wanted(self)) {
+        uint64_t lag_us = topic->compaction_lag_ms * 1000;
+        bytes = finer(bytes, COMPACTION_GRAIN_BYTES);
+        us = finer(us, lag_us > 0 ? within(lag_us / STEPS, TICK_US_MIN, UINT64_MAX) : 0);
+    }
+    log_index_refine(&self->log_index, bytes, (int64_t)us);
+}
+
 void retention_configure(partition_actor_t *self)
 {
-    uint64_t bytes = self->topic_settings.retention_bytes;
-    log_index_refine(&self->log_index,
-                     bytes > 0 ? within(bytes / STEPS, GRAIN_BYTES_MIN, LOG_INDEX_BYTES) : 0,
-                     self->topic_settings.retention_ms > 0 ? step_us(self) : 0);
+    refine(self);
     if (has_retention(self) && !self->retention_runs) {
         start_timer(self);
     }
@@ -59,8 +77,8 @@ void retention_configure(partition_actor_t *self)
 
 /* --- how far --------------------------------------------------------------------------------- */
 
-/* No event from here on may go. Groups that have stored nothing yet are known by what they read. */
-static uint64_t offset_held(const partition_actor_t *self)
+/* Groups that have stored nothing yet are known by what they read. */
+uint64_t retention_offset_held(const partition_actor_t *self)
 {
     uint64_t held = UINT64_MAX;
     if (self->topic_settings.retention_holds != HOLDS_GROUPS) {
@@ -84,7 +102,7 @@ static log_cut_t what_goes(const partition_actor_t *self)
     return (log_cut_t){
         .time_us = kept_us > 0 ? capstan_utc_us(self->self) - kept_us : INT64_MIN,
         .bytes = topic->retention_bytes > 0 ? topic->retention_bytes : UINT64_MAX,
-        .offset_max = offset_held(self),
+        .offset_max = retention_offset_held(self),
         .lsn_max = UINT64_MAX,
     };
 }

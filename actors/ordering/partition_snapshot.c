@@ -21,6 +21,7 @@ static void touch_all(partition_actor_t *self)
     partition_touch_all(self->core);
     partition_groups_touch(&self->groups);
     log_index_touch(&self->log_index);
+    compaction_touch(self);
 }
 
 static void send_chunk(partition_actor_t *self)
@@ -33,6 +34,7 @@ static void send_chunk(partition_actor_t *self)
         partition_groups_save(&self->groups, add_row, &list); /* what changed is little */
         log_index_save(&self->log_index, partition_figures(self->core).offset_next, self->lsn_next,
                        add_row, &list);
+        compaction_save(self, add_row, &list);
         self->saving = false;
         self->records_since_snapshot = self->lsn_next - self->snapshot_lsn;
     }
@@ -92,6 +94,7 @@ bool snapshot_answer(partition_actor_t *self, const capstan_message_t *message)
         self->snapshot_done = self->snapshot_lsn;
         self->snapshot_wanted = false;
         erasures_go_on(self);
+        compaction_go_on(self);
     }
     return true;
 }

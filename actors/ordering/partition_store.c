@@ -9,6 +9,7 @@
  *   't' number (8 bytes, big endian)                 event, whose time has not come
  *   'f', 'q'                                         groups: see partition_groups.h
  *   'o', 'O'                                         places in the log: see log_index.h
+ *   'c'                                              compaction_mark
  *
  * A row may be newer than the position the log is replayed from, each by another amount. So a
  * record of the log says one thing to the partition (its offset) and another to its key (its

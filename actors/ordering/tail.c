@@ -116,6 +116,15 @@ void tail_commit(tail_t *self, uint64_t lsn_next)
     }
 }
 
+void tail_let_go(tail_t *self, uint64_t offset)
+{
+    uint64_t last = offset < self->offset_stored ? offset : self->offset_stored;
+    while (self->head && self->head != self->open &&
+           self->head->offset_first + self->head->count - 1 <= last) {
+        free_oldest(self);
+    }
+}
+
 void tail_reveal(tail_t *self)
 {
     self->offset_committed = self->open ? self->open->offset_first - 1 : self->offset_next - 1;

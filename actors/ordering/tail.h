@@ -49,6 +49,9 @@ void tail_commit(tail_t *self, uint64_t lsn_next);
 /* What is sealed can be read, though it is not on disk. */
 void tail_reveal(tail_t *self);
 
+/* Lets go of the segments that hold no event behind `offset`, as far as they are on disk. */
+void tail_let_go(tail_t *self, uint64_t offset);
+
 /* Of events of the key nothing is left but what orders them. */
 void tail_erase(tail_t *self, slice_t key);
 

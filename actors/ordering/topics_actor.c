@@ -427,8 +427,8 @@ void topics_ensure(topics_t *self, slice_t name, topic_waiter_t *waiter)
     initial.partitions = self->settings->partitions;
     topic_settings_t settings = topic_change_apply(&initial, &waiter->wanted);
     capstan_err_t err = topic_settings_check(&settings, text);
-    err = err ? err
-              : topic_settings_check_window(&settings, self->settings->retry_horizon_ms, text);
+    err =
+        err ? err : topic_settings_check_window(&settings, self->settings->retry_horizon_ms, text);
     if (err == CAPSTAN_OK && self->count >= self->settings->topics_max) {
         err = CAPSTAN_E_LIMIT;
         snprintf(text, sizeof text,

@@ -14,7 +14,8 @@ enum {
 typedef struct disk_record {
     uint32_t kind;
     size_t size;
-    uint8_t *data;
+    uint8_t *data; /* as it was appended */
+    buffer_t stub; /* what compaction put in its place; empty: nothing */
 } disk_record_t;
 
 typedef struct disk_row {

@@ -45,6 +45,7 @@ void disk_fini(disk_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
         free(self->log[i].data);
+        buffer_fini(&self->log[i].stub);
     }
     for (size_t i = 0; i < self->row_count; i++) {
         buffer_fini(&self->rows[i].key);

@@ -640,6 +640,7 @@ void predicates_judge(world_t *world)
     model_init(&model, world);
     predicate_M1(world);
     predicate_M3(world);
+    predicate_of_compaction(world);
     predicates_of_groups(world, complete);
     predicate_O3(world, &model, complete);
     predicate_O4(world, &model);

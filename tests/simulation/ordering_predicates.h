@@ -20,6 +20,8 @@ bool predicate_has_room(const world_t *world, const publish_t *publish);
 
 /* ordering_index.c: at any time, whether the index finds what is in the log on the disk (O10). */
 void predicate_of_index(world_t *world);
+/* ordering_compaction.c: at any time, of what is on the disk (O10). */
+void predicate_of_compaction(world_t *world);
 /* The offset of the last event before the first that was taken at `time_us` or later; 0: none. By
  * the index, and the log behind its place. */
 uint64_t index_find(const sim_shell_t *shell, int64_t time_us);

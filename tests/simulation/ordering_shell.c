@@ -53,7 +53,7 @@ static void load(sim_shell_t *self)
     }
     size_t from = disk->snapshot_lsn > 0 ? disk->snapshot_lsn - 1 : 0;
     for (size_t i = from; i < disk->count && !err; i++) {
-        slice_t data = slice_of(disk->log[i].data, disk->log[i].size);
+        slice_t data = disk_says(&disk->log[i]);
         if (disk->log[i].kind == RECORD_event) {
             index_event(self, i + 1, data);
         }
@@ -101,6 +101,7 @@ static void begin_records(sim_shell_t *self)
 
 void shell_start(sim_shell_t *self)
 {
+    compaction_crash(self->world);
     load(self);
     begin_records(self);
     random_source_t *random = core_world_random(self->world->simulation);
@@ -400,7 +401,11 @@ static void on_timer(void *context, uint64_t cookie)
         send_chunk(self);
         if (random_chance(random, INDEX_PER_MILLE)) {
             predicate_of_index(self->world);
+            predicate_of_compaction(self->world);
         }
+    }
+    if (!self->broken) {
+        compaction_step(self->world);
     }
     int64_t pause_us = self->snapshot_lsn > 0 ? random_between(random, 100, 3000)
                                               : random_between(random, 1000, 50000);
@@ -506,7 +511,7 @@ static void on_read(sim_shell_t *self, const capstan_message_t *message)
     codec_list_writer_t writer = codec_list_begin(&self->part);
     for (; at < disk->count && count < READ_EVENTS_MAX; at++) {
         event_t event;
-        slice_t data = slice_of(disk->log[at].data, disk->log[at].size);
+        slice_t data = disk_says(&disk->log[at]);
         if (disk->log[at].kind != RECORD_event) {
             continue;
         }

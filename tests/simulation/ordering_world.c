@@ -489,6 +489,7 @@ world_t *world_new(const world_options_t *options)
     }
     add_actors(self);
     add_groups(self);
+    self->compaction.wanted = random_chance(dice, 700);
     plan_faults(self);
     shell_start(&self->shell);
     for (uint32_t i = 0; i < self->source_count; i++) {
@@ -576,6 +577,7 @@ void world_destroy(world_t **self_p)
             free(self->sources[i].positions[key]);
         }
     }
+    compaction_crash(self);
     disk_fini(&self->disk);
     free(self->history.facts);
     free(self->history.passages);

@@ -13,6 +13,7 @@
 #define TESTS_ORDERING_WORLD_H
 
 #include "tests/simulation/ordering_actors.h"
+#include "tests/simulation/ordering_compaction.h"
 #include "tests/simulation/ordering_group.h"
 
 static const int64_t world_utc_base = INT64_C(1700000000000000);
@@ -70,6 +71,7 @@ struct world {
     uint64_t crashes_planned;
     bool crash_at_commit;
     uint64_t chunks; /* of snapshots, taken so far */
+    sim_compaction_t compaction;
 };
 
 world_t *world_new(const world_options_t *options);

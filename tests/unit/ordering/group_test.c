@@ -1,6 +1,8 @@
 /* The rules of a consumer group: who gets what, in which order, and what is done. */
 #include "actors/ordering/group.h"
 
+#include "actors/ordering/partition.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -20,7 +22,8 @@ static const group_limits_t usual = {.mode = GROUP_BY_KEY,
 static const member_limits_t one_at_a_time = {.events_max = 1, .key_events_max = 1};
 static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
 
-/* Events of partition 0, named by their keys: "abA" are offsets 1, 2, 3 of keys a, b, A. */
+/* Events of partition 0, named by their keys: "abA" are offsets 1, 2, 3 of keys a, b, A; a dot
+ * stands for one that compaction removed. */
 static capstan_err_t try_keys(group_t *group, uint64_t first, const char *keys,
                               group_effects_t *effects)
 {
@@ -30,7 +33,9 @@ static capstan_err_t try_keys(group_t *group, uint64_t first, const char *keys,
     uint64_t offset = first;
     for (; *keys; keys++, offset++) {
         size_t before = bytes.size;
-        codec_list_add(&list, event_wire(), &(event_t){.offset = offset, .key = {keys, 1}});
+        event_t removed = {.offset = offset, .diverted = DIVERTED_REMOVED};
+        event_t event = {.offset = offset, .key = {keys, 1}};
+        codec_list_add(&list, event_wire(), *keys == '.' ? &removed : &event);
         buffer_append(&sizes, &(uint32_t){(uint32_t)(bytes.size - before)}, sizeof(uint32_t));
     }
     codec_list_end(&list);
@@ -107,6 +112,24 @@ Test(group, gives_each_key_to_one_member_at_a_time)
     cr_assert_eq(group_figures(group).keys, 0, "nothing is remembered of what is done");
     group_effects_fini(&effects);
     group_destroy(&group);
+}
+
+Test(group, passes_over_what_compaction_removed)
+{
+    for (group_events_t events = GROUP_EVENTS_IN_ORDER; events <= GROUP_EVENTS_DIVERTED; events++) {
+        group_effects_t effects = {0};
+        group_limits_t limits = usual;
+        limits.events = events;
+        group_t *group = group_new(&limits);
+        group_join(group, 1, &many);
+        read_keys(group, 1, "..", &effects);
+        cr_assert_eq(group_frontier(group, 0), 2);
+        read_keys(group, 3, "a.", &effects);
+        dispatch(group, 0, &effects, events == GROUP_EVENTS_IN_ORDER ? "1:3 " : "");
+        cr_assert_eq(group_figures(group).passed_over, events == GROUP_EVENTS_IN_ORDER ? 3 : 4);
+        group_effects_fini(&effects);
+        group_destroy(&group);
+    }
 }
 
 Test(group, goes_on_with_the_longest_backlog)

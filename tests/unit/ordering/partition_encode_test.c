@@ -71,7 +71,7 @@ Test(partition_encode, keeps_headers_as_they_came)
 
 Test(partition_encode, a_diverted_event_is_known_by_its_end_also_when_it_was_erased_or_delayed)
 {
-    for (uint64_t diverted = DIVERTED_NOT; diverted <= DIVERTED_DROPPED; diverted++) {
+    for (uint64_t diverted = DIVERTED_NOT; diverted <= DIVERTED_REMOVED; diverted++) {
         for (uint64_t bits = 0; bits < 4; bits++) {
             uint64_t erased = bits & 1;
             int64_t not_before_us = bits & 2 ? INT64_C(0x0b010b010b01) : 0;

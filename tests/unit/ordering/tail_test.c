@@ -147,6 +147,32 @@ Test(tail, lets_go_of_the_oldest_committed_events_only)
     tail_fini(&tail);
 }
 
+Test(tail, lets_go_of_what_was_compacted_as_far_as_it_is_on_disk)
+{
+    tail_t tail;
+    tail_init(&tail, 1, 100000);
+    for (uint64_t offset = 1; offset <= 9; offset += 3) {
+        add(&tail, offset, 50);
+        add(&tail, offset + 1, 50);
+        add(&tail, offset + 2, 50);
+        tail_seal(&tail, offset, offset + 3);
+    }
+    tail_commit(&tail, 7);
+    tail_let_go(&tail, 5);
+    cr_assert(!tail_covers(&tail, 2) && tail_covers(&tail, 3), "a segment goes as a whole");
+    tail_let_go(&tail, 9);
+    cr_assert(!tail_covers(&tail, 5) && tail_covers(&tail, 6), "what is not on disk stays");
+    tail_commit(&tail, 10);
+    tail_let_go(&tail, 9);
+    cr_assert(!tail_covers(&tail, 8) && tail_covers(&tail, 9));
+    add(&tail, 10, 50);
+    tail_seal(&tail, 10, 11);
+    tail_commit(&tail, 11);
+    tail_cursor_t cursor = {.offset = 9};
+    cr_assert_eq(read_on(&tail, &cursor, 1000), 1);
+    tail_fini(&tail);
+}
+
 Test(tail, begins_empty_behind_what_was_recovered)
 {
     tail_t tail;
