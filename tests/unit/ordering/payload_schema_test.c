@@ -188,8 +188,8 @@ Test(payload_schema, refuses_what_is_no_json)
         "[1]]",
         "\"\\udc00\"",
         "truee",
-        "\xef\xbb\xbf"
-        "1",
+        ("\xef\xbb\xbf"
+         "1"),
     };
     payload_schema_t *schema = parse("{}");
     for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
