@@ -34,7 +34,8 @@ static void print_topics(FILE *out)
                  "| setting | built in | allowed | for topics | changes later | meaning |\n"
                  "|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < count; i++) {
-        static const char *const changes[] = {"no", "yes", "yes; to lower it wants `--force`",
+        static const char *const changes[] = {"no", "yes", "yes, alone",
+                                              "yes; to lower it wants `--force`",
                                               "yes; to the later word wants `--force`"};
         static const char *const wheres[] = {"all", "sequence=producer", "sequence=arrival"};
         const topic_setting_row_t *row = &rows[i];

@@ -313,6 +313,7 @@ int cli_topic(int argc, char **argv)
             "  capstan topic create orders --partitions 8 --sequence producer\n"
             "  capstan topic alter orders --set retention_ms=604800000 --force\n"
             "  capstan topic alter orders --set payload_schema=@order.schema.json\n"
+            "  capstan topic alter orders --set partitions=32\n"
             "  capstan topic group orders --group billing --attempts 3 --when-exhausted go-on\n"
             "  capstan topic parked orders --group billing\n"
             "  capstan topic replay orders --group billing --key order-17\n"

@@ -1,5 +1,5 @@
 /* The rules of a group: see group.h. */
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 #include "actors/ordering/partition.h"
 #include "runtime/base/ensure.h"
 
@@ -39,6 +39,7 @@ void group_destroy(group_t **self_p)
     group_members_fini(self);
     group_events_fini(self);
     group_keys_fini(self);
+    free(self->barriers.offsets);
     free(self);
     *self_p = NULL;
 }
@@ -80,7 +81,7 @@ void group_place(group_t *self, uint32_t partition, const completed_t *completed
     ENSURE(place->offset_read == 0);
     completed_add_all(&place->completed, completed);
     place->lsn = place->lsn_read = lsn;
-    place->offset_read = place->completed.frontier;
+    place->offset_read = place->marked.stored = place->completed.frontier;
 }
 
 void group_place_waiting(group_t *self, uint32_t partition, slice_t name)
@@ -106,9 +107,12 @@ static bool may_read_ahead(const group_t *self)
 
 /* The ranges become fewer only by what is read below them: after a restart that is still to come.
  */
-bool group_wants(const group_t *self, uint32_t partition)
+bool group_wants(group_t *self, uint32_t partition)
 {
     const group_partition_t *place = &self->partitions[partition];
+    if (place->offset_read >= group_read_limit(self, partition)) {
+        return false;
+    }
     bool ranges_left = place->completed.count < self->limits.ranges_max || place->unfinished == 0;
     return self->open_count > 0 && ranges_left && may_read_ahead(self) &&
            self->unfinished - self->stopped < self->limits.events_max &&
@@ -165,6 +169,7 @@ bool group_take_mark(group_t *self, uint32_t partition, bool all_parked,
     group_partition_t *place = &self->partitions[partition];
     if (all_parked) {
         use_checkpoints(place);
+        place->marked.taken = place->completed.frontier;
     }
     *ret_lsn = place->lsn;
     if (completed_is_empty(&place->unsaved)) {
@@ -181,6 +186,7 @@ bool group_take_mark(group_t *self, uint32_t partition, bool all_parked,
 void group_forget_mark(group_t *self, uint32_t partition)
 {
     group_partition_t *place = &self->partitions[partition];
+    place->marked.taken = place->marked.stored;
     completed_clear(&place->unsaved);
     completed_add_all(&place->unsaved, &place->completed);
 }
@@ -470,8 +476,9 @@ static void pass_over(group_t *self, group_partition_t *place, uint64_t offset)
     }
 }
 
-/* Offsets follow each other: a hole would be events that nobody gets. */
-static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record,
+/* Offsets follow each other: a hole would be events that nobody gets. Of what is behind `limit`
+ * nothing is taken. */
+static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record, uint64_t limit,
                                 group_effects_t *effects)
 {
     group_partition_t *place = &self->partitions[partition];
@@ -481,7 +488,7 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
         !codec_peek_slice(record, FIELD_KEY, &name)) {
         return CAPSTAN_E_MALFORMED;
     }
-    if (offset <= place->offset_read) {
+    if (offset <= place->offset_read || offset > limit) {
         return CAPSTAN_OK;
     }
     if (offset != place->offset_read + 1) {
@@ -506,20 +513,23 @@ capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_ef
         stretch->sizes.size != list.left * sizeof(uint32_t)) {
         return CAPSTAN_E_MALFORMED;
     }
+    uint64_t limit = group_read_limit(self, stretch->partition);
     const uint8_t *at = (const uint8_t *)stretch->events.data + list.position;
     size_t left = stretch->events.size - list.position;
     for (size_t i = 0; i < list.left; i++) {
         uint32_t size;
         memcpy(&size, (const uint8_t *)stretch->sizes.data + i * sizeof size, sizeof size);
-        if (size > left ||
-            read_event(self, stretch->partition, slice_of(at, size), effects) != CAPSTAN_OK) {
+        if (size > left || read_event(self, stretch->partition, slice_of(at, size), limit,
+                                      effects) != CAPSTAN_OK) {
             return CAPSTAN_E_MALFORMED;
         }
         at += size;
         left -= size;
     }
-    place->lsn_read = stretch->lsn_next;
-    add_checkpoint(place, place->offset_read, stretch->lsn_next);
+    if (place->offset_read < limit) { /* at it, the rest of the stretch is to be read again */
+        place->lsn_read = stretch->lsn_next;
+        add_checkpoint(place, place->offset_read, stretch->lsn_next);
+    }
     return left == 0 ? CAPSTAN_OK : CAPSTAN_E_MALFORMED;
 }
 

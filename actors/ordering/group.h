@@ -14,7 +14,13 @@
  *  - an offset that was read is either completed or one of these events (O2);
  *  - a key whose first event is retried or parked has none at a member, unless the limits say that
  *    its successors go on (O9);
- *  - what is kept in memory is within its bounds: the group asks for nothing more before.
+ *  - what is kept in memory is within its bounds: the group asks for nothing more before;
+ *  - nothing behind a barrier was read before everything up to it was completed, and stored as
+ * such.
+ *
+ * A barrier is where each partition ended when the number of partitions changed: from there on a
+ * key may lie in another partition. An event's generation is the number of barriers that it is
+ * behind; a key's events stand in the order of their generations first.
  *
  * While members keep up, they get events as they are read. When events wait, a member gets the key
  * with the longest backlog: first come, first served wastes the workers'
@@ -106,6 +112,11 @@ typedef struct group group_t;
 group_t *group_new(const group_limits_t *limits);
 void group_destroy(group_t **self_p);
 
+enum { GROUP_BARRIERS_MAX = 64 };
+
+/* Before everything else, oldest barrier first: an offset per partition. */
+void group_add_barrier(group_t *self, const uint64_t *offsets);
+
 /* Recovery, per partition and before its first events: what is completed (copied), where reading
  * goes on for the events behind the frontier, and the keys that wait behind a parked event. */
 void group_place(group_t *self, uint32_t partition, const completed_t *completed, uint64_t lsn);
@@ -122,15 +133,16 @@ void group_leave(group_t *self, int64_t now_us, uint64_t member, bool lost,
 /* False: it gets nothing until further notice, since it does not take what it has been sent. */
 void group_set_open(group_t *self, uint64_t member, bool open);
 
-/* Whether there is room to read on, and from where. */
-bool group_wants(const group_t *self, uint32_t partition);
+/* Whether there is room to read on, and nothing to wait for at a barrier; and from where. */
+bool group_wants(group_t *self, uint32_t partition);
 typedef struct group_place {
     uint64_t lsn;
     uint64_t offset;
 } group_place_t;
 group_place_t group_read_place(const group_t *self, uint32_t partition);
 /* A stretch of a partition: a LIST of events, copied, and the size of each (uint32_t). Offsets that
- * were read before are passed over; from there on they have no hole. MALFORMED. */
+ * were read before are passed over, and so is what is behind a barrier that is not passed, which is
+ * to be read again; from there on they have no hole. MALFORMED. */
 typedef struct group_stretch {
     uint32_t partition;
     slice_t events;
@@ -179,6 +191,8 @@ int64_t group_due_us(const group_t *self);
  * (`all_parked`). The set is good until the next call. */
 bool group_take_mark(group_t *self, uint32_t partition, bool all_parked,
                      const completed_t **ret_done, uint64_t *ret_lsn);
+/* The mark that was taken last is on disk. */
+void group_mark_stored(group_t *self, uint32_t partition);
 /* The mark could not be stored: the next one says everything again, but for the parked events that
  * wait to be recorded, of which the caller tells one by one. */
 void group_forget_mark(group_t *self, uint32_t partition);

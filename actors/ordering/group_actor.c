@@ -1,12 +1,11 @@
 /* A consumer group of a topic.
  *
- * Accepts   group_open, group_join, group_set and group_release (from topics), acknowledge, reject,
- *           unsubscribe, subscription_grant (from its members' sessions), down (of a session).
- * Replies   subscribed to the session that joins, done to unsubscribe, group_defined,
- *           parked_released.
- * Sends     deliver, acknowledged, acknowledge_refused and subscription_ended to sessions;
- *           partition_find, partition_group, partition_parked, partition_read and partition_mark to
- *           the partitions.
+ * Accepts   group_open, group_barrier, group_join, group_set, group_release and group_close (from
+ *           topics), acknowledge, reject, unsubscribe, subscription_grant (from its members'
+ * sessions), down (of a session). Replies   subscribed to the session that joins, done to
+ * unsubscribe, group_defined, parked_released. Sends     deliver, acknowledged, acknowledge_refused
+ * and subscription_ended to sessions; partition_find, partition_group, partition_parked,
+ * partition_read and partition_mark to the partitions.
  *
  * Durable: where it began, what is completed and what is parked, in the partitions. A crash
  * delivers again what was not acknowledged, or whose acknowledgement was not on disk, in order; how
@@ -139,6 +138,40 @@ static void on_open(group_actor_t *self, const capstan_message_t *message)
     ENSURE(self->sources);
     while (codec_list_next(&list, &partition)) {
         self->sources[self->count++].partition = partition.actor;
+    }
+}
+
+static void on_barrier(group_actor_t *self, const capstan_message_t *message)
+{
+    group_barrier_t barrier;
+    codec_list_t list;
+    position_t place;
+    if (codec_decode(group_barrier_wire(), message->body, &barrier, NULL) ||
+        codec_list_open(position_wire(), barrier.places, &list)) {
+        return;
+    }
+    size_t size = (self->barrier_count + 1) * self->count * sizeof *self->barriers;
+    self->barriers = realloc(self->barriers, size);
+    ENSURE(self->barriers);
+    uint64_t *offsets = self->barriers + self->barrier_count++ * self->count;
+    memset(offsets, 0, self->count * sizeof *offsets);
+    while (codec_list_next(&list, &place)) {
+        ENSURE(place.partition < self->count);
+        offsets[place.partition] = place.offset;
+    }
+}
+
+/* Members' acknowledgements that come too late are refused, and their events come again. */
+static void on_close(group_actor_t *self, const capstan_message_t *message)
+{
+    group_close_t close = {0};
+    if (message->body.size > 0 &&
+        codec_decode(group_close_wire(), message->body, &close, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    self->closing = (capstan_err_t)close.error;
+    if (close.error == 0) {
+        group_end(self, CAPSTAN_E_UNKNOWN_TOPIC);
     }
 }
 
@@ -424,8 +457,11 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     case MESSAGE_group_release:
         group_on_release(self, message);
         break;
+    case MESSAGE_group_barrier:
+        on_barrier(self, message);
+        break;
     case MESSAGE_group_close:
-        group_end(self, CAPSTAN_E_UNKNOWN_TOPIC);
+        on_close(self, message);
         break;
     case MESSAGE_group_status:
         on_status(self, message);
@@ -454,9 +490,25 @@ static void arm(group_actor_t *self)
     }
 }
 
+/* Nothing more is delivered: what is acknowledged is stored, and then it ends. */
+static void close_on(group_actor_t *self)
+{
+    if (self->core) {
+        group_confirm(self);
+        group_send_marks(self);
+    }
+    if (!self->core || self->retrying || group_is_stored(self)) {
+        group_end(self, self->closing);
+    }
+}
+
 static void turn_end(capstan_actor_t *actor)
 {
     group_actor_t *self = capstan_actor_state(actor);
+    if (self->closing && !self->ended) {
+        close_on(self);
+        return;
+    }
     if (self->set || self->joining || self->releases) {
         wake(self);
     }
@@ -540,6 +592,7 @@ static void destroy(capstan_actor_t *actor)
         free(joining);
     }
     buffer_fini(&self->beginning);
+    free(self->barriers);
     for (size_t i = 0; i < self->count; i++) {
         buffer_fini(&self->sources[i].parked.bytes);
         buffer_fini(&self->sources[i].unparked.bytes);

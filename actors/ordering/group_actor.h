@@ -134,6 +134,9 @@ typedef struct group_actor {
     size_t next;  /* source whose turn it is to be read, so that all get theirs */
     size_t count; /* 0: it was not opened yet */
     source_t *sources;
+    capstan_err_t closing; /* it ends with this, once what members have acknowledged is stored */
+    uint64_t *barriers;    /* an offset per partition, barrier after barrier */
+    size_t barrier_count;
 } group_actor_t;
 
 /* group_actor.c */

@@ -1,5 +1,5 @@
 /* What a group's state must satisfy at rest. */
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 
 typedef struct totals {
     uint64_t events;
@@ -19,7 +19,8 @@ static const char *check_events(const group_key_t *key, totals_t *totals)
         if (event->key != key || (event->given > 0) == pending) {
             return "O1: what is held of a key comes before what is not";
         }
-        if (event->before && event->before->offset >= event->offset && event->before->given == 0) {
+        if (event->before && event->before->given == 0 &&
+            !group_event_is_behind(event, event->before)) {
             return "O1: what nobody holds of a key stands in the order of its offsets";
         }
         count++;
@@ -138,6 +139,9 @@ const char *group_check(const group_t *self)
     for (size_t i = 0; self->events && i <= self->events_mask; i++) {
         for (const group_event_t *event = self->events[i]; event; event = event->chain) {
             found++;
+            if (event->generation > self->barriers.passed && !event->parked) {
+                return "O1: nothing behind a barrier is read before all up to it is completed";
+            }
         }
     }
     if (totals.events + loose != self->unfinished || self->unfinished != found) {

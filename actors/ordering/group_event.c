@@ -1,6 +1,6 @@
 /* Events of a group: in their key's list, in that of the member that holds them, in the heap of
  * those that are retried. */
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
@@ -52,8 +52,10 @@ group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offse
 {
     group_event_t *event = malloc(sizeof *event + record.size);
     ENSURE(event && record.size <= UINT32_MAX);
-    *event =
-        (group_event_t){.offset = offset, .partition = partition, .size = (uint32_t)record.size};
+    *event = (group_event_t){.offset = offset,
+                             .partition = partition,
+                             .size = (uint32_t)record.size,
+                             .generation = group_generation(self, partition, offset)};
     memcpy(event->data, record.data, record.size);
     if (!self->events || self->unfinished > self->events_mask) {
         table_grow(self);
@@ -95,7 +97,7 @@ void group_event_insert(group_key_t *key, group_event_t *event)
 {
     group_event_t *behind = NULL; /* it goes right before this one */
     group_event_t *before = key->last;
-    while (before && before->given == 0 && before->offset > event->offset) {
+    while (before && before->given == 0 && group_event_is_behind(before, event)) {
         behind = before;
         before = before->before;
     }
@@ -193,7 +195,7 @@ void group_key_unhold(group_t *self, group_key_t *key)
     /* One that came back while others were held was given behind them. */
     for (group_event_t *event = key->first, *next; event; event = next) {
         next = event->behind;
-        if (event->before && event->before->offset > event->offset) {
+        if (event->before && group_event_is_behind(event->before, event)) {
             unlink_event(key, event);
             group_event_insert(key, event);
         }

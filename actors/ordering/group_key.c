@@ -1,5 +1,5 @@
 /* Keys of a group: found by name, listed by state. */
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
@@ -172,6 +172,8 @@ void group_key_step(group_t *self, group_key_t *key, group_input_t input, group_
     after--;
     if (after != key->state) {
         leave_lists(self, key);
+        self->barriers.waiting += after == GROUP_KEY_WAITING;
+        self->barriers.waiting -= key->state == GROUP_KEY_WAITING;
         key->state = after;
         enter_lists(self, key, member);
     }

@@ -1,5 +1,5 @@
 /* Members of a group, and which of them may be given something. */
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>

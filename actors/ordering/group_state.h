@@ -14,6 +14,7 @@
 #define ORDERING_GROUP_STATE_H
 
 #include "actors/ordering/group.h"
+#include "actors/ordering/group_barrier.h"
 #include "runtime/base/map.h"
 
 typedef enum group_key_state {
@@ -56,7 +57,8 @@ struct group_event {
     uint32_t partition;
     uint32_t attempts;
     uint32_t size;
-    bool parked; /* it is on record as parked, and delivered once more */
+    uint8_t generation; /* barriers that it is behind */
+    bool parked;        /* it is on record as parked, and delivered once more */
     uint8_t data[];
 };
 
@@ -118,6 +120,7 @@ typedef struct group_partition {
     uint64_t unfinished;
     uint64_t parked;
     uint64_t parked_bytes;
+    group_marked_t marked;
     group_place_t *checkpoints; /* where reading goes on once everything before is completed */
     size_t checkpoint_count;
     size_t checkpoint_capacity;
@@ -152,6 +155,8 @@ struct group {
 
     group_figures_t counted;                                  /* completed, refused */
     uint64_t steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT]; /* how often each was taken */
+
+    group_barriers_t barriers;
     group_partition_t partitions[];
 };
 
@@ -184,13 +189,6 @@ void group_key_unhold(group_t *self, group_key_t *key);
 void group_retry_add(group_t *self, group_event_t *event, int64_t due_us);
 void group_retry_remove(group_t *self, group_event_t *event);
 void group_events_fini(group_t *self);
-
-/* group_members.c: who takes part, and who has room. */
-group_member_t *group_member_find(const group_t *self, uint64_t number);
-/* Its limits or what it holds changed. */
-void group_member_relist(group_t *self, group_member_t *member);
-void group_member_rotate(group_t *self, group_member_t *member);
-void group_members_fini(group_t *self);
 
 /* group.c: ends of events. */
 void group_complete(group_t *self, group_event_t *event, group_effects_t *effects);

@@ -59,6 +59,9 @@ static void begin(group_actor_t *self, const group_stored_t *first)
     group_take_policy(self, first->policy);
     group_limits_t limits = group_limits_of(self);
     self->core = group_new(&limits);
+    for (size_t i = 0; i < self->barrier_count; i++) {
+        group_add_barrier(self->core, self->barriers + i * self->count);
+    }
     for (size_t i = 1; i < self->count && !self->ended; i++) {
         ask_place(self, i);
     }
@@ -260,6 +263,7 @@ static void on_marked(group_actor_t *self, uint32_t partition, const capstan_mes
         }
         return;
     }
+    group_mark_stored(self->core, partition);
     for (size_t at = 0; at < source->owed.sent; at += sizeof(owed_t)) {
         owed_t owed;
         memcpy(&owed, source->owed.bytes.data + at, sizeof owed);

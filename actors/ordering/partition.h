@@ -38,7 +38,8 @@
  * (accepted; it also discharges a held one of the same identity), `event` without an offset
  * (held), `producer_mark`, `skip`, `watermark_mark`, `scheduled_mark`, `scheduled_end`. Applying a
  * record twice changes nothing, so that a snapshot may be written in chunks. The log never refers
- * back: a released event is written again with its offset.
+ * back: a released event is written again with its offset. `inherited` says what another partition
+ * has accepted of a key that came from there.
  *
  * Answers for events in the same step order as their appends: an answer holds once everything
  * appended before it is on disk. */
@@ -185,6 +186,25 @@ uint64_t partition_epoch_known(partition_t *self, slice_t producer);
 CAPSTAN_MUST_CHECK capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value);
 CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32_t record,
                                                        slice_t data);
+
+/* Which of the partitions this is, and their number before and after a change. */
+typedef struct partition_share {
+    uint64_t index;
+    uint64_t before;
+    uint64_t after;
+} partition_share_t;
+
+/* Hands out what others inherit, as records `inherited` for partition_load_record, about
+ * `bytes_max` at once: what was accepted of each key that leaves, with what it holds, and all ids,
+ * whose keys are not known. From `position` (at first 0) on; false: there is more. Between the
+ * calls nothing may change. What was accepted is kept: said to it once more, it changes nothing. */
+typedef void partition_give_fn(void *context, slice_t data);
+bool partition_give(partition_t *self, const partition_share_t *share, uint64_t *position,
+                    size_t bytes_max, partition_give_fn *add, void *context);
+
+/* This is one of so many partitions: what is held of keys that are not its own is forgotten. To be
+ * called again after each recovery. */
+void partition_leave(partition_t *self, uint64_t index, uint64_t partitions);
 
 /* Snapshot: hands out up to about `bytes_max` of rows that changed since they were last handed
  * out (the rest stays marked). Returns true when every row that had changed when this pass of

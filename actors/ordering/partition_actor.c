@@ -2,10 +2,10 @@
  *
  * Accepts   publish (from sessions), partition_read, partition_find, partition_group,
  *           partition_mark, partition_parked, partition_epoch, partition_set, partition_remove,
- *           partition_skip, partition_gaps, partition_cancel, partition_erase, partition_status;
- *           answers of the journal and its reader.
+ *           partition_skip, partition_gaps, partition_cancel, partition_erase, partition_move,
+ *           partition_status; answers of the journal and its reader.
  * Replies   partition_events, partition_found, group_stored, parked_page, gap_skipped, gap_page,
- *           scheduled_cancelled, done, partition_report.
+ *           scheduled_cancelled, partition_moved, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
  *           stream_open, stream_remove, journal_truncate, journal_read, snapshot_read.
  *
@@ -21,6 +21,7 @@
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/ordering_metrics.h"
 #include "runtime/base/ensure.h"
+#include "runtime/base/key_partition.h"
 #include "runtime/runtime.h"
 #include "runtime/telemetry/log.h"
 
@@ -71,6 +72,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     self->topics = arguments->topics;
     self->journal = arguments->journal;
     self->reader = arguments->reader;
+    self->stopped = arguments->stopped;
     self->due_timer_us = INT64_MAX;
     randombytes_buf(self->limits.hash_seed, sizeof self->limits.hash_seed);
     take_settings(self, arguments->topic_settings);
@@ -188,6 +190,10 @@ static void reply_request(partition_actor_t *self, const answer_t *answer)
         gaps_reply(self, &request);
         return;
     }
+    if (answer->reply == MESSAGE_partition_moved) {
+        moves_reply(self, &request);
+        return;
+    }
     if (answer->reply == MESSAGE_group_stored) {
         encode_group_stored(self, answer, &body);
     } else if (answer->reply == MESSAGE_scheduled_cancelled) {
@@ -283,6 +289,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     gaps_forget(self);
+    self->steady = false;
     partition_destroy(&self->core);
     tail_fini(&self->tail);
     read_back_fini(&self->back);
@@ -363,6 +370,12 @@ void partition_take_effects(partition_actor_t *self, const capstan_message_t *me
     partition_effects_clear(&self->effects);
 }
 
+/* A publish may have been sent on its way when there was another number of partitions. */
+static bool takes(const partition_actor_t *self, slice_t key)
+{
+    return !self->stopped && key_partition(key, self->topic_settings.partitions) == self->index;
+}
+
 static void on_publish(partition_actor_t *self, const capstan_message_t *message)
 {
     publish_t publish;
@@ -387,6 +400,9 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
     if (refusal.err == CAPSTAN_OK && publish.producer_epoch > 0 &&
         publish.producer_epoch > partition_epoch_known(self->core, publish.producer)) {
         refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
+    }
+    if (refusal.err == CAPSTAN_OK && !takes(self, publish.key)) {
+        refusal.err = CAPSTAN_E_UNAVAILABLE; /* sent again, it finds its partition */
     }
     if (refusal.err != CAPSTAN_OK) {
         owe(self, &refusal, false);
@@ -550,6 +566,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
         reads_add(self, message);
     } else if (message->message == MESSAGE_partition_set) {
         on_set(self, message);
+    } else if (message->message == MESSAGE_partition_move) {
+        moves_on_step(self, message);
     } else if (self->phase != PARTITION_READY) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
     } else if (message->message == MESSAGE_partition_find) {

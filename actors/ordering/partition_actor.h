@@ -21,6 +21,7 @@ typedef struct partition_arguments {
     const char *topic;
     uint64_t index;
     const topic_settings_t *topic_settings; /* copied */
+    bool stopped;                           /* as a step of partition_move makes it */
     const ordering_settings_t *settings;
     capstan_ref_t topics; /* hears partition_ready */
     capstan_ref_t journal;
@@ -42,6 +43,7 @@ enum {
     PARTITION_SNAPSHOT_BYTES = 256 << 10,
     PARTITION_READ_BACK_BYTES = 512 << 10, /* of the log, for a group that has fallen behind */
     PARTITION_PARKED_BYTES = 512 << 10,    /* of a page of parked events */
+    PARTITION_MOVE_BYTES = 256 << 10,      /* of a page of what others inherit */
     /* What a crash loses at most of a topic whose events are answered before they are on disk;
      * beyond it answers wait, so that producers feel a slow disk. */
     PARTITION_ACCEPTED_BYTES = 4 << 20,
@@ -161,6 +163,8 @@ typedef struct partition_actor {
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */
     bool removed;
+    bool stopped; /* takes no publish: the number of partitions is about to change */
+    bool steady;  /* since then its core has not been replaced */
     bool stopping;
     bool heard;       /* somebody published since the last look */
     uint64_t lingers; /* how often it has looked */

@@ -86,7 +86,8 @@ static void begin(partition_actor_t *self, find_t *find, const partition_find_t 
     } else if (find->from == FROM_GROUP) {
         find->found.offset = of ? of->completed.frontier : 0;
     } else {
-        find->found.offset = request->offset;
+        uint64_t removed = log_index_first(&self->log_index) - 1;
+        find->found.offset = request->offset > removed ? request->offset : removed;
     }
 }
 

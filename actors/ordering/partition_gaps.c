@@ -94,7 +94,7 @@ void gaps_reply(partition_actor_t *self, const capstan_message_t *request)
 void gaps_expire(partition_actor_t *self)
 {
     self->due_timer_us = INT64_MAX;
-    if (self->phase == PARTITION_READY) {
+    if (self->phase == PARTITION_READY && !self->stopped) {
         int64_t now_us = capstan_utc_us(self->self);
         if (self->limits.mode == SEQUENCE_ARRIVAL) {
             log_index_taken(&self->log_index, now_us); /* by events that are put in order now */
@@ -112,7 +112,8 @@ static void set_timer(partition_actor_t *self)
 {
     int64_t due_us = partition_due_us(self->core);
     /* With so much gathered an append is under way, behind whose answer it is looked at again. */
-    if (due_us >= self->due_timer_us || self->gathered.size > PARTITION_DUE_BYTES) {
+    if (due_us >= self->due_timer_us || self->gathered.size > PARTITION_DUE_BYTES ||
+        self->stopped) {
         return;
     }
     int64_t now_us = capstan_utc_us(self->self);

@@ -101,6 +101,11 @@ bool erasures_answer(partition_actor_t *self, const capstan_message_t *message);
 void erasures_refuse(partition_actor_t *self, capstan_err_t err);
 void erasures_fini(partition_actor_t *self);
 
+/* partition_move.c: the number of partitions changes. */
+void moves_on_step(partition_actor_t *self, const capstan_message_t *message);
+/* The reply to a step that was to wait for what was before it on disk. */
+void moves_reply(partition_actor_t *self, const capstan_message_t *request);
+
 /* partition_remove.c. */
 void removal_start(partition_actor_t *self, const capstan_message_t *message);
 /* The stream is open: removes it. */

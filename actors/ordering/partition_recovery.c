@@ -82,6 +82,9 @@ static void read_rows(partition_actor_t *self)
 
 static void become_ready(partition_actor_t *self)
 {
+    if (!self->stopped) { /* else it is not known yet which keys are its own */
+        partition_leave(self->core, self->index, self->topic_settings.partitions);
+    }
     partition_figures_t figures = partition_figures(self->core);
     if (partition_check(self->core)) {
         fail(self, CAPSTAN_E_STORE_CORRUPT); /* it decodes, and contradicts itself */

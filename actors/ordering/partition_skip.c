@@ -150,6 +150,20 @@ void skip_encode(partition_t *self, const skip_entry_t *skip, buffer_t *out)
     codec_encode(skip_wire(), &value, out);
 }
 
+void skips_encode(partition_t *self, const key_entry_t *entry, buffer_t *out)
+{
+    const skip_list_t *skips = list_of(self, entry);
+    buffer_t record = {0};
+    codec_list_writer_t list = codec_list_begin(out);
+    for (size_t i = 0; skips && i < skips->count; i++) {
+        buffer_clear(&record);
+        skip_encode(self, skips->list[i], &record);
+        codec_list_add_raw(&list, buffer_slice(&record));
+    }
+    codec_list_end(&list);
+    buffer_fini(&record);
+}
+
 static int newest_first(const void *a, const void *b)
 {
     const skip_entry_t *left = *(skip_entry_t *const *)a;
@@ -326,9 +340,11 @@ static bool is_sound(const skip_t *skip)
            (skip->verdict == GAP_DEAD || skip->verdict == GAP_FORCED);
 }
 
+/* To what is known of it already. */
 static capstan_err_t load_filled(partition_t *self, skip_entry_t *skip, slice_t filled)
 {
     uint64_t size = skip->last - skip->first + 1;
+    self->skip_stretches -= completed_range_count(&skip->filled);
     if (filled.size > 0 && completed_decode(&skip->filled, filled)) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -374,4 +390,18 @@ capstan_err_t skip_load(partition_t *self, slice_t value, bool from_log)
     row_changed(self, &entry->row);
     key_step(self, entry, hold ? KEY_INPUT_skip : KEY_INPUT_skip_last);
     return CAPSTAN_OK;
+}
+
+capstan_err_t skip_merge(partition_t *self, slice_t value)
+{
+    skip_t skip;
+    if (codec_decode(skip_wire(), value, &skip, NULL) || !is_sound(&skip)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    key_entry_t *entry = key_get(self, producer_get(self, skip.producer), skip.key);
+    skip_entry_t *known = skip_find(self, entry, skip.first);
+    known = known ? known : add(self, entry, &skip);
+    row_changed(self, &known->row);
+    return known->last == skip.last ? load_filled(self, known, skip.filled)
+                                    : CAPSTAN_E_STORE_CORRUPT;
 }

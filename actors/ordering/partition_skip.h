@@ -45,6 +45,10 @@ uint64_t skip_left(const partition_t *self, const key_entry_t *entry);
 
 /* A row of the ledger from the store: of the log, or of the snapshot. STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t skip_load(partition_t *self, slice_t value, bool from_log);
+/* A row that another partition had of the key: to be added to what is known. STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t skip_merge(partition_t *self, slice_t value);
+/* The key's rows, a LIST of skip. */
+void skips_encode(partition_t *self, const key_entry_t *entry, buffer_t *out);
 /* The record `skip`. */
 void skip_encode(partition_t *self, const skip_entry_t *skip, buffer_t *out);
 void skips_touch(partition_t *self);

@@ -140,6 +140,7 @@ struct partition {
     watermark_source_t arrivals; /* the one source of an arrival topic */
     bool sources_loaded;         /* some are known from the store, and not yet part of `sources` */
     uint64_t late[LATE_DROP + 1];
+    bool inherits; /* keys count events that other partitions have */
     uint64_t steps[KEY_PHASE_COUNT][KEY_INPUT_COUNT]; /* how often each TRANSITION was taken */
 };
 

@@ -16,6 +16,7 @@
  * sequence), and each of the two is judged by itself: behind the state it is a replay and changes
  * nothing, next to it it is applied, ahead of it the store is damaged. */
 #include "actors/ordering/partition_ids.h"
+#include "actors/ordering/partition_inherit.h"
 #include "actors/ordering/partition_schedule.h"
 #include "actors/ordering/partition_skip.h"
 #include "actors/ordering/partition_time.h"
@@ -42,6 +43,7 @@ static capstan_err_t load_partition_state(partition_t *self, slice_t value)
     if (state.watermark_known) {
         self->watermark_us = state.watermark_us;
     }
+    self->inherits = state.inherits;
     time_load(self, NULL, state.time_us, state.seen_us, false);
     return CAPSTAN_OK;
 }
@@ -247,6 +249,8 @@ capstan_err_t partition_load_record(partition_t *self, uint32_t record, slice_t 
         return schedule_load(self, data);
     case RECORD_scheduled_end:
         return schedule_load_end(self, data);
+    case RECORD_inherited:
+        return inherited_load(self, data);
     default:
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -261,7 +265,8 @@ static void save_partition_state(partition_t *self)
                                .watermark_us = known ? self->watermark_us : 0,
                                .watermark_known = known,
                                .time_us = self->arrivals.time_us,
-                               .seen_us = self->arrivals.seen_us};
+                               .seen_us = self->arrivals.seen_us,
+                               .inherits = self->inherits};
     codec_encode(partition_state_wire(), &state, &self->row_value);
 }
 

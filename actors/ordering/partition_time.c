@@ -120,8 +120,13 @@ capstan_err_t time_load_mark(partition_t *self, slice_t data)
     if (codec_decode(watermark_mark_wire(), data, &mark, NULL)) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
-    if (mark.watermark_us > self->watermark_us) {
-        set_watermark(self, mark.watermark_us);
-    }
+    time_raise(self, mark.watermark_us);
     return CAPSTAN_OK;
+}
+
+void time_raise(partition_t *self, int64_t watermark_us)
+{
+    if (watermark_us > self->watermark_us) {
+        set_watermark(self, watermark_us);
+    }
 }

@@ -21,5 +21,7 @@ void time_load(partition_t *self, producer_t *producer, int64_t time_us, int64_t
                bool from_log);
 /* The record `watermark_mark`. STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t time_load_mark(partition_t *self, slice_t data);
+/* Event time has come so far, at least. */
+void time_raise(partition_t *self, int64_t watermark_us);
 
 #endif

@@ -1,7 +1,7 @@
 /* The publisher: what a peer's session is to its publishes, for those of the process itself.
  *
  * Accepts   publish_one (from actors, and from threads that wait), publish_later (from threads);
- *           outcomes (partitions), topic_route (topics), down (partitions).
+ *           outcomes (partitions), topic_route, topic_moved (topics), down (partitions).
  * Replies   published; calls the function of a publish_later.
  * Sends     publish, numbered as the credited messages of a session are; topic_resolve.
  *
@@ -320,6 +320,20 @@ static void on_down(publisher_actor_t *self, capstan_ref_t partition)
     }
 }
 
+/* What is being resolved is answered with the new way. */
+static void on_moved(publisher_actor_t *self, slice_t body)
+{
+    topic_moved_t moved;
+    if (codec_decode(topic_moved_wire(), body, &moved, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    uint64_t hash = XXH64(moved.topic.data, moved.topic.size, 0);
+    route_t *route = map_find(&self->routes, hash, is_route_of, &moved.topic);
+    if (route && route->partitions) {
+        drop(self, route);
+    }
+}
+
 /* --- what is published ----------------------------------------------------------------------- */
 
 static void publish(publisher_actor_t *self, uint64_t sequence, slice_t body)
@@ -405,6 +419,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_publish_later(self, message);
     } else if (message->message == MESSAGE_outcomes) {
         on_outcomes(self, message);
+    } else if (message->message == MESSAGE_topic_moved) {
+        on_moved(self, message->body);
     } else {
         capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }

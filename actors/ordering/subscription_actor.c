@@ -1,6 +1,7 @@
 /* One who looks at a topic without being in a group.
  *
- * Accepts   subscription_grant, unsubscribe (from its session), down (of its session).
+ * Accepts   subscription_grant, unsubscribe (from its session), down (of its session), group_close
+ *           (from topics).
  * Replies   subscribed, to the request it was started for; done, to unsubscribe.
  * Sends     deliver and subscription_ended to its session; partition_read and partition_find to
  *           the partitions.
@@ -10,6 +11,9 @@
  *   partition 0 ... P-1: one read open each --> deliver --> session --> peer
  *                                 ^                            |
  *                                 +----- subscription_grant <--+
+ *
+ * Where the number of partitions changed, nothing behind that place is read of any before all have
+ * come to it.
  *
  * What the session has not passed on is bounded by WINDOW_BYTES; beyond it no read is opened, and
  * partitions keep nothing for a consumer, so a stuck one costs nothing. */
@@ -54,6 +58,9 @@ typedef struct subscription {
     uint64_t sent_bytes;
     uint64_t granted_bytes;
     uint64_t read_bytes;
+    barrier_t *barriers;
+    size_t barrier_count;
+    size_t barriers_passed;
     size_t next; /* partition whose turn it is to open a read, so that all get theirs */
     size_t count;
     reader_t readers[];
@@ -110,6 +117,29 @@ static void open_read(subscription_t *self, reader_t *reader)
     }
 }
 
+static bool is_passed(const subscription_t *self, const barrier_t *barrier)
+{
+    for (size_t i = 0; i < barrier->count; i++) {
+        if (self->readers[i].offset < barrier->offsets[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The last offset that may be read of the partition now. */
+static uint64_t limit_of(subscription_t *self, const reader_t *reader)
+{
+    size_t partition = (size_t)(reader - self->readers);
+    while (self->barriers_passed < self->barrier_count &&
+           is_passed(self, &self->barriers[self->barriers_passed])) {
+        self->barriers_passed++;
+    }
+    return self->barriers_passed < self->barrier_count
+               ? self->barriers[self->barriers_passed].offsets[partition]
+               : UINT64_MAX;
+}
+
 static void open_reads(subscription_t *self)
 {
     for (size_t i = 0; i < self->count; i++) {
@@ -118,10 +148,49 @@ static void open_reads(subscription_t *self)
         }
         reader_t *reader = &self->readers[self->next];
         self->next = (self->next + 1) % self->count;
-        if (reader->ask == 0) {
+        if (reader->ask == 0 && reader->offset < limit_of(self, reader)) {
             open_read(self, reader);
         }
     }
+}
+
+static void send_on(subscription_t *self, slice_t deliver)
+{
+    self->sent_bytes += deliver.size;
+    (void)!actor_send(
+        self->self, self->session,
+        &(send_options_t){.message = MESSAGE_deliver, .kind = CAPSTAN_KIND_EVENT, .always = true},
+        deliver);
+}
+
+/* What is behind the limit is read again later, from the same place in the log. */
+static void send_up_to(subscription_t *self, uint64_t limit, slice_t body)
+{
+    enum { FIELD_OFFSET = 1 }; /* of `event` */
+    deliver_t deliver;
+    codec_list_t list;
+    buffer_t kept = {0};
+    uint64_t offset;
+    if (codec_decode(deliver_wire(), body, &deliver, NULL) != CAPSTAN_OK ||
+        codec_list_open(event_wire(), deliver.events, &list) != CAPSTAN_OK) {
+        end(self, CAPSTAN_E_INTERNAL);
+        return;
+    }
+    codec_list_writer_t writer = codec_list_begin(&kept);
+    for (slice_t event; codec_list_next_raw(&list, &event);) {
+        if (codec_peek_uint(event, FIELD_OFFSET, &offset) && offset <= limit) {
+            codec_list_add_raw(&writer, event);
+        }
+    }
+    codec_list_end(&writer);
+    if (writer.count > 0) {
+        buffer_t cut = {0};
+        deliver.events = buffer_slice(&kept);
+        codec_encode(deliver_wire(), &deliver, &cut);
+        send_on(self, buffer_slice(&cut));
+        buffer_fini(&cut);
+    }
+    buffer_fini(&kept);
 }
 
 static void on_events(subscription_t *self, reader_t *reader, const capstan_message_t *message)
@@ -131,13 +200,15 @@ static void on_events(subscription_t *self, reader_t *reader, const capstan_mess
         end(self, CAPSTAN_E_INTERNAL);
         return;
     }
-    reader->offset = events.offset_last;
-    reader->lsn = events.lsn_next;
-    self->sent_bytes += events.deliver.size;
-    (void)!actor_send(
-        self->self, self->session,
-        &(send_options_t){.message = MESSAGE_deliver, .kind = CAPSTAN_KIND_EVENT, .always = true},
-        events.deliver);
+    uint64_t limit = limit_of(self, reader);
+    if (events.offset_last > limit) {
+        reader->offset = limit;
+        send_up_to(self, limit, events.deliver);
+    } else {
+        reader->offset = events.offset_last;
+        reader->lsn = events.lsn_next;
+        send_on(self, events.deliver);
+    }
     open_reads(self);
 }
 
@@ -204,7 +275,26 @@ static void on_placed(subscription_t *self, reader_t *reader, const capstan_mess
     reader->placed = true;
     reader->offset = found.offset;
     self->group_known |= found.known;
-    begin_when_placed(self);
+    if (self->open) {
+        open_reads(self);
+    } else {
+        begin_when_placed(self);
+    }
+}
+
+/* Nothing came: what it waits for before a barrier may have been removed. */
+static void place_again(subscription_t *self, reader_t *reader)
+{
+    buffer_t body = {0};
+    codec_encode(partition_find_wire(),
+                 &(partition_find_t){.from = FROM_EARLIEST, .offset = reader->offset}, &body);
+    reader->placed = false;
+    capstan_err_t err = capstan_ask(self->self, reader->partition, MESSAGE_partition_find,
+                                    buffer_slice(&body), PLACE_US, &reader->ask);
+    buffer_fini(&body);
+    if (err != CAPSTAN_OK) {
+        end(self, CAPSTAN_E_UNAVAILABLE);
+    }
 }
 
 static void place_readers(subscription_t *self, slice_t beginning)
@@ -213,8 +303,8 @@ static void place_readers(subscription_t *self, slice_t beginning)
     capstan_err_t err = CAPSTAN_OK;
     for (size_t i = 0; i < self->count && err == CAPSTAN_OK; i++) {
         reader_t *reader = &self->readers[i];
-        reader->placed = !self->elsewhere;
-        if (self->elsewhere) {
+        reader->placed = !self->elsewhere && self->barrier_count == 0;
+        if (!reader->placed) {
             buffer_clear(&body);
             beginning_ask(beginning, i, (slice_t){0}, &body);
             err = capstan_ask(self->self, reader->partition, MESSAGE_partition_find,
@@ -251,6 +341,12 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     for (size_t i = 0; i < count; i++) {
         self->readers[i].partition = arguments->partitions[i];
     }
+    if (arguments->barrier_count > 0) {
+        self->barrier_count = arguments->barrier_count;
+        self->barriers = malloc(self->barrier_count * sizeof *self->barriers);
+        ENSURE(self->barriers);
+        memcpy(self->barriers, arguments->barriers, self->barrier_count * sizeof *self->barriers);
+    }
     capstan_err_t err = capstan_monitor(actor, self->session);
     if (err == CAPSTAN_OK) {
         place_readers(self, arguments->beginning);
@@ -260,9 +356,11 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
 
 /* --- messages -------------------------------------------------------------------------------- */
 
-static void on_failure(subscription_t *self, const reader_t *reader, capstan_err_t err)
+static void on_failure(subscription_t *self, reader_t *reader, capstan_err_t err)
 {
-    if (err == CAPSTAN_E_TIMEOUT && reader->placed) {
+    if (err == CAPSTAN_E_TIMEOUT && reader->placed && limit_of(self, reader) < UINT64_MAX) {
+        place_again(self, reader);
+    } else if (err == CAPSTAN_E_TIMEOUT && reader->placed) {
         open_reads(self);
     } else if (err == CAPSTAN_E_INVALID && !reader->placed) {
         end_with_text(self, err, beginning_too_far);
@@ -294,6 +392,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
 {
     subscription_t *self = capstan_actor_state(actor);
     subscription_grant_t grant;
+    group_close_t close;
     if (message->message == MESSAGE_unsubscribe && message->kind == CAPSTAN_KIND_REQUEST) {
         capstan_reply(actor, message, MESSAGE_done, slice_of("\x80", 1));
         capstan_actor_exit(actor, CAPSTAN_OK);
@@ -301,6 +400,9 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_answer(self, message);
     } else if (message->message == MESSAGE_down) {
         capstan_actor_exit(actor, CAPSTAN_OK);
+    } else if (message->message == MESSAGE_group_close &&
+               codec_decode(group_close_wire(), message->body, &close, NULL) == CAPSTAN_OK) {
+        end(self, (capstan_err_t)close.error);
     } else if (message->message == MESSAGE_subscription_grant &&
                codec_decode(subscription_grant_wire(), message->body, &grant, NULL) == CAPSTAN_OK &&
                grant.bytes > self->granted_bytes && grant.bytes <= self->sent_bytes) {
@@ -318,6 +420,7 @@ static void destroy(capstan_actor_t *actor)
     }
     LOG(ordering, subscription_ended, log_string("topic", self->topic), log_string("group", ""),
         log_uint("subscription", self->number));
+    free(self->barriers);
     free(self);
 }
 

@@ -283,6 +283,20 @@ const char *topic_change_differs(const topic_settings_t *settings, const topic_c
     return NULL;
 }
 
+bool topic_change_is_only(const topic_change_t *change, const char *name)
+{
+    bool only = false;
+    for (size_t i = 0; i < ROWS; i++) {
+        bool given = change->given >> i & 1;
+        bool named = strcmp(rows[i].name, name) == 0;
+        only = named ? given : only;
+        if (given && !named) {
+            return false;
+        }
+    }
+    return only;
+}
+
 /* --- rules ----------------------------------------------------------------------------------- */
 
 static capstan_err_t check_schema(const topic_settings_t *self, char text[TOPIC_TEXT_BYTES])
@@ -339,6 +353,10 @@ static capstan_err_t check_change(const topic_setting_row_t *row, const topic_se
                  "%s stays %.*s: it decides where and how what is stored lies; make another topic",
                  row->name, (int)value.size, (const char *)value.data);
         err = CAPSTAN_E_SETTING_FIXED;
+    } else if (row->change == TOPIC_ALONE && !is_same(row, before, after)) {
+        snprintf(text, TOPIC_TEXT_BYTES, "%s is changed alone: leave out the other settings",
+                 row->name);
+        err = CAPSTAN_E_INVALID;
     } else if (loses(row, before, after) && !force) {
         snprintf(text, TOPIC_TEXT_BYTES,
                  "%s is %.*s, and this value removes events that are kept now: say so with force",

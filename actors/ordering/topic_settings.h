@@ -42,6 +42,7 @@ typedef enum topic_setting_where { TOPIC_ANY, TOPIC_PRODUCER, TOPIC_ARRIVAL } to
 typedef enum topic_setting_change {
     TOPIC_FIXED,
     TOPIC_FREE,
+    TOPIC_ALONE,
     TOPIC_LOWER_LOSES,
     TOPIC_RAISE_LOSES,
 } topic_setting_change_t;
@@ -86,14 +87,16 @@ CAPSTAN_MUST_CHECK capstan_err_t topic_change_set(topic_change_t *self, const ch
 CAPSTAN_MUST_CHECK capstan_err_t topic_change_decode(topic_change_t *self, slice_t list,
                                                      char text[TOPIC_TEXT_BYTES]);
 topic_settings_t topic_change_apply(const topic_settings_t *before, const topic_change_t *change);
+/* It is the only setting that is given. */
+bool topic_change_is_only(const topic_change_t *change, const char *name);
 /* The name of the first that is given and has another value; NULL: none. */
 const char *topic_change_differs(const topic_settings_t *settings, const topic_change_t *change);
 
 /* Whether they go together. INVALID, SCHEMA_INVALID. */
 CAPSTAN_MUST_CHECK capstan_err_t topic_settings_check(const topic_settings_t *self,
                                                       char text[TOPIC_TEXT_BYTES]);
-/* Whether a topic that exists may be given these. SETTING_FIXED; LOSES_DATA, unless by force;
- * INVALID, SCHEMA_INVALID. */
+/* Whether a topic that exists may be given these at once. SETTING_FIXED; LOSES_DATA, unless by
+ * force; INVALID, of a setting too that is changed alone; SCHEMA_INVALID. */
 CAPSTAN_MUST_CHECK capstan_err_t topic_settings_may_become(const topic_settings_t *before,
                                                            const topic_settings_t *after,
                                                            bool force, char text[TOPIC_TEXT_BYTES]);

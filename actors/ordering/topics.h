@@ -25,6 +25,7 @@ typedef enum topic_phase {
     TOPIC_MARKING,  /* its mark is on its way to the disk */
     TOPIC_STARTING, /* its partitions recover */
     TOPIC_READY,
+    TOPIC_MOVING,   /* the number of its partitions changes */
     TOPIC_FAILED,   /* a partition cannot recover */
     TOPIC_DELETING, /* unknown to everybody; its name is taken until its streams are gone */
 } topic_phase_t;
@@ -34,8 +35,14 @@ struct topic {
     topic_settings_t settings;
     topic_phase_t phase;
     capstan_err_t failed;
-    capstan_ref_t *refs;
+    uint64_t count; /* partitions that have events: those of the settings, or more from before */
+    uint64_t made;  /* partitions that may have a stream: more where a change was called off */
+    capstan_ref_t *refs; /* as many */
     bool *ready;
+    barrier_t *barriers; /* oldest first */
+    size_t barrier_count;
+    topic_move_t *move;
+    deferred_t *deferred;
     topic_waiter_t *waiters;
     size_t waiter_count;
     map_t producers; /* of producer_epoch_t */
@@ -44,6 +51,7 @@ struct topic {
 
 /* Who looks at a topic. */
 typedef struct look {
+    const topic_t *topic;
     capstan_ref_t session;
     capstan_ref_t subscription;
 } look_t;
@@ -86,6 +94,8 @@ typedef struct topics {
     size_t look_count;
     topic_group_t *groups;
     size_t group_count;
+    capstan_ref_t *routers; /* who has asked where partitions are, and keeps it */
+    size_t router_count;
 } topics_t;
 
 /* topics_actor.c: what its parts share. A question of its own is one at a time, `ask`. */
@@ -100,7 +110,11 @@ void topics_launch(topics_t *self, topic_t *topic);
 void topics_serve_waiters(topics_t *self, topic_t *topic);
 /* Makes the topic if there is none, and answers the waiter once it is ready. */
 void topics_ensure(topics_t *self, slice_t name, topic_waiter_t *waiter);
-/* Answers the request and returns NULL when the topic is unknown or not ready. */
+void topics_on_request(topics_t *self, const capstan_message_t *message);
+/* If all its partitions have recovered. */
+void topics_become_ready(topics_t *self, topic_t *topic);
+/* Answers the request, or keeps it for later, and returns NULL when the topic is unknown or not
+ * ready. */
 topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name);
 
 /* topics_marks.c: a mark is appended, and then acted on. Copies the job. */
@@ -127,6 +141,10 @@ capstan_err_t topic_start(topics_t *self, topic_t *topic);
 /* One partition's actor. */
 capstan_err_t topic_spawn(topics_t *self, topic_t *topic, uint64_t partition);
 producer_epoch_t *topic_producer(topics_t *self, topic_t *topic, slice_t name);
+/* There may be so many streams. */
+void topic_grow(topic_t *topic, uint64_t made);
+/* From here on it has so many partitions; `offsets` of its `count` are where they end. */
+void topic_add_barrier(topic_t *topic, uint64_t partitions, const uint64_t *offsets);
 
 /* topics_delete.c. */
 void topics_on_delete(topics_t *self, const capstan_message_t *message);
@@ -150,6 +168,9 @@ void topics_subscribers_fini(topics_t *self);
 
 /* The topic is deleted: its groups' members are told. */
 void topics_close_groups(topics_t *self, const topic_t *topic);
+/* Groups and looks end with an error that is said to whom they serve. */
+void topics_send_away(topics_t *self, const topic_t *topic, capstan_err_t err);
+bool topics_has_subscribers(const topics_t *self, const topic_t *topic);
 
 /* topics_status.c: questions to many, whose answers become one report. */
 void status_start(topics_t *self, const capstan_message_t *message);
@@ -158,7 +179,8 @@ void describe_start(topics_t *self, const capstan_message_t *message);
 void status_forget(topics_t *self, const topic_t *topic);
 bool status_answer(topics_t *self, const capstan_message_t *message);
 void status_fini(topics_t *self);
-/* The members of an object: the sums over the topic's partitions, whose parts are [from, to). */
+/* The members of an object: the sums over the topic's partitions, whose parts begin at `from`, and
+ * end at `to` or with the first group. */
 void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t from, size_t to,
                          size_t *gaps_left);
 void status_emit_figure(json_writer_t *json, const char *name, uint64_t value);

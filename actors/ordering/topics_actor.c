@@ -5,7 +5,8 @@
  * gap_force (for peers), topic_resolve, ordering_status, topics_settle, partition_ready, down;
  * answers of the journal, its reader, the partitions and the groups. Replies   topic_info,
  * topic_described, producer_opened, parked_page, parked_released, group_defined, topic_route,
- * ordering_report, done; `subscribed` is replied by who then delivers.
+ * ordering_report, done; `subscribed` is replied by who then delivers. Sends   topic_moved to those
+ * who have resolved a topic.
  *
  * Durable: the topics and the producers' epochs, in a stream of their own; an answer follows the
  * commit. A crash loses nothing that was answered.
@@ -14,8 +15,10 @@
  * at a time: topics are made rarely, and one place to fail is enough. */
 #include "actors/ordering/topics_relay.h"
 
+#include "actors/ordering/group.h"
 #include "actors/ordering/ordering_events.h"
 #include "actors/ordering/subscription_actor.h"
+#include "actors/ordering/topics_move.h"
 #include "runtime/base/ensure.h"
 #include "runtime/runtime.h"
 #include "runtime/runtime_messages.h"
@@ -165,6 +168,18 @@ void topics_launch(topics_t *self, topic_t *topic)
     }
 }
 
+void topics_become_ready(topics_t *self, topic_t *topic)
+{
+    for (uint64_t i = 0; i < topic->count; i++) {
+        if (!topic->ready[i]) {
+            return;
+        }
+    }
+    topic->phase = TOPIC_READY;
+    topics_serve_waiters(self, topic);
+    serve_settler(self);
+}
+
 static void on_ready(topics_t *self, const capstan_message_t *message)
 {
     partition_ready_t ready;
@@ -173,24 +188,20 @@ static void on_ready(topics_t *self, const capstan_message_t *message)
     }
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        if (ready.partition >= topic->settings.partitions || topic->phase == TOPIC_DELETING ||
+        if (ready.partition >= topic->made || topic->phase == TOPIC_DELETING ||
             !capstan_ref_equal(topic->refs[ready.partition], message->sender)) {
             continue;
         }
         topic->ready[ready.partition] = ready.error == 0;
-        bool all = true;
-        for (uint64_t k = 0; k < topic->settings.partitions; k++) {
-            all = all && topic->ready[k];
-        }
-        if (ready.error > 0) {
+        if (topic->move) {
+            move_on_ready(self, topic, ready.partition, (capstan_err_t)ready.error);
+        } else if (ready.error > 0 && ready.partition < topic->count) {
             topic->phase = TOPIC_FAILED;
             topic->failed = (capstan_err_t)ready.error;
-        } else if (all) {
-            topic->phase = TOPIC_READY;
-        }
-        if (all || ready.error > 0) {
             topics_serve_waiters(self, topic);
             serve_settler(self);
+        } else {
+            topics_become_ready(self, topic);
         }
         return;
     }
@@ -203,6 +214,25 @@ static void open_stream(topics_t *self)
     topics_ask(
         self, self->journal, stream_open_wire(),
         &(stream_open_t){.concern = slice_text("ordering"), .instance = slice_text("topics")});
+}
+
+static capstan_err_t load_barrier(topic_t *topic, const topic_mark_t *mark)
+{
+    codec_list_t list;
+    position_t place;
+    uint64_t offsets[TOPIC_PARTITIONS_MAX] = {0};
+    if (codec_list_open(position_wire(), mark->barrier, &list) || list.left != topic->count ||
+        topic->barrier_count == GROUP_BARRIERS_MAX) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    while (codec_list_next(&list, &place)) {
+        if (place.partition >= topic->count) {
+            return CAPSTAN_E_STORE_CORRUPT;
+        }
+        offsets[place.partition] = place.offset;
+    }
+    topic_add_barrier(topic, mark->partitions, offsets);
+    return list.fault.err;
 }
 
 static capstan_err_t apply_mark(topics_t *self, const topic_mark_t *mark,
@@ -218,9 +248,13 @@ static capstan_err_t apply_mark(topics_t *self, const topic_mark_t *mark,
         topic->phase = TOPIC_DELETING;
     } else if (mark->deletion == 2) {
         topics_remove(self, topic);
-    } else if (topic_settings_may_become(&topic->settings, settings, true, text) == CAPSTAN_OK) {
+    } else if (mark->barrier.size > 0) {
+        return load_barrier(topic, mark);
+    } else if (mark->moving <= TOPIC_PARTITIONS_MAX &&
+               topic_settings_may_become(&topic->settings, settings, true, text) == CAPSTAN_OK) {
         topic_settings_fini(&topic->settings);
         topic->settings = topic_settings_copy(settings);
+        topic_grow(topic, mark->moving);
     } else {
         return CAPSTAN_E_STORE_CORRUPT;
     }
@@ -461,6 +495,17 @@ static void on_ensure(topics_t *self, const capstan_message_t *message)
     }
 }
 
+/* The number of partitions is changed alone; while it is, nobody waits to change it again. */
+static void alter(topics_t *self, topic_mark_job_t *job)
+{
+    const char *other = topic_change_differs(&job->topic->settings, &job->change);
+    if (other && strcmp(other, "partitions") == 0 && topic_change_is_only(&job->change, other)) {
+        job->kind = MARK_MOVING;
+        job->partitions = job->change.values.partitions;
+    }
+    marks_add(self, job);
+}
+
 static void on_alter(topics_t *self, const capstan_message_t *message)
 {
     topic_alter_t request;
@@ -471,12 +516,15 @@ static void on_alter(topics_t *self, const capstan_message_t *message)
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message, err, *text ? text : NULL);
     } else {
-        job.topic = topics_ready(self, message, request.topic);
+        job.topic = topics_find(self, request.topic);
+        bool again =
+            job.topic && job.topic->move && topic_change_is_only(&job.change, "partitions");
+        job.topic = again ? job.topic : topics_ready(self, message, request.topic);
     }
     job.force = request.force;
     job.request.body = (slice_t){0};
     if (job.topic) {
-        marks_add(self, &job);
+        alter(self, &job);
     } else {
         topic_change_fini(&job.change);
     }
@@ -501,6 +549,7 @@ static void on_resolve(topics_t *self, const capstan_message_t *message)
     }
     topic_t *topic = existing(self, message, request.topic);
     if (topic) {
+        move_add_router(self, message->sender);
         wait_for(self, topic, &(topic_waiter_t){.request = *message});
     }
 }
@@ -508,6 +557,10 @@ static void on_resolve(topics_t *self, const capstan_message_t *message)
 topic_t *topics_ready(topics_t *self, const capstan_message_t *message, slice_t name)
 {
     topic_t *topic = existing(self, message, name);
+    if (topic && topic->phase == TOPIC_MOVING) {
+        move_defer(self, topic, message);
+        return NULL;
+    }
     if (topic && topic->phase != TOPIC_READY) {
         capstan_err_t err = topic->phase == TOPIC_FAILED ? topic->failed : CAPSTAN_E_UNAVAILABLE;
         capstan_reply_error(self->self, message, err, NULL);
@@ -560,17 +613,21 @@ static void on_down(topics_t *self, const capstan_message_t *message)
         return;
     }
     if (topics_subscriber_down(self, &down)) {
+        move_on_closed(self);
         return;
     }
+    move_remove_router(self, down.actor);
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        for (uint64_t k = 0; k < topic->settings.partitions; k++) {
+        for (uint64_t k = 0; k < topic->made; k++) {
             if (capstan_ref_equal(topic->refs[k], down.actor)) {
                 topic->refs[k] = (capstan_ref_t){0};
                 topic->ready[k] = false;
-                if (topic->phase == TOPIC_DELETING) {
+                if (topic->move) {
+                    move_on_down(self, topic, k);
+                } else if (topic->phase == TOPIC_DELETING) {
                     delete_continue(self);
-                } else {
+                } else if (k < topic->count) {
                     topics_launch(self, topic);
                 }
                 return;
@@ -581,7 +638,7 @@ static void on_down(topics_t *self, const capstan_message_t *message)
 
 /* --- the actor ------------------------------------------------------------------------------- */
 
-static void on_request(topics_t *self, const capstan_message_t *message)
+void topics_on_request(topics_t *self, const capstan_message_t *message)
 {
     if (message->message == MESSAGE_topics_settle) {
         self->settler = *message;
@@ -625,7 +682,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
 {
     topics_t *self = capstan_actor_state(actor);
     if (message->kind == CAPSTAN_KIND_REQUEST) {
-        on_request(self, message);
+        topics_on_request(self, message);
     } else if (message->message == MESSAGE_partition_ready) {
         on_ready(self, message);
     } else if (message->message == MESSAGE_down) {
@@ -633,7 +690,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
     } else if (self->ask > 0 && message->correlation == self->ask) {
         on_own_answer(self, message);
     } else if (!spread_answer(self, message) && !topics_relay_answer(self, message) &&
-               !delete_answer(self, message)) {
+               !move_answer(self, message) && !delete_answer(self, message)) {
         (void)status_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -645,6 +702,8 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
     topics_t *self = capstan_actor_state(actor);
     if (cookie == &self->deletes) {
         delete_continue(self);
+    } else if (cookie == &self->routers) {
+        move_look(self);
     } else if (self->ask == 0) {
         open_stream(self);
     }
@@ -680,6 +739,7 @@ static void destroy(capstan_actor_t *actor)
     topics_fini(self);
     topics_subscribers_fini(self);
     topics_relays_fini(self);
+    free(self->routers);
     free(self);
 }
 

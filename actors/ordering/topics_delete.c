@@ -7,7 +7,7 @@
  * A node that ends in between finds mark 1 when it starts, and goes on from there: removing a
  * stream twice changes nothing. Its name is taken until the end; who makes a topic of that name
  * meanwhile waits for it. */
-#include "actors/ordering/topics.h"
+#include "actors/ordering/topics_move.h"
 
 #include "actors/ordering/ordering_events.h"
 #include "runtime/base/ensure.h"
@@ -64,6 +64,10 @@ void topics_on_delete(topics_t *self, const capstan_message_t *message)
     }
     if (topic->phase == TOPIC_MARKING) {
         capstan_reply_error(self->self, message, CAPSTAN_E_UNAVAILABLE, NULL);
+        return;
+    }
+    if (topic->phase == TOPIC_MOVING) {
+        move_defer(self, topic, message);
         return;
     }
     delete_job_t *job = request.force ? NULL : ask_groups(self, topic, message);
@@ -153,7 +157,7 @@ static bool remove_partitions(topics_t *self, topic_t *topic)
     removal_t *removal = topic->removal;
     bool all = true;
     bool again = false;
-    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
+    for (uint64_t i = 0; i < topic->made; i++) {
         if (!removal->done[i] && removal->asks[i] == 0 &&
             remove_partition(self, topic, i) != CAPSTAN_OK) {
             removal->asks[i] = 0;
@@ -188,7 +192,7 @@ bool delete_answer(topics_t *self, const capstan_message_t *message)
 {
     for (size_t i = 0; i < self->count; i++) {
         topic_t *topic = self->list[i];
-        for (uint64_t k = 0; topic->removal && k < topic->settings.partitions; k++) {
+        for (uint64_t k = 0; topic->removal && k < topic->made; k++) {
             if (topic->removal->asks[k] == 0 || topic->removal->asks[k] != message->correlation) {
                 continue;
             }

@@ -135,7 +135,8 @@ void describe_emit(json_writer_t *json, const status_job_t *job)
     emit_string(json, topic->name);
     emit_key(json, "settings");
     topic_settings_describe(&topic->settings, json);
-    status_emit_figures(json, job, 0, topic->settings.partitions, &gaps_left);
+    status_emit_figure(json, "repartitions", topic->barrier_count);
+    status_emit_figures(json, job, 0, job->count, &gaps_left);
     emit_key(json, "partitions");
     emit_partitions(json, job);
     describe_emit_groups(json, job, 0, job->count, &groups_left);

@@ -33,6 +33,8 @@ typedef enum topic_mark_kind {
     MARK_EPOCH,   /* of a producer */
     MARK_DELETING,
     MARK_DELETED,
+    MARK_MOVING, /* the topic is about to get another number of partitions */
+    MARK_MOVED,  /* it has */
 } topic_mark_kind_t;
 
 /* A mark to be appended to the topics' own stream; one is under way at a time. */
@@ -44,6 +46,7 @@ typedef struct topic_mark_job {
     topic_change_t change;      /* ALTERED */
     bool force;                 /* ALTERED */
     topic_settings_t settings;  /* ALTERED: what they become */
+    uint64_t partitions;        /* MOVING: how many it is to get */
     producer_epoch_t *producer; /* EPOCH */
     uint64_t epoch;
 } topic_mark_job_t;
@@ -82,6 +85,10 @@ typedef struct relay_job {
     capstan_message_t request; /* without its body */
     uint64_t ask;
     uint64_t partitions; /* of the topic */
+    buffer_t body;       /* topic_erase: what is asked, of further partitions too */
+    capstan_ref_t *more;
+    size_t more_count;
+    uint64_t erased; /* by those that have answered */
 } relay_job_t;
 
 /* topic_delete: asks the groups for their members. */
@@ -104,5 +111,49 @@ typedef struct removal {
     uint64_t asks[TOPIC_PARTITIONS_MAX];
     bool marking; /* all are done, and it is being stored */
 } removal_t;
+
+/* Where the partitions of a topic ended when their number changed. */
+typedef struct barrier {
+    uint64_t partitions; /* their number before */
+    uint64_t count;      /* with those of still earlier times */
+    uint64_t offsets[TOPIC_PARTITIONS_MAX];
+} barrier_t;
+
+/* A request that came while the number of partitions changed. */
+typedef struct deferred {
+    struct deferred *next;
+    capstan_message_t message; /* its body is what follows */
+    uint8_t body[];
+} deferred_t;
+
+typedef enum move_step {
+    MOVE_STARTING,   /* new partitions recover; the others go on meanwhile */
+    MOVE_STOPPING,   /* all take no publish any more */
+    MOVE_GIVING,     /* `source` says what others inherit */
+    MOVE_INHERITING, /* they do */
+    MOVE_MARKING,    /* it is being stored: from here on it is not called off */
+    MOVE_CLOSING,    /* those who consume are sent away */
+    MOVE_ENDING,     /* partitions go on */
+} move_step_t;
+
+/* Of a topic whose number of partitions changes. */
+typedef struct topic_move {
+    capstan_message_t request; /* topic_alter, without its body */
+    move_step_t step;
+    uint64_t before;
+    uint64_t after;
+    capstan_err_t err; /* it was called off */
+    char text[TOPIC_TEXT_BYTES];
+    capstan_err_t failed; /* a partition cannot recover */
+    uint64_t source;
+    uint64_t position;
+    bool progress; /* since the last look */
+    size_t left;   /* of the asks */
+    uint64_t asks[TOPIC_PARTITIONS_MAX];
+    uint64_t offsets[TOPIC_PARTITIONS_MAX];
+    uint64_t ids[TOPIC_PARTITIONS_MAX];
+    bool watermark_known;
+    int64_t watermark_us; /* the smallest of them */
+} topic_move_t;
 
 #endif

@@ -29,16 +29,42 @@ bool topic_name_is_valid(slice_t name)
     return name.size > 0 && name.size <= TOPIC_NAME_MAX;
 }
 
+void topic_grow(topic_t *topic, uint64_t made)
+{
+    if (made <= topic->made) {
+        return;
+    }
+    topic->refs = realloc(topic->refs, made * sizeof *topic->refs);
+    topic->ready = realloc(topic->ready, made * sizeof *topic->ready);
+    ENSURE(topic->refs && topic->ready);
+    memset(topic->refs + topic->made, 0, (made - topic->made) * sizeof *topic->refs);
+    memset(topic->ready + topic->made, 0, (made - topic->made) * sizeof *topic->ready);
+    topic->made = made;
+}
+
+void topic_add_barrier(topic_t *topic, uint64_t partitions, const uint64_t *offsets)
+{
+    topic->barriers =
+        realloc(topic->barriers, (topic->barrier_count + 1) * sizeof *topic->barriers);
+    ENSURE(topic->barriers);
+    barrier_t *barrier = &topic->barriers[topic->barrier_count++];
+    *barrier = (barrier_t){.partitions = topic->settings.partitions, .count = topic->count};
+    memcpy(barrier->offsets, offsets, topic->count * sizeof *offsets);
+    topic->settings.partitions = partitions;
+    topic->count = partitions > topic->count ? partitions : topic->count;
+    topic_grow(topic, partitions);
+}
+
 topic_t *topics_add(topics_t *self, slice_t name, const topic_settings_t *settings)
 {
     topic_t *topic = calloc(1, sizeof *topic);
     ENSURE(topic && name.size <= TOPIC_NAME_MAX);
     memcpy(topic->name, name.data, name.size);
     topic->settings = topic_settings_copy(settings);
-    topic->refs = calloc(settings->partitions, sizeof *topic->refs);
-    topic->ready = calloc(settings->partitions, sizeof *topic->ready);
+    topic_grow(topic, settings->partitions);
+    topic->count = settings->partitions;
     self->list = realloc(self->list, (self->count + 1) * sizeof(topic_t *));
-    ENSURE(topic->refs && topic->ready && self->list);
+    ENSURE(self->list);
     self->list[self->count++] = topic;
     return topic;
 }
@@ -54,6 +80,13 @@ static void free_topic(topic_t *topic)
         topic_change_fini(&topic->waiters[i].wanted);
     }
     topic_settings_fini(&topic->settings);
+    while (topic->deferred) {
+        deferred_t *deferred = topic->deferred;
+        topic->deferred = deferred->next;
+        free(deferred);
+    }
+    free(topic->move);
+    free(topic->barriers);
     free(topic->removal);
     free(topic->refs);
     free(topic->ready);
@@ -85,6 +118,7 @@ capstan_err_t topic_spawn(topics_t *self, topic_t *topic, uint64_t partition)
         .topic = topic->name,
         .index = partition,
         .topic_settings = &topic->settings,
+        .stopped = topic->move && topic->move->step < MOVE_ENDING,
         .settings = self->settings,
         .topics = capstan_actor_ref(self->self),
         .journal = self->journal,
@@ -99,7 +133,7 @@ capstan_err_t topic_spawn(topics_t *self, topic_t *topic, uint64_t partition)
 capstan_err_t topic_start(topics_t *self, topic_t *topic)
 {
     topic->phase = TOPIC_STARTING;
-    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
+    for (uint64_t i = 0; i < topic->count; i++) {
         capstan_err_t err =
             capstan_ref_is_null(topic->refs[i]) ? topic_spawn(self, topic, i) : CAPSTAN_OK;
         if (err != CAPSTAN_OK) {

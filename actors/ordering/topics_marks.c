@@ -1,10 +1,15 @@
 /* The marks of topics and producers' epochs: appended to the topics' own stream one at a time, and
  * what follows once one is on disk: a topic starts, an epoch or settings go to every partition. */
-#include "actors/ordering/topics.h"
+#include "actors/ordering/topics_move.h"
 
+#include "actors/ordering/group.h"
 #include "runtime/base/ensure.h"
 
 #include <stdlib.h>
+
+static const char move_runs[] = "the number of its partitions is being changed: wait for that";
+static const char move_too_often[] =
+    "it was changed 64 times already, which every group has to follow: make another topic";
 
 void marks_add(topics_t *self, const topic_mark_job_t *job)
 {
@@ -23,6 +28,16 @@ void marks_add(topics_t *self, const topic_mark_job_t *job)
     }
 }
 
+static void encode_barrier(const topic_t *topic, buffer_t *out)
+{
+    codec_list_writer_t list = codec_list_begin(out);
+    for (uint64_t i = 0; i < topic->count; i++) {
+        codec_list_add(&list, position_wire(),
+                       &(position_t){.partition = i, .offset = topic->move->offsets[i]});
+    }
+    codec_list_end(&list);
+}
+
 /* The body of the job's mark; returns its kind of record. */
 static uint64_t encode(const topic_mark_job_t *job, buffer_t *data)
 {
@@ -37,18 +52,27 @@ static uint64_t encode(const topic_mark_job_t *job, buffer_t *data)
     }
     const topic_settings_t *settings =
         job->kind == MARK_ALTERED ? &job->settings : &topic->settings;
+    topic_settings_t moved = *settings;
     buffer_t list = {0};
-    topic_settings_encode(settings, &list);
+    buffer_t barrier = {0};
+    if (job->kind == MARK_MOVED) {
+        moved.partitions = topic->move->after;
+        encode_barrier(topic, &barrier);
+    }
+    topic_settings_encode(&moved, &list);
     codec_encode(topic_mark_wire(),
                  &(topic_mark_t){.topic = slice_text(topic->name),
-                                 .partitions = settings->partitions,
+                                 .partitions = moved.partitions,
                                  .sequence = settings->sequence,
                                  .settings = buffer_slice(&list),
+                                 .moving = job->partitions,
+                                 .barrier = buffer_slice(&barrier),
                                  .deletion = job->kind == MARK_DELETING  ? 1
                                              : job->kind == MARK_DELETED ? 2
                                                                          : 0},
                  data);
     buffer_fini(&list);
+    buffer_fini(&barrier);
     return RECORD_topic_mark;
 }
 
@@ -87,12 +111,36 @@ static topic_mark_job_t *take_first(topics_t *self)
     return job;
 }
 
+/* One at a time; that nothing changes is as good as done. */
+static bool may_move(topics_t *self, const topic_mark_job_t *job)
+{
+    const topic_t *topic = job->topic;
+    if (topic->move || topic->barrier_count == GROUP_BARRIERS_MAX) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_NOT_REPARTITIONED,
+                            topic->move ? move_runs : move_too_often);
+    } else if (topic->phase != TOPIC_READY) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNAVAILABLE, NULL);
+    } else if (topic->settings.partitions == job->partitions) {
+        topics_reply_info(self, &job->request, topic->name, &topic->settings, false);
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* What is changed is what the settings are once it is this job's turn. */
 static bool prepare(topics_t *self, topic_mark_job_t *job)
 {
     char text[TOPIC_TEXT_BYTES];
     if (job->topic->phase == TOPIC_DELETING && job->kind != MARK_DELETED) {
         capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNKNOWN_TOPIC, NULL);
+        return false;
+    }
+    if (job->kind == MARK_MOVING) {
+        return may_move(self, job);
+    }
+    if (job->kind == MARK_DELETING && job->topic->move) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNAVAILABLE, move_runs);
         return false;
     }
     if (job->kind != MARK_ALTERED) {
@@ -131,6 +179,8 @@ void marks_finish(topics_t *self, capstan_err_t err)
         job->topic->failed = err;
         topics_serve_waiters(self, job->topic);
         topics_remove(self, job->topic);
+    } else if (job->kind == MARK_MOVED) {
+        move_marked(self, job->topic, err);
     } else if (err != CAPSTAN_OK && job->kind == MARK_DELETED) {
         job->topic->removal->marking = false; /* the timer that runs tries it again */
     } else if (err != CAPSTAN_OK) {
@@ -142,6 +192,8 @@ void marks_finish(topics_t *self, capstan_err_t err)
         topic_settings_fini(&job->topic->settings);
         job->topic->settings = topic_settings_copy(&job->settings);
         spread_settings(self, job);
+    } else if (job->kind == MARK_MOVING) {
+        move_begin(self, job->topic, job);
     } else if (job->kind == MARK_DELETING) {
         delete_begin(self, job->topic, &job->request);
     } else if (job->kind == MARK_DELETED) {

@@ -8,34 +8,40 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <xxhash.h>
 
 enum {
     PAGE_EVENTS_USUAL = 100,
     PAGE_EVENTS_MAX = 1000,
 };
 
-static void relay(topics_t *self, const capstan_message_t *message, const topic_t *topic,
-                  capstan_ref_t target, const wire_record_t *record, const void *value)
+static void free_job(relay_job_t *job)
 {
-    buffer_t body = {0};
+    buffer_fini(&job->body);
+    free(job->more);
+    free(job);
+}
+
+/* NULL: the request is answered. */
+static relay_job_t *relay(topics_t *self, const capstan_message_t *message, const topic_t *topic,
+                          capstan_ref_t target, const wire_record_t *record, const void *value)
+{
     relay_job_t *job = calloc(1, sizeof *job);
     ENSURE(job);
-    codec_encode(record, value, &body);
-    job->partitions = topic->settings.partitions;
+    codec_encode(record, value, &job->body);
+    job->partitions = topic->count;
     job->request = *message;
     job->request.body = (slice_t){0};
     capstan_err_t err = capstan_ask_for(self->self, &job->request, target, record->id,
-                                        buffer_slice(&body), TOPICS_ASK_US, &job->ask);
-    buffer_fini(&body);
+                                        buffer_slice(&job->body), TOPICS_ASK_US, &job->ask);
     if (err != CAPSTAN_OK) {
         capstan_reply_error(self->self, message,
                             err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err, NULL);
-        free(job);
-        return;
+        free_job(job);
+        return NULL;
     }
     job->next = self->relays;
     self->relays = job;
+    return job;
 }
 
 void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
@@ -50,7 +56,7 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
     if (!topic) {
         return;
     }
-    if (request.partition >= topic->settings.partitions || request.events_max > PAGE_EVENTS_MAX) {
+    if (request.partition >= topic->count || request.events_max > PAGE_EVENTS_MAX) {
         capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
                             request.events_max > PAGE_EVENTS_MAX
                                 ? "events_max: 1 to 1000"
@@ -58,15 +64,15 @@ void topics_on_parked_list(topics_t *self, const capstan_message_t *message)
         return;
     }
     uint64_t events_max = request.events_max > 0 ? request.events_max : PAGE_EVENTS_USUAL;
-    relay(self, message, topic, topic->refs[request.partition], partition_parked_wire(),
-          &(partition_parked_t){
-              .group = request.group, .offset = request.offset, .events_max = events_max});
+    (void)relay(self, message, topic, topic->refs[request.partition], partition_parked_wire(),
+                &(partition_parked_t){
+                    .group = request.group, .offset = request.offset, .events_max = events_max});
 }
 
 /* The one that the gateway sends events of the key to. */
 static capstan_ref_t partition_of(const topic_t *topic, slice_t key)
 {
-    return topic->refs[XXH64(key.data, key.size, 0) % topic->settings.partitions];
+    return topic->refs[key_partition(key, topic->settings.partitions)];
 }
 
 void topics_on_cancel(topics_t *self, const capstan_message_t *message)
@@ -83,12 +89,29 @@ void topics_on_cancel(topics_t *self, const capstan_message_t *message)
     }
     const topic_t *topic = topics_ready(self, message, request.topic);
     if (topic) {
-        relay(self, message, topic, partition_of(topic, request.key), partition_cancel_wire(),
+        (void)relay(self, message, topic, partition_of(topic, request.key), partition_cancel_wire(),
               &(partition_cancel_t){
                   .key = request.key, .producer = request.producer, .sequence = request.sequence});
     }
 }
 
+/* Where else the key's events lie from times with another number of partitions. */
+static void add_former(const topic_t *topic, relay_job_t *job, slice_t key)
+{
+    bool asked[TOPIC_PARTITIONS_MAX] = {0};
+    asked[key_partition(key, topic->settings.partitions)] = true;
+    job->more = calloc(topic->barrier_count + 1, sizeof *job->more);
+    ENSURE(job->more);
+    for (size_t i = 0; i < topic->barrier_count; i++) {
+        uint64_t partition = key_partition(key, topic->barriers[i].partitions);
+        if (!asked[partition]) {
+            asked[partition] = true;
+            job->more[job->more_count++] = topic->refs[partition];
+        }
+    }
+}
+
+/* The first partition is the one that the gateway sends events of the key to. */
 void topics_on_erase(topics_t *self, const capstan_message_t *message)
 {
     topic_erase_t request;
@@ -100,8 +123,12 @@ void topics_on_erase(topics_t *self, const capstan_message_t *message)
     }
     const topic_t *topic = topics_ready(self, message, request.topic);
     if (topic) {
-        relay(self, message, topic, partition_of(topic, request.key), partition_erase_wire(),
-              &(partition_erase_t){.key = request.key});
+        uint64_t partition = key_partition(request.key, topic->settings.partitions);
+        relay_job_t *job = relay(self, message, topic, topic->refs[partition],
+                                 partition_erase_wire(), &(partition_erase_t){.key = request.key});
+        if (job) {
+            add_former(topic, job, request.key);
+        }
     }
 }
 
@@ -121,7 +148,7 @@ static void relay_to_group(topics_t *self, const capstan_message_t *message, sli
             err == CAPSTAN_E_INVALID ? "group: 1 to 128 bytes of UTF-8, none of them zero" : NULL);
         return;
     }
-    relay(self, message, topic, group, record, value);
+    (void)relay(self, message, topic, group, record, value);
 }
 
 void topics_on_parked_release(topics_t *self, const capstan_message_t *message)
@@ -159,13 +186,13 @@ static void on_gap_list(topics_t *self, const capstan_message_t *message)
         return;
     }
     const topic_t *topic = topics_ready(self, message, request.topic);
-    if (topic && request.partition >= topic->settings.partitions) {
+    if (topic && request.partition >= topic->count) {
         capstan_reply_error(self->self, message, CAPSTAN_E_INVALID,
                             "partition: the topic has fewer");
     } else if (topic) {
         uint64_t rows_max = request.rows_max > 0 ? request.rows_max : PAGE_EVENTS_USUAL;
-        relay(self, message, topic, topic->refs[request.partition], partition_gaps_wire(),
-              &(partition_gaps_t){.rows_max = rows_max});
+        (void)relay(self, message, topic, topic->refs[request.partition], partition_gaps_wire(),
+                    &(partition_gaps_t){.rows_max = rows_max});
     }
 }
 
@@ -183,8 +210,9 @@ static void relay_skip(topics_t *self, const capstan_message_t *message, slice_t
     }
     buffer_t record = {0};
     codec_encode(skip_wire(), skip, &record);
-    relay(self, message, topic, topic->refs[key_partition(skip->key, topic->settings.partitions)],
-          partition_skip_wire(), &(partition_skip_t){.skip = buffer_slice(&record)});
+    uint64_t partition = key_partition(skip->key, topic->settings.partitions);
+    (void)relay(self, message, topic, topic->refs[partition], partition_skip_wire(),
+                &(partition_skip_t){.skip = buffer_slice(&record)});
     buffer_fini(&record);
 }
 
@@ -270,6 +298,29 @@ static void reply_page(topics_t *self, const relay_job_t *job, slice_t body)
     topics_reply(self, &job->request, parked_page_wire(), &page);
 }
 
+/* True: the next partition is asked. */
+static bool erase_on(topics_t *self, relay_job_t *job, slice_t body)
+{
+    topic_erased_t erased;
+    if (codec_decode(topic_erased_wire(), body, &erased, NULL) != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_INTERNAL, NULL);
+        return false;
+    }
+    job->erased += erased.events;
+    if (job->more_count == 0) {
+        topics_reply(self, &job->request, topic_erased_wire(),
+                     &(topic_erased_t){.events = job->erased});
+        return false;
+    }
+    capstan_err_t err = capstan_ask_for(self->self, &job->request, job->more[--job->more_count],
+                                        MESSAGE_partition_erase, buffer_slice(&job->body),
+                                        TOPICS_ASK_US, &job->ask);
+    if (err != CAPSTAN_OK) {
+        capstan_reply_error(self->self, &job->request, CAPSTAN_E_UNAVAILABLE, NULL);
+    }
+    return err == CAPSTAN_OK;
+}
+
 /* With its words. */
 static void pass_failure(topics_t *self, const relay_job_t *job, const capstan_message_t *message)
 {
@@ -297,11 +348,15 @@ bool topics_relay_answer(topics_t *self, const capstan_message_t *message)
             reply_page(self, job, message->body);
         } else if (message->message == MESSAGE_gap_page) {
             reply_gap_page(self, job, message->body);
+        } else if (message->message == MESSAGE_topic_erased) {
+            if (erase_on(self, job, message->body)) {
+                return true;
+            }
         } else {
             capstan_reply(self->self, &job->request, message->message, message->body);
         }
         *link = job->next;
-        free(job);
+        free_job(job);
         return true;
     }
     return false;
@@ -312,6 +367,6 @@ void topics_relays_fini(topics_t *self)
     while (self->relays) {
         relay_job_t *job = self->relays;
         self->relays = job->next;
-        free(job);
+        free_job(job);
     }
 }

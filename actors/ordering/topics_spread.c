@@ -30,14 +30,19 @@ static void spread(topics_t *self, const topic_mark_job_t *job, const wire_recor
     memcpy(spread->topic, topic->name, sizeof topic->name);
     buffer_t body = {0};
     codec_encode(record, value, &body);
-    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
+    size_t wanted = 0;
+    for (uint64_t i = 0; i < topic->made; i++) {
+        if (i >= topic->count && capstan_ref_is_null(topic->refs[i])) {
+            continue;
+        }
+        wanted++;
         if (capstan_ask_for(self->self, &spread->request, topic->refs[i], record->id,
                             buffer_slice(&body), TOPICS_ASK_US, &spread->asks[i]) == CAPSTAN_OK) {
             spread->left++;
         }
     }
     buffer_fini(&body);
-    if (spread->left < topic->settings.partitions) {
+    if (spread->left < wanted) {
         capstan_reply_error(self->self, &spread->request, CAPSTAN_E_UNAVAILABLE, incomplete);
         free_spread(spread);
         return;

@@ -80,7 +80,7 @@ void status_emit_figures(json_writer_t *json, const status_job_t *job, size_t fr
     buffer_t gaps = {0};
     json_writer_t gap_json = json_writer(&gaps);
     emit_array_begin(&gap_json);
-    for (size_t i = from; i < to; i++) {
+    for (size_t i = from; i < to && job->parts[i].group[0] == '\0'; i++) {
         partition_report_t report;
         slice_t body = buffer_slice(&job->parts[i].report);
         if (codec_decode(partition_report_wire(), body, &report, NULL) != CAPSTAN_OK) {
@@ -132,7 +132,7 @@ static void emit_topic(json_writer_t *json, const status_job_t *job, size_t from
     status_emit_figure(json, "partitions", topic->settings.partitions);
     emit_key(json, "sequence");
     emit_string(json, topic->settings.sequence == SEQUENCE_PRODUCER ? "producer" : "arrival");
-    status_emit_figures(json, job, from, from + topic->settings.partitions, gaps_left);
+    status_emit_figures(json, job, from, to, gaps_left);
     describe_emit_groups(json, job, from, to, groups_left);
     emit_object_end(json);
 }
@@ -204,7 +204,7 @@ static void ask(topics_t *self, status_job_t *job, const topic_t *topic, capstan
 /* Its partitions first, then the groups that have an actor. */
 static void ask_topic(topics_t *self, status_job_t *job, const topic_t *topic)
 {
-    for (uint64_t i = 0; i < topic->settings.partitions; i++) {
+    for (uint64_t i = 0; i < topic->count; i++) {
         ask(self, job, topic, topic->refs[i], MESSAGE_partition_status);
     }
     for (size_t i = 0; i < self->group_count; i++) {
@@ -232,7 +232,7 @@ void status_start(topics_t *self, const capstan_message_t *message)
 {
     size_t count = self->group_count;
     for (size_t i = 0; i < self->count; i++) {
-        count += self->list[i]->settings.partitions;
+        count += self->list[i]->count;
     }
     status_job_t *job = new_job(message, count);
     for (size_t i = 0; i < self->count; i++) {
@@ -253,7 +253,7 @@ void describe_start(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err ? err : CAPSTAN_E_UNKNOWN_TOPIC, NULL);
         return;
     }
-    status_job_t *job = new_job(message, topic->settings.partitions + self->group_count);
+    status_job_t *job = new_job(message, topic->count + self->group_count);
     ask_topic(self, job, topic);
     await(self, job);
 }

@@ -45,13 +45,15 @@ static void look(topics_t *self, const topic_t *topic, const capstan_message_t *
               : capstan_spawn(
                     self->self, &subscription_behaviour,
                     &(capstan_spawn_options_t){
-                        .argument = &(subscription_arguments_t){.number = ++self->subscription_last,
-                                                                .subscribe = request,
-                                                                .beginning = beginning,
-                                                                .request = message,
-                                                                .partitions = topic->refs,
-                                                                .partition_count =
-                                                                    topic->settings.partitions}},
+                        .argument =
+                            &(subscription_arguments_t){.number = ++self->subscription_last,
+                                                        .subscribe = request,
+                                                        .beginning = beginning,
+                                                        .request = message,
+                                                        .partitions = topic->refs,
+                                                        .partition_count = topic->count,
+                                                        .barriers = topic->barriers,
+                                                        .barrier_count = topic->barrier_count}},
                     &ref);
     err = err ? err : capstan_monitor(self->self, ref);
     if (err != CAPSTAN_OK) {
@@ -60,7 +62,8 @@ static void look(topics_t *self, const topic_t *topic, const capstan_message_t *
     }
     self->looks = realloc(self->looks, (self->look_count + 1) * sizeof *self->looks);
     ENSURE(self->looks);
-    self->looks[self->look_count++] = (look_t){.session = message->sender, .subscription = ref};
+    self->looks[self->look_count++] =
+        (look_t){.topic = topic, .session = message->sender, .subscription = ref};
 }
 
 /* --- groups ---------------------------------------------------------------------------------- */
@@ -76,12 +79,29 @@ static topic_group_t *find_group(const topics_t *self, const topic_t *topic, sli
     return NULL;
 }
 
+static capstan_err_t tell_barrier(topics_t *self, capstan_ref_t group, const barrier_t *barrier)
+{
+    buffer_t places = {0};
+    buffer_t body = {0};
+    codec_list_writer_t list = codec_list_begin(&places);
+    for (uint64_t i = 0; i < barrier->count; i++) {
+        codec_list_add(&list, position_wire(),
+                       &(position_t){.partition = i, .offset = barrier->offsets[i]});
+    }
+    codec_list_end(&list);
+    codec_encode(group_barrier_wire(), &(group_barrier_t){.places = buffer_slice(&places)}, &body);
+    capstan_err_t err = capstan_tell(self->self, group, MESSAGE_group_barrier, buffer_slice(&body));
+    buffer_fini(&places);
+    buffer_fini(&body);
+    return err;
+}
+
 static capstan_err_t open_group(topics_t *self, const topic_group_t *group)
 {
     buffer_t refs = {0};
     buffer_t body = {0};
     codec_list_writer_t list = codec_list_begin(&refs);
-    for (uint64_t i = 0; i < group->topic->settings.partitions; i++) {
+    for (uint64_t i = 0; i < group->topic->count; i++) {
         codec_list_add(&list, partition_ref_wire(),
                        &(partition_ref_t){.actor = group->topic->refs[i]});
     }
@@ -93,6 +113,9 @@ static capstan_err_t open_group(topics_t *self, const topic_group_t *group)
                  &body);
     capstan_err_t err =
         capstan_tell(self->self, group->actor, MESSAGE_group_open, buffer_slice(&body));
+    for (size_t i = 0; i < group->topic->barrier_count && err == CAPSTAN_OK; i++) {
+        err = tell_barrier(self, group->actor, &group->topic->barriers[i]);
+    }
     buffer_fini(&refs);
     buffer_fini(&body);
     return err;
@@ -174,6 +197,54 @@ static const char *what_is_wrong(const subscribe_t *request)
     return NULL;
 }
 
+/* Whether the list names the partitions of a time before a change, each of them. */
+static bool names_all_before(const topic_t *topic, slice_t resume, uint64_t *ret_count)
+{
+    bool named[TOPIC_PARTITIONS_MAX] = {0};
+    uint64_t count = 0;
+    codec_list_t list;
+    position_t position;
+    if (codec_list_open(position_wire(), resume, &list) != CAPSTAN_OK) {
+        return false;
+    }
+    while (codec_list_next(&list, &position)) {
+        if (position.partition >= topic->count || named[position.partition]) {
+            return false;
+        }
+        named[position.partition] = true;
+        count++;
+    }
+    for (size_t i = 0; i < topic->barrier_count; i++) {
+        if (topic->barriers[i].count == count && count < topic->count) {
+            *ret_count = count;
+            return memchr(named, false, count) == NULL;
+        }
+    }
+    return false;
+}
+
+/* A look that goes on where it stood in all partitions that it knew has seen nothing of those that
+ * have come since. */
+static void add_new_partitions(const topic_t *topic, subscribe_t *request, buffer_t *out)
+{
+    uint64_t count;
+    codec_list_t list;
+    position_t position;
+    if (request->group.size > 0 || !names_all_before(topic, request->resume, &count) ||
+        codec_list_open(position_wire(), request->resume, &list) != CAPSTAN_OK) {
+        return;
+    }
+    codec_list_writer_t writer = codec_list_begin(out);
+    while (codec_list_next(&list, &position)) {
+        codec_list_add(&writer, position_wire(), &position);
+    }
+    for (uint64_t i = count; i < topic->count; i++) {
+        codec_list_add(&writer, position_wire(), &(position_t){.partition = i});
+    }
+    codec_list_end(&writer);
+    request->resume = buffer_slice(out);
+}
+
 void topics_on_subscribe(topics_t *self, const capstan_message_t *message)
 {
     subscribe_t request;
@@ -188,8 +259,9 @@ void topics_on_subscribe(topics_t *self, const capstan_message_t *message)
         return;
     }
     buffer_t beginning = {0};
-    wrong =
-        beginning_of(&request, topic->settings.partitions, capstan_utc_us(self->self), &beginning);
+    buffer_t resume = {0};
+    add_new_partitions(topic, &request, &resume);
+    wrong = beginning_of(&request, topic->count, capstan_utc_us(self->self), &beginning);
     if (wrong) {
         capstan_reply_error(self->self, message, CAPSTAN_E_INVALID, wrong);
     } else if (request.group.size == 0) {
@@ -201,6 +273,7 @@ void topics_on_subscribe(topics_t *self, const capstan_message_t *message)
         capstan_reply_error(self->self, message, err, NULL);
     }
     buffer_fini(&beginning);
+    buffer_fini(&resume);
 }
 
 void topics_close_groups(topics_t *self, const topic_t *topic)
@@ -216,6 +289,38 @@ void topics_close_groups(topics_t *self, const topic_t *topic)
     }
 }
 
+void topics_send_away(topics_t *self, const topic_t *topic, capstan_err_t err)
+{
+    buffer_t body = {0};
+    codec_encode(group_close_wire(), &(group_close_t){.error = (uint64_t)err}, &body);
+    send_options_t options = {
+        .message = MESSAGE_group_close, .kind = CAPSTAN_KIND_EVENT, .always = true};
+    for (size_t i = 0; i < self->group_count; i++) {
+        if (self->groups[i].topic == topic) {
+            (void)!actor_send(self->self, self->groups[i].actor, &options, buffer_slice(&body));
+        }
+    }
+    for (size_t i = 0; i < self->look_count; i++) {
+        if (self->looks[i].topic == topic) {
+            (void)!actor_send(self->self, self->looks[i].subscription, &options,
+                              buffer_slice(&body));
+        }
+    }
+    buffer_fini(&body);
+}
+
+bool topics_has_subscribers(const topics_t *self, const topic_t *topic)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < self->group_count; i++) {
+        count += self->groups[i].topic == topic;
+    }
+    for (size_t i = 0; i < self->look_count; i++) {
+        count += self->looks[i].topic == topic;
+    }
+    return count > 0;
+}
+
 bool topics_subscriber_down(topics_t *self, const down_t *down)
 {
     for (size_t i = 0; i < self->look_count; i++) {
@@ -227,8 +332,10 @@ bool topics_subscriber_down(topics_t *self, const down_t *down)
     for (size_t i = 0; i < self->group_count; i++) {
         const topic_group_t *group = &self->groups[i];
         if (capstan_ref_equal(group->actor, down->actor)) {
-            LOG(ordering, group_failed, log_string("topic", group->topic->name),
-                log_string("group", group->name), log_error((capstan_err_t)down->reason));
+            if (!group->topic->move) {
+                LOG(ordering, group_failed, log_string("topic", group->topic->name),
+                    log_string("group", group->name), log_error((capstan_err_t)down->reason));
+            }
             self->groups[i] = self->groups[--self->group_count];
             return true;
         }

@@ -1,7 +1,7 @@
 /* The gateway's actor: it owns the ROUTER that external peers connect to.
  *
  * Accepts  gateway_status (answered gateway_report), answers to its own topic_resolve, down (the
- *          partitions of the topics that it knows)
+ *          partitions of the topics that it knows), topic_moved (topics)
  * Sends    topic_resolve to the topics actor; session_end to session actors
  * Starts   one session actor per greeted peer, on its own cell (session_actor.c)
  *
@@ -444,6 +444,8 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         buffer_fini(&json);
     } else if (message->message == MESSAGE_down) {
         on_partition_down(self, message);
+    } else if (message->message == MESSAGE_topic_moved) {
+        routes_on_moved(self->routes, message->body);
     } else if (!routes_on_answer(self->routes, message)) {
         capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
     }

@@ -181,6 +181,8 @@ void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t 
 bool routes_on_answer(routes_t *self, const capstan_message_t *message);
 /* A session has ended: what it has parked is dropped. */
 void routes_forget(routes_t *self, const link_t *session);
+/* The body of topic_moved. */
+void routes_on_moved(routes_t *self, slice_t body);
 /* It has ended: its topic is asked for again. */
 void routes_forget_partition(routes_t *self, capstan_ref_t partition);
 

@@ -241,6 +241,19 @@ void routes_forget_partition(routes_t *self, capstan_ref_t partition)
     }
 }
 
+/* What is being resolved is answered with the new way. */
+void routes_on_moved(routes_t *self, slice_t body)
+{
+    topic_moved_t moved;
+    if (codec_decode(topic_moved_wire(), body, &moved, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    route_t *route = (route_t *)byte_index_find(&self->topics, moved.topic);
+    if (route && route->partitions) {
+        drop(self, route);
+    }
+}
+
 /* Returns why the route is of no further use, or CAPSTAN_OK. */
 static capstan_err_t release(route_t *route, capstan_err_t err)
 {

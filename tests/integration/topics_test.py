@@ -109,7 +109,8 @@ class Settings(Case):
     def test_what_cannot_be_says_why(self):
         self.must("create", "t", "--sequence", "producer")
         for arguments, wanted in [
-                (["alter", "t", "--set", "partitions=4"], "partitions stays 16"),
+                (["alter", "t", "--set", "partitions=4", "--set", "late_policy=drop"],
+                 "partitions is changed alone"),
                 (["alter", "t", "--set", "sequence=arrival"], "sequence stays producer"),
                 (["alter", "t", "--set", "id_window_ms=5"], "sequence=arrival only"),
                 (["alter", "t", "--set", "event_bytes_max=5"], "1024 to 1048576"),

@@ -62,6 +62,13 @@ static void deliver(sim_group_t *self, const group_effect_t *effect)
     sim_member_t *member = find_member(self, effect->member);
     ENSURE(member);
     event_t event;
+    if (effect->offset > self->barrier && self->stored.frontier < self->barrier) {
+        world_fail(self->world, "O1",
+                   "group %u, offset %llu: behind the barrier %llu, up to which "
+                   "only %llu is completed and stored",
+                   self->group, (unsigned long long)effect->offset,
+                   (unsigned long long)self->barrier, (unsigned long long)self->stored.frontier);
+    }
     ENSURE(codec_decode(event_wire(), effect->event, &event, NULL) == CAPSTAN_OK);
     fact_t *fact = note(self, FACT_GIVE, effect->member, effect->offset);
     fact->key = world_index(event.key);
@@ -218,12 +225,15 @@ static void on_marked(sim_group_t *self)
     ENSURE(codec_list_open(position_wire(), mark.done, &list) == CAPSTAN_OK);
     while (codec_list_next(&list, &position)) {
         note(self, FACT_STORE, 0, position.offset)->sequence = position.first;
+        completed_add(&self->stored, position.first, position.offset);
     }
     ENSURE(codec_list_open(parked_wire(), mark.parked, &list) == CAPSTAN_OK);
     for (slice_t record; codec_list_next_raw(&list, &record);) {
         uint64_t offset = offset_of_parked(record);
         note(self, FACT_STORE, 0, offset)->sequence = offset;
+        completed_add(&self->stored, offset, offset);
     }
+    group_mark_stored(self->core, 0);
     cut_front(&self->parked, self->parked_sent);
     cut_front(&self->unparked, self->unparked_sent);
     self->parked_sent = self->unparked_sent = 0;
@@ -289,6 +299,9 @@ static void on_stored(sim_group_t *self, slice_t body)
     ENSURE(completed_decode(&completed, stored.done) == CAPSTAN_OK);
     bool untold = add_begun(self, &stored, &completed);
     self->core = group_new(&self->limits);
+    group_add_barrier(self->core, &self->barrier);
+    completed_clear(&self->stored);
+    completed_add_all(&self->stored, &completed);
     group_place(self->core, 0, &completed, stored.lsn);
     if (untold) {
         group_forget_mark(self->core, 0);
@@ -586,10 +599,12 @@ void sim_group_stop(sim_group_t *self)
     buffer_fini(&self->mark);
     buffer_fini(&self->parked);
     buffer_fini(&self->unparked);
+    completed_fini(&self->stored);
     *self = (sim_group_t){.world = self->world,
                           .slot = self->slot,
                           .group = self->group,
                           .limits = self->limits,
+                          .barrier = self->barrier,
                           .begins_at = self->begins_at,
                           .question = self->question,
                           .replays = self->replays};

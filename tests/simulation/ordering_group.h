@@ -2,7 +2,7 @@
 #ifndef TESTS_ORDERING_GROUP_H
 #define TESTS_ORDERING_GROUP_H
 
-#include "actors/ordering/group_state.h"
+#include "actors/ordering/group_members.h"
 #include "tests/simulation/ordering_actors.h"
 
 typedef struct sim_member {
@@ -19,7 +19,9 @@ typedef struct sim_group {
     uint32_t slot;
     uint32_t group;
     group_limits_t limits;
-    group_t *core; /* NULL: it does not know where it stands */
+    uint64_t barrier;   /* the number of partitions changed behind this offset */
+    completed_t stored; /* what is on disk as completed, by what it was told */
+    group_t *core;      /* NULL: it does not know where it stands */
     group_effects_t effects;
     uint64_t question; /* correlation of the last one of each kind */
     uint64_t place_ask;

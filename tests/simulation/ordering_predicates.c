@@ -120,6 +120,14 @@ static void note_event(const model_t *model, const record_t *record, uint64_t ls
     }
 }
 
+/* A held event whose key has left and come back. */
+static bool is_said_again(const model_t *model, size_t lsn)
+{
+    const record_t *record = &model->records[lsn - 1];
+    return model->world->moves > 0 && record->kind == RECORD_event && record->offset == 0 &&
+           find(model, record->producer, record->key, record->sequence)->lsn_first < lsn;
+}
+
 /* Accepted in order, or given up. */
 static bool is_settled(const identity_t *identity)
 {
@@ -368,7 +376,7 @@ static void predicate_O5(world_t *world, const model_t *model)
         if (record->kind == RECORD_skip) {
             totals.accepted[record->producer][record->key] = record->last;
         }
-        if (record->kind != RECORD_event || record->diverted) {
+        if (record->kind != RECORD_event || record->diverted || is_said_again(model, i + 1)) {
             continue;
         }
         const identity_t *identity = find(model, record->producer, record->key, record->sequence);
@@ -526,7 +534,7 @@ static void predicate_O7(world_t *world, const model_t *model)
         if (record->kind == RECORD_skip && record->sequence == *last + 1) {
             *last = record->last;
         }
-        if (record->kind != RECORD_event) {
+        if (record->kind != RECORD_event || is_said_again(model, i + 1)) {
             continue;
         }
         const identity_t *identity = find(model, record->producer, record->key, record->sequence);

@@ -375,6 +375,36 @@ static void give_up_by_hand(sim_shell_t *self, random_source_t *random)
     take_effects(self, (waiting_t){.kind = WAIT_DONE});
 }
 
+static void keep_record(void *context, slice_t data)
+{
+    codec_list_add_raw(context, data);
+}
+
+/* Half of the keys leave for another partition, and come back: nothing has changed by that. */
+static void leave_and_come_back(sim_shell_t *self)
+{
+    enum { FIELD_HELD = 10 }; /* of `inherited` */
+    partition_share_t share = {.index = 0, .before = 1, .after = 2};
+    buffer_t records = {0};
+    codec_list_t list;
+    uint64_t position = 0;
+    codec_list_writer_t writer = codec_list_begin(&records);
+    while (!partition_give(self->core, &share, &position, CHUNK_BYTES_MAX, keep_record, &writer)) {
+    }
+    codec_list_end(&writer);
+    partition_leave(self->core, share.index, share.after);
+    ENSURE(codec_list_open(inherited_wire(), buffer_slice(&records), &list) == CAPSTAN_OK);
+    for (slice_t record; codec_list_next_raw(&list, &record);) {
+        uint32_t kind =
+            codec_peek_slice(record, FIELD_HELD, &record) ? RECORD_event : RECORD_inherited;
+        if (partition_load_record(self->core, kind, record) != CAPSTAN_OK) {
+            world_fail(self->world, "O3", "what a partition inherits contradicts what it knows");
+        }
+        add_record(self, kind, record);
+    }
+    buffer_fini(&records);
+}
+
 static void look_at_gaps(sim_shell_t *self)
 {
     random_source_t *random = core_world_random(self->world->simulation);
@@ -383,6 +413,9 @@ static void look_at_gaps(sim_shell_t *self)
         take_effects(self, (waiting_t){.kind = WAIT_DONE});
         if (random_chance(random, self->world->forced)) {
             give_up_by_hand(self, random);
+        }
+        if (random_chance(random, self->world->moves)) {
+            leave_and_come_back(self);
         }
     }
     core_world_timer(self->world->simulation, self->slot, GAPS_US, TIMER_GAPS);

@@ -392,6 +392,7 @@ static void make_limits(world_t *self)
     self->limits.idle_us = random_between(dice, 1000, 200000);
     self->declares = random_chance(dice, 500);
     self->forced = random_chance(dice, 500) ? (uint32_t)random_below(dice, 40) : 0;
+    self->moves = random_chance(dice, 300) ? (uint32_t)random_below(dice, 20) : 0;
     self->small_ledger = random_chance(dice, 150);
     self->limits.skips_max = self->small_ledger ? random_below(dice, 12) : 1000000;
     self->faults = (network_faults_t){
@@ -465,6 +466,9 @@ static void add_groups(world_t *self)
             .parked_max = random_chance(dice, 500) ? (uint64_t)random_below(dice, 30) : 100000,
             .parked_bytes_max = 1 << 24,
         };
+        /* A partition that waits is not passed before somebody looks after it, which nobody may. */
+        group->barrier =
+            group->limits.mode == GROUP_BY_KEY ? random_below(dice, WORLD_EVENTS_MIN) : 0;
         group->slot =
             core_world_add_actor(self->simulation, self->server, &sim_group_behaviour, group, wide);
     }

@@ -57,6 +57,7 @@ struct world {
     bool declares;              /* producers say so when an event was lost before it was sent */
     bool small_ledger;          /* it gets full */
     uint32_t forced;            /* per mille of looks at which a person gives up a gap */
+    uint32_t moves;             /* per mille of looks at which keys leave and come back */
     uint64_t poison_attempts;   /* an event of a poisoned key is processed after so many */
     uint32_t poison_per_mille;  /* of events */
     uint64_t group_steps[GROUP_KEY_STATE_COUNT][GROUP_INPUT_COUNT];
