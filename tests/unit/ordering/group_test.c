@@ -366,6 +366,32 @@ Test(group, delivers_parked_events_again_in_order)
     group_destroy(&group);
 }
 
+/* Otherwise a parked event would be on record before what was acknowledged ahead of it. */
+Test(group, says_what_was_acknowledged_while_parked_events_wait_for_their_record)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    const completed_t *done;
+    uint64_t lsn;
+    group_join(group, 1, &many);
+    read_keys(group, 1, "abc", &effects);
+    group_dispatch(group, 0, &effects);
+    group_effects_clear(&effects);
+    cr_assert_eq(acknowledge(group, 1, 0, 1, &effects), CAPSTAN_OK);
+    group_rejection_t rejection = {.member = 1, .offset = 2, .final = true};
+    cr_assert_eq(group_reject(group, 0, &rejection, &effects), CAPSTAN_OK);
+    expect(group, &effects, "P2 ");
+    cr_assert_eq(group_frontier(group, 0), 2);
+    cr_assert(group_take_mark(group, 0, false, &done, &lsn));
+    cr_assert_eq(done->frontier, 1, "the record of what is parked completes it");
+    group_forget_mark(group, 0);
+    group_wait_for_record(group, 0, 2);
+    cr_assert(group_take_mark(group, 0, false, &done, &lsn));
+    cr_assert_eq(done->frontier, 1);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, tries_on_while_there_is_no_room_to_park)
 {
     group_effects_t effects = {0};
