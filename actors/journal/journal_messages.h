@@ -9,4 +9,7 @@
 
 extern const wire_table_t journal_table;
 
+/* Each event is wrapped in one: compiled instead of walked, see inline_codec.h. */
+void journal_record_add(codec_list_writer_t *list, const journal_record_t *record);
+
 #endif

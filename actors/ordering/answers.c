@@ -77,7 +77,7 @@ static void close_range(outcome_group_t *group)
     if (group->bytes.size == 0) {
         group->list = codec_list_begin(&group->bytes);
     }
-    codec_list_add(&group->list, outcome_wire(), &group->range);
+    outcome_add(&group->list, &group->range);
 }
 
 void outcome_groups_add(outcome_groups_t *self, const answer_t *answer)

@@ -20,7 +20,7 @@ capstan_err_t event_view(slice_t record, event_headers_t *headers, event_t *ret_
     codec_list_t list;
     header_t header;
     size_t before = headers->count;
-    capstan_err_t err = codec_decode(event_wire(), record, ret_record, NULL);
+    capstan_err_t err = event_decode(record, ret_record);
     err = err ? err : codec_list_open(header_wire(), ret_record->headers, &list);
     if (err != CAPSTAN_OK) {
         return err;

@@ -1,6 +1,6 @@
 /* One partition of a topic.
  *
- * Accepts   publish (from sessions), partition_read, partition_find, partition_group,
+ * Accepts   publishes (from sessions), partition_read, partition_find, partition_group,
  *           partition_mark, partition_parked, partition_epoch, partition_set, partition_remove,
  *           partition_skip, partition_gaps, partition_cancel, partition_erase, partition_move,
  *           partition_status; answers of the journal and its reader.
@@ -114,8 +114,7 @@ uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data
     if (self->gathered.size == 0) {
         self->gather = codec_list_begin(&self->gathered);
     }
-    codec_list_add(&self->gather, journal_record_wire(),
-                   &(journal_record_t){.kind = record, .data = data});
+    journal_record_add(&self->gather, &(journal_record_t){.kind = record, .data = data});
     self->records_since_snapshot++;
     return ++self->lsn_next;
 }
@@ -376,11 +375,33 @@ static bool takes(const partition_actor_t *self, slice_t key)
     return !self->stopped && key_partition(key, self->topic_settings.partitions) == self->index;
 }
 
-static void on_publish(partition_actor_t *self, const capstan_message_t *message)
+/* Whether it may go to the core. */
+static capstan_err_t check_publish(partition_actor_t *self, slice_t body, publish_t *ret_publish)
+{
+    if (body.size > self->topic_settings.event_bytes_max) {
+        METRIC_ADD(ordering, events_too_large, 1);
+        return CAPSTAN_E_TOO_LARGE;
+    }
+    capstan_err_t err = publish_decode(body, ret_publish);
+    err = err ? err : payloads_check(self, ret_publish);
+    if (err != CAPSTAN_OK) {
+        return err;
+    }
+    if (ret_publish->producer_epoch > 0 &&
+        ret_publish->producer_epoch > partition_epoch_known(self->core, ret_publish->producer)) {
+        return CAPSTAN_E_EPOCH_UNKNOWN;
+    }
+    /* Sent again, it finds its partition. */
+    return takes(self, ret_publish->key) ? CAPSTAN_OK : CAPSTAN_E_UNAVAILABLE;
+}
+
+/* `from` is whom to answer, and by which number. */
+static void on_publish(partition_actor_t *self, int64_t now_us, const capstan_message_t *from,
+                       slice_t body)
 {
     publish_t publish;
-    answer_t refusal = {.to = message->sender,
-                        .correlation = message->correlation,
+    answer_t refusal = {.to = from->sender,
+                        .correlation = from->correlation,
                         .lsn = self->lsn_next,
                         .result = EVENT_REJECTED};
     if (self->phase != PARTITION_READY) {
@@ -390,28 +411,30 @@ static void on_publish(partition_actor_t *self, const capstan_message_t *message
         answer_publish(self, &refusal);
         return;
     }
-    if (message->body.size > self->topic_settings.event_bytes_max) {
-        METRIC_ADD(ordering, events_too_large, 1);
-        refusal.err = CAPSTAN_E_TOO_LARGE;
-    } else {
-        refusal.err = codec_decode(publish_wire(), message->body, &publish, NULL);
-    }
-    refusal.err = refusal.err ? refusal.err : payloads_check(self, &publish);
-    if (refusal.err == CAPSTAN_OK && publish.producer_epoch > 0 &&
-        publish.producer_epoch > partition_epoch_known(self->core, publish.producer)) {
-        refusal.err = CAPSTAN_E_EPOCH_UNKNOWN;
-    }
-    if (refusal.err == CAPSTAN_OK && !takes(self, publish.key)) {
-        refusal.err = CAPSTAN_E_UNAVAILABLE; /* sent again, it finds its partition */
-    }
+    refusal.err = check_publish(self, body, &publish);
     if (refusal.err != CAPSTAN_OK) {
         owe(self, &refusal, false);
         return;
     }
-    int64_t now_us = capstan_utc_us(self->self);
-    log_index_taken(&self->log_index, now_us);
     partition_publish(self->core, now_us, 0, &publish, &self->effects);
-    partition_take_effects(self, message);
+    partition_take_effects(self, from);
+}
+
+static void on_publishes(partition_actor_t *self, const capstan_message_t *message)
+{
+    publishes_t publishes;
+    capstan_message_t from = *message;
+    slice_t body;
+    int64_t now_us = capstan_utc_us(self->self);
+    if (codec_decode(publishes_wire(), message->body, &publishes, NULL) != CAPSTAN_OK) {
+        return;
+    }
+    if (self->phase == PARTITION_READY) {
+        log_index_taken(&self->log_index, now_us);
+    }
+    while (publishes_next(&publishes.rows, &from.correlation, &body)) {
+        on_publish(self, now_us, &from, body);
+    }
 }
 
 /* What is not on disk yet could go back in a crash: a group is told of it once it is. */
@@ -598,8 +621,8 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
 static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
 {
     partition_actor_t *self = capstan_actor_state(actor);
-    if (message->message == MESSAGE_publish) {
-        on_publish(self, message);
+    if (message->message == MESSAGE_publishes) {
+        on_publishes(self, message);
     } else if (message->kind == CAPSTAN_KIND_REQUEST) {
         on_request(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&

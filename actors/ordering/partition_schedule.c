@@ -202,7 +202,7 @@ capstan_err_t schedule_add(partition_t *self, slice_t record, partition_effects_
         schedule->bytes + record.size > self->limits.scheduled_bytes_max) {
         return CAPSTAN_E_LIMIT;
     }
-    ENSURE(codec_decode(event_wire(), record, &event, NULL) == CAPSTAN_OK);
+    ENSURE(event_decode(record, &event) == CAPSTAN_OK);
     const scheduled_mark_t mark = {.number = schedule->number_next, .event = record};
     size_t data_at = effects->bytes.size;
     codec_encode(scheduled_mark_wire(), &mark, &effects->bytes);
@@ -241,7 +241,7 @@ static void release(partition_t *self, scheduled_t *one, int64_t now_us,
                     partition_effects_t *effects)
 {
     event_t event;
-    ENSURE(codec_decode(event_wire(), record_of(one), &event, NULL) == CAPSTAN_OK);
+    ENSURE(event_decode(record_of(one), &event) == CAPSTAN_OK);
     const publish_t timed = {.time_us = event.time_us};
     event_mark_t mark = time_judge(self, now_us, &timed);
     size_t data_at = effects->bytes.size;
@@ -349,10 +349,9 @@ static void raise_to(uint64_t *bound, uint64_t value)
 static capstan_err_t load(partition_t *self, uint64_t number, slice_t record)
 {
     event_t event;
-    if (number == 0 || number > NUMBER_MAX || codec_decode(event_wire(), record, &event, NULL) ||
-        event.offset != 0 || event.not_before_us == 0 || event.key.size == 0 ||
-        event.key.size > KEY_BYTES_MAX || event.producer.size > PRODUCER_BYTES_MAX ||
-        self->limits.mode != SEQUENCE_ARRIVAL) {
+    if (number == 0 || number > NUMBER_MAX || event_decode(record, &event) || event.offset != 0 ||
+        event.not_before_us == 0 || event.key.size == 0 || event.key.size > KEY_BYTES_MAX ||
+        event.producer.size > PRODUCER_BYTES_MAX || self->limits.mode != SEQUENCE_ARRIVAL) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     put(self, number, &event, record);

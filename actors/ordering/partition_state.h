@@ -144,8 +144,7 @@ struct partition {
     uint64_t steps[KEY_PHASE_COUNT][KEY_INPUT_COUNT]; /* how often each TRANSITION was taken */
 };
 
-/* partition_encode.c: the fast path of codec_encode(event_wire()). */
-void event_encode(const event_t *event, buffer_t *out);
+/* partition_encode.c */
 /* A held event's record once more, with its offset in front. */
 void event_encode_released(slice_t held, uint64_t offset, buffer_t *out);
 /* Whether event_encode_released can work on these bytes. */

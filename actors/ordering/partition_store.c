@@ -91,9 +91,8 @@ static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t li
     uint64_t last = entry->accepted + 1;
     for (slice_t record; codec_list_next_raw(&iterator, &record);) {
         event_t event;
-        if (codec_decode(event_wire(), record, &event, NULL) || !event_releasable(record) ||
-            event.offset != 0 || event.sequence <= last ||
-            !slice_equal(event.key, key_name(entry)) ||
+        if (event_decode(record, &event) || !event_releasable(record) || event.offset != 0 ||
+            event.sequence <= last || !slice_equal(event.key, key_name(entry)) ||
             !slice_equal(event.producer, producer_name(entry->producer))) {
             return CAPSTAN_E_STORE_CORRUPT;
         }
@@ -206,8 +205,7 @@ static capstan_err_t load_held_record(partition_t *self, key_entry_t *entry, con
 static capstan_err_t load_event(partition_t *self, slice_t data)
 {
     event_t event;
-    if (codec_decode(event_wire(), data, &event, NULL) || event.key.size == 0 ||
-        event.offset > self->offset_next) {
+    if (event_decode(data, &event) || event.key.size == 0 || event.offset > self->offset_next) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     if (event.offset == self->offset_next) {

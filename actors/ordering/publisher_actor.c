@@ -3,7 +3,7 @@
  * Accepts   publish_one (from actors, and from threads that wait), publish_later (from threads);
  *           outcomes (partitions), topic_route, topic_moved (topics), down (partitions).
  * Replies   published; calls the function of a publish_later.
- * Sends     publish, numbered as the credited messages of a session are; topic_resolve.
+ * Sends     publishes, numbered as the credited messages of a session are; topic_resolve.
  *
  * Nothing is durable: who published waits for the outcome. Of what a partition had taken when it
  * ended, the outcome is not known, and that is what is said; a program that publishes it again
@@ -211,6 +211,22 @@ static void park(const publisher_actor_t *self, route_t *route, uint64_t sequenc
     route->parked_tail = parked;
 }
 
+static capstan_err_t send(const publisher_actor_t *self, capstan_ref_t partition, uint64_t sequence,
+                          slice_t publish)
+{
+    buffer_t rows = {0};
+    buffer_t body = {0};
+    publishes_add(&rows, sequence, publish);
+    codec_encode(publishes_wire(), &(publishes_t){.rows = buffer_slice(&rows)}, &body);
+    capstan_err_t err =
+        actor_send(self->self, partition,
+                   &(send_options_t){.message = MESSAGE_publishes, .kind = CAPSTAN_KIND_EVENT},
+                   buffer_slice(&body));
+    buffer_fini(&rows);
+    buffer_fini(&body);
+    return err;
+}
+
 /* False when the partition has gone: the route is not to be used again. */
 static bool pass_on(publisher_actor_t *self, const route_t *route, uint64_t sequence, slice_t body)
 {
@@ -221,11 +237,7 @@ static bool pass_on(publisher_actor_t *self, const route_t *route, uint64_t sequ
     }
     capstan_ref_t partition =
         route->partitions[XXH64(key.data, key.size, 0) % route->partition_count];
-    capstan_err_t err = actor_send(self->self, partition,
-                                   &(send_options_t){.message = MESSAGE_publish,
-                                                     .kind = CAPSTAN_KIND_EVENT,
-                                                     .correlation = sequence},
-                                   body);
+    capstan_err_t err = send(self, partition, sequence, body);
     if (err == CAPSTAN_OK) {
         pending_at(self, sequence)->partition = partition;
     } else {

@@ -213,10 +213,6 @@ static void on_other(gateway_t *self, link_t *session, const envelope_t *envelop
 
 static void on_message(gateway_t *self, link_t *session, const envelope_t *envelope, slice_t body)
 {
-    if (is_users(envelope)) {
-        users_on_message(session, envelope, body);
-        return;
-    }
     if (envelope->message == MESSAGE_publish && envelope->kind == CAPSTAN_KIND_EVENT) {
         uint64_t sequence;
         if (link_take(session, envelope, body, &sequence)) {
@@ -225,7 +221,11 @@ static void on_message(gateway_t *self, link_t *session, const envelope_t *envel
         }
         return;
     }
-    on_other(self, session, envelope, body);
+    if (is_users(envelope)) {
+        users_on_message(session, envelope, body);
+    } else {
+        on_other(self, session, envelope, body);
+    }
 }
 
 static void refuse_batch(gateway_t *self, const origin_t *origin, link_t *session,
@@ -282,6 +282,9 @@ static void read_messages(gateway_t *self, const origin_t *origin, batch_reader_
             return;
         }
         begun = true;
+        if (envelope.message != MESSAGE_publish || envelope.trace.size > 0) {
+            routes_flush(self->routes); /* in no context of what follows */
+        }
         actor_trace_enter(self->actor, envelope.trace, (uint32_t)envelope.message);
         on_message(self, session, &envelope, body);
         actor_trace_leave(self->actor);
@@ -341,6 +344,7 @@ static void ready(capstan_actor_t *actor, void *cookie)
             take_batch(self, &origin, slice_of(zmq_msg_data(&batch), zmq_msg_size(&batch)), frames);
             zmq_msg_close(&batch);
         }
+        routes_flush(self->routes);
     }
     /* Behind the batches: what a peer sent before it went away still counts. */
     gateway_socket_events(self);

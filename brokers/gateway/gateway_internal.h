@@ -177,6 +177,9 @@ routes_t *routes_new(gateway_t *gateway);
 void routes_destroy(routes_t **self_p);
 /* Passes a publish on, parks it until its topic is resolved, or rejects it. */
 void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t body);
+/* Hands over what was gathered of it: before anything else is done for a peer, and behind what came
+ * at once. */
+void routes_flush(routes_t *self);
 /* An answer to topic_resolve; false when it is none of ours. */
 bool routes_on_answer(routes_t *self, const capstan_message_t *message);
 /* A session has ended: what it has parked is dropped. */

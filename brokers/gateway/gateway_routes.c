@@ -1,12 +1,17 @@
 /* Where publishes go: topic -> partition actors, learnt from the topics actor and kept until one
  * of them turns out to be gone. Publishes of a topic that is being resolved are parked in order;
- * what is parked is within its senders' credit. */
+ * what is parked is within its senders' credit.
+ *
+ * What a session publishes in a row is gathered per partition, and handed over when something else
+ * comes, or nothing more. */
 #include "brokers/gateway/session_link.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/key_partition.h"
 
 enum {
     RESOLVE_TIMEOUT_US = 10000000,
+    GATHERED_BYTES = 64 * 1024,      /* so much of one partition is handed over at once */
+    GATHERED_KEPT_BYTES = 16 * 1024, /* of the memory for it, by a partition that has none */
 };
 
 typedef struct parked_publish {
@@ -18,12 +23,19 @@ typedef struct parked_publish {
     uint8_t body[];
 } parked_publish_t;
 
+typedef struct route_partition {
+    capstan_ref_t actor;
+    buffer_t gathered; /* rows of a `publishes` */
+    struct route_partition *next_filled;
+} route_partition_t;
+
 typedef struct route {
     byte_entry_t by_topic; /* first: found by it */
     struct route *next_resolving;
-    uint64_t ask;              /* while it is being resolved */
-    capstan_ref_t *partitions; /* NULL while it is being resolved */
+    uint64_t ask;                  /* while it is being resolved */
+    route_partition_t *partitions; /* NULL while it is being resolved */
     size_t partition_count;
+    bool gone; /* one of them is: it is asked for anew */
     parked_publish_t *parked_head;
     parked_publish_t *parked_tail;
     uint8_t topic[NAME_BYTES_MAX];
@@ -33,7 +45,10 @@ struct routes {
     gateway_t *gateway;
     byte_index_t topics;
     route_t *resolving;
-    route_t *last; /* of the publish before: topics come in runs */
+    route_t *last;     /* of the publish before: topics come in runs */
+    link_t *publisher; /* whose publishes are gathered; NULL: there are none */
+    route_t *way;      /* theirs */
+    route_partition_t *filled;
 };
 
 routes_t *routes_new(gateway_t *gateway)
@@ -45,8 +60,59 @@ routes_t *routes_new(gateway_t *gateway)
     return self;
 }
 
+static void reject(link_t *session, uint64_t sequence, capstan_err_t err)
+{
+    METRIC_ADD(gateway, publishes_rejected, 1);
+    link_reject(session, sequence, err);
+}
+
+static void refuse_gathered(link_t *session, const buffer_t *gathered, capstan_err_t err)
+{
+    slice_t rows = buffer_slice(gathered);
+    uint64_t sequence;
+    slice_t body;
+    while (session->gateway && publishes_next(&rows, &sequence, &body)) {
+        reject(session, sequence, err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err);
+    }
+}
+
+static capstan_err_t send_gathered(const link_t *session, const route_partition_t *partition)
+{
+    buffer_t body = {0};
+    codec_encode(publishes_wire(), &(publishes_t){.rows = buffer_slice(&partition->gathered)},
+                 &body);
+    capstan_err_t err =
+        actor_send(session->actor, partition->actor,
+                   &(send_options_t){.message = MESSAGE_publishes, .kind = CAPSTAN_KIND_EVENT},
+                   buffer_slice(&body));
+    buffer_fini(&body);
+    return err;
+}
+
+void routes_flush(routes_t *self)
+{
+    while (self->filled) {
+        route_partition_t *partition = self->filled;
+        self->filled = partition->next_filled;
+        capstan_err_t err = send_gathered(self->publisher, partition);
+        if (err != CAPSTAN_OK) {
+            refuse_gathered(self->publisher, &partition->gathered, err);
+        }
+        self->way->gone = self->way->gone || err == CAPSTAN_E_GONE;
+        buffer_clear(&partition->gathered);
+        if (partition->gathered.capacity > GATHERED_KEPT_BYTES) {
+            buffer_fini(&partition->gathered);
+        }
+    }
+    self->publisher = NULL;
+    self->way = NULL;
+}
+
 static void drop(routes_t *self, route_t *route)
 {
+    if (self->way == route) {
+        routes_flush(self);
+    }
     if (self->last == route) {
         self->last = NULL;
     }
@@ -55,6 +121,9 @@ static void drop(routes_t *self, route_t *route)
         parked_publish_t *parked = route->parked_head;
         route->parked_head = parked->next;
         free(parked);
+    }
+    for (size_t i = 0; i < route->partition_count; i++) {
+        buffer_fini(&route->partitions[i].gathered);
     }
     free(route->partitions);
     free(route);
@@ -115,12 +184,6 @@ static route_t *resolve(routes_t *self, slice_t topic)
     return route;
 }
 
-static void reject(link_t *session, uint64_t sequence, capstan_err_t err)
-{
-    METRIC_ADD(gateway, publishes_rejected, 1);
-    link_reject(session, sequence, err);
-}
-
 /* What the body says about its way. */
 static capstan_err_t read_way(const routes_t *self, slice_t body, slice_t *ret_topic,
                               slice_t *ret_key)
@@ -128,7 +191,7 @@ static capstan_err_t read_way(const routes_t *self, slice_t body, slice_t *ret_t
     if (body.size > self->gateway->event_bytes_max) {
         return CAPSTAN_E_TOO_LARGE;
     }
-    if (!codec_peek_slice(body, 1, ret_topic) || !codec_peek_slice(body, 2, ret_key)) {
+    if (!publish_way(body, ret_topic, ret_key)) {
         return CAPSTAN_E_FIELD_MISSING;
     }
     if (ret_key->size == 0 || ret_key->size > KEY_BYTES_MAX) {
@@ -140,21 +203,42 @@ static capstan_err_t read_way(const routes_t *self, slice_t body, slice_t *ret_t
     return CAPSTAN_OK;
 }
 
-/* False when the partition has gone: the route is not to be used again. */
-static bool pass_on(const route_t *route, link_t *session, uint64_t sequence, slice_t key,
+/* What a session publishes in a row to one topic is gathered. Behind a traced publish it is handed
+ * over: the message carries that one's context, alone, or with what went before when it was picked
+ * here to be traced. */
+static void pass_on(routes_t *self, route_t *route, link_t *session, uint64_t sequence, slice_t key,
                     slice_t body)
 {
-    session->publishes = true;
-    uint64_t partition = key_partition(key, route->partition_count);
-    capstan_err_t err = actor_send(session->actor, route->partitions[partition],
-                                   &(send_options_t){.message = MESSAGE_publish,
-                                                     .kind = CAPSTAN_KIND_EVENT,
-                                                     .correlation = sequence},
-                                   body);
-    if (err != CAPSTAN_OK) {
-        reject(session, sequence, err == CAPSTAN_E_GONE ? CAPSTAN_E_UNAVAILABLE : err);
+    bool traced = capstan_trace_current(session->actor) != NULL;
+    if (self->publisher != session || self->way != route) {
+        routes_flush(self);
     }
-    return err != CAPSTAN_E_GONE;
+    route_partition_t *partition = &route->partitions[key_partition(key, route->partition_count)];
+    session->publishes = true;
+    self->publisher = session;
+    self->way = route;
+    if (partition->gathered.size == 0) {
+        partition->next_filled = self->filled;
+        self->filled = partition;
+    }
+    publishes_add(&partition->gathered, sequence, body);
+    if (traced || partition->gathered.size >= GATHERED_BYTES) {
+        routes_flush(self);
+    }
+}
+
+/* NULL when it is to be asked for. */
+static route_t *find(routes_t *self, slice_t topic)
+{
+    route_t *route = self->last;
+    if (!route || !slice_equal(route->by_topic.key, topic)) {
+        route = (route_t *)byte_index_find(&self->topics, topic);
+    }
+    if (route && route->gone) {
+        drop(self, route);
+        return NULL;
+    }
+    return route;
 }
 
 void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t body)
@@ -168,22 +252,15 @@ void routes_publish(routes_t *self, link_t *session, uint64_t sequence, slice_t 
         reject(session, sequence, err);
         return;
     }
-    route_t *route = self->last;
-    if (!route || !slice_equal(route->by_topic.key, topic)) {
-        route = (route_t *)byte_index_find(&self->topics, topic);
-        if (!route) {
-            route = resolve(self, topic);
-        }
-        if (!route) {
-            reject(session, sequence, CAPSTAN_E_UNAVAILABLE);
-            return;
-        }
-        self->last = route;
-    }
-    if (!route->partitions) {
+    route_t *route = find(self, topic);
+    route = route ? route : resolve(self, topic);
+    self->last = route;
+    if (!route) {
+        reject(session, sequence, CAPSTAN_E_UNAVAILABLE);
+    } else if (!route->partitions) {
         park(route, session, sequence, body);
-    } else if (!pass_on(route, session, sequence, key, body)) {
-        drop(self, route);
+    } else {
+        pass_on(self, route, session, sequence, key, body);
     }
 }
 
@@ -206,7 +283,7 @@ static capstan_err_t learn(route_t *route, const capstan_message_t *message)
     ENSURE(route->partitions);
     partition_ref_t partition;
     while (codec_list_next(&list, &partition)) {
-        route->partitions[route->partition_count++] = partition.actor;
+        route->partitions[route->partition_count++].actor = partition.actor;
     }
     return list.fault.err;
 }
@@ -215,14 +292,14 @@ static capstan_err_t learn(route_t *route, const capstan_message_t *message)
 static void watch_partitions(const routes_t *self, const route_t *route)
 {
     for (size_t i = 0; i < route->partition_count; i++) {
-        (void)!capstan_monitor(self->gateway->actor, route->partitions[i]);
+        (void)!capstan_monitor(self->gateway->actor, route->partitions[i].actor);
     }
 }
 
 static bool leads_to(const route_t *route, capstan_ref_t partition)
 {
     for (size_t i = 0; i < route->partition_count; i++) {
-        if (capstan_ref_equal(route->partitions[i], partition)) {
+        if (capstan_ref_equal(route->partitions[i].actor, partition)) {
             return true;
         }
     }
@@ -254,8 +331,7 @@ void routes_on_moved(routes_t *self, slice_t body)
     }
 }
 
-/* Returns why the route is of no further use, or CAPSTAN_OK. */
-static capstan_err_t release(route_t *route, capstan_err_t err)
+static void release(routes_t *self, route_t *route, capstan_err_t err)
 {
     while (route->parked_head) {
         parked_publish_t *parked = route->parked_head;
@@ -264,17 +340,17 @@ static capstan_err_t release(route_t *route, capstan_err_t err)
         slice_t key;
         if (parked->session) { /* each goes on in its own context, or in none */
             actor_trace_leave(parked->session->gateway->actor);
+            routes_flush(self);
             capstan_trace_continue(parked->session->gateway->actor, &parked->trace);
         }
         if (parked->session && err != CAPSTAN_OK) {
             reject(parked->session, parked->sequence, err);
-        } else if (parked->session && codec_peek_slice(body, 2, &key) &&
-                   !pass_on(route, parked->session, parked->sequence, key, body)) {
-            err = CAPSTAN_E_UNAVAILABLE;
+        } else if (parked->session && codec_peek_slice(body, 2, &key)) {
+            pass_on(self, route, parked->session, parked->sequence, key, body);
         }
         free(parked);
     }
-    return err;
+    routes_flush(self);
 }
 
 bool routes_on_answer(routes_t *self, const capstan_message_t *message)
@@ -297,7 +373,8 @@ bool routes_on_answer(routes_t *self, const capstan_message_t *message)
         err = CAPSTAN_E_UNAVAILABLE;
     }
     watch_partitions(self, route);
-    if (release(route, err) != CAPSTAN_OK) {
+    release(self, route, err);
+    if (err != CAPSTAN_OK) {
         drop(self, route);
     }
     return true;
@@ -305,6 +382,9 @@ bool routes_on_answer(routes_t *self, const capstan_message_t *message)
 
 void routes_forget(routes_t *self, const link_t *session)
 {
+    if (self->publisher == session) {
+        routes_flush(self);
+    }
     for (route_t *route = self->resolving; route; route = route->next_resolving) {
         for (parked_publish_t *parked = route->parked_head; parked; parked = parked->next) {
             if (parked->session == session) {

@@ -246,7 +246,7 @@ bool session_write_outcomes(session_t *self, buffer_t *out)
     codec_list_writer_t writer = codec_list_begin(&list);
     for (int i = 0; self->fresh_count > 0 && i < SESSION_RANGES_MAX; i++) {
         outcome_t range = take_range(self, next_fresh(self, self->fresh_low));
-        codec_list_add(&writer, outcome_wire(), &range);
+        outcome_add(&writer, &range);
         self->fresh_low = range.last + 1;
     }
     codec_list_end(&writer);

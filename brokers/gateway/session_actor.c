@@ -4,7 +4,7 @@
  *          subscription_ended (subscriptions and groups), answers to what it asked for its peer,
  *          down (subscriptions), session_end (the gateway), and messages of users' tables, which go
  *          to the peer
- * Sends    publish, acknowledge and reject for its peer, subscription_grant to its subscriptions,
+ * Sends    publishes, acknowledge and reject for its peer, subscription_grant to its subscriptions,
  * messages of users' tables Asks     the topics actor (requests 0x40 to 0x65) and the status actor,
  * bodies unchanged; actors that are open to peers, and other sessions
  *
@@ -406,7 +406,7 @@ static void on_outcomes(link_t *self, const capstan_message_t *message)
         return;
     }
     outcome_t outcome;
-    while (codec_list_next(&list, &outcome)) {
+    while (outcome_next(&list, &outcome)) {
         session_answer(self->core, &outcome);
     }
     gateway_mark_dirty(self->gateway, self);

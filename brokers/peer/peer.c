@@ -206,7 +206,7 @@ capstan_err_t peer_publish(peer_t *self, const publish_t *event, uint64_t token)
         return CAPSTAN_E_STALE_SESSION;
     }
     buffer_clear(&self->body);
-    codec_encode(publish_wire(), event, &self->body);
+    publish_encode(event, &self->body);
     if (self->body.size > self->welcome.event_bytes_max) {
         return CAPSTAN_E_TOO_LARGE;
     }

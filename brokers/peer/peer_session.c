@@ -219,7 +219,7 @@ static void on_outcomes(peer_t *self, slice_t body)
         return;
     }
     outcome_t outcome;
-    while (codec_list_next(&list, &outcome)) {
+    while (outcome_next(&list, &outcome)) {
         uint64_t refused = peer_link_answer(self->link, &outcome, tell_outcome, self);
         if (refused > 0 && self->handlers.refused) {
             self->handlers.refused(self->handlers.context, (capstan_err_t)outcome.error, refused);

@@ -106,22 +106,6 @@ void codec_encode(const wire_record_t *record, const void *value, buffer_t *out)
     }
 }
 
-/* A list is stepped over here; its elements are looked at when it is walked. */
-static capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *ret_list)
-{
-    const uint8_t *begin = *at;
-    const uint8_t *place = begin;
-    uint32_t count = 0;
-    capstan_err_t err = walk_array(&place, end, &count);
-    place = begin;
-    if (err || (err = walk_skip(&place, end))) {
-        return err;
-    }
-    *ret_list = slice_of(begin, (size_t)(place - begin));
-    *at = place;
-    return CAPSTAN_OK;
-}
-
 /* Slices are read straight into the struct: a copy of one that was just written in two halves waits
  * for both, which cost a third of the time of a publish. */
 static capstan_err_t decode_slice(const uint8_t **at, const uint8_t *end, capstan_type_t type,

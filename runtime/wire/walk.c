@@ -354,3 +354,18 @@ capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end)
         left[++depth] = map ? 2 * (uint64_t)count : count;
     }
 }
+
+capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *ret_list)
+{
+    const uint8_t *begin = *at;
+    const uint8_t *place = begin;
+    uint32_t count = 0;
+    capstan_err_t err = walk_array(&place, end, &count);
+    place = begin;
+    if (err || (err = walk_skip(&place, end))) {
+        return err;
+    }
+    *ret_list = slice_of(begin, (size_t)(place - begin));
+    *at = place;
+    return CAPSTAN_OK;
+}

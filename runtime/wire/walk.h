@@ -43,6 +43,8 @@ capstan_err_t walk_map(const uint8_t **at, const uint8_t *end, uint32_t *ret_cou
 capstan_err_t walk_array(const uint8_t **at, const uint8_t *end, uint32_t *ret_count);
 /* Moves behind one value of any type, at most WIRE_DEPTH_MAX deep (TOO_DEEP). */
 capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end);
+/* Steps over a list: its elements are looked at when it is walked. */
+capstan_err_t walk_list(const uint8_t **at, const uint8_t *end, slice_t *ret_list);
 
 /* Loads the 8 bytes at `from`, big-endian. */
 static inline uint64_t walk_load_u64(const uint8_t *from)

@@ -50,11 +50,12 @@ static void partition_answer(capstan_actor_t *self)
 static capstan_err_t partition_receive(capstan_actor_t *self, const capstan_message_t *message)
 {
     fake_partition_t *state = capstan_actor_state(self);
-    if (message->message != MESSAGE_publish) {
+    publishes_t publishes;
+    uint64_t sequence;
+    slice_t body;
+    if (message->message != MESSAGE_publishes ||
+        codec_decode(publishes_wire(), message->body, &publishes, NULL) != CAPSTAN_OK) {
         return CAPSTAN_OK;
-    }
-    if (atomic_fetch_sub(&kit.publishes_left, 1) == 1) {
-        return CAPSTAN_E_INTERNAL; /* what it took in this turn is not answered either */
     }
     if (!capstan_ref_equal(state->sender, message->sender)) {
         partition_answer(self);
@@ -63,11 +64,15 @@ static capstan_err_t partition_receive(capstan_actor_t *self, const capstan_mess
     if (state->list.size == 0) {
         state->writer = codec_list_begin(&state->list);
     }
-    codec_list_add(
-        &state->writer, outcome_wire(),
-        &(outcome_t){.first = message->correlation, .last = message->correlation, .result = 1});
-    atomic_fetch_add(&kit.seen.by_partition[state->number], 1);
-    atomic_fetch_add(&kit.seen.published, 1);
+    while (publishes_next(&publishes.rows, &sequence, &body)) {
+        if (atomic_fetch_sub(&kit.publishes_left, 1) == 1) {
+            return CAPSTAN_E_INTERNAL; /* what it took in this turn is not answered either */
+        }
+        codec_list_add(&state->writer, outcome_wire(),
+                       &(outcome_t){.first = sequence, .last = sequence, .result = 1});
+        atomic_fetch_add(&kit.seen.by_partition[state->number], 1);
+        atomic_fetch_add(&kit.seen.published, 1);
+    }
     return CAPSTAN_OK;
 }
 

@@ -277,11 +277,16 @@ static void publish_item(capstan_actor_t *actor, client_t *self, const item_t *i
     codec_encode(publish_wire(), &publish, space);
     uint64_t sequence = ++self->sent;
     uint64_t partition = bench_partition_of(self->bench, item->key);
-    capstan_err_t err = actor_send(actor, self->bench->partitions[partition],
-                                   &(send_options_t){.message = MESSAGE_publish,
-                                                     .kind = CAPSTAN_KIND_EVENT,
-                                                     .correlation = sequence},
-                                   buffer_slice(space));
+    buffer_t rows = {0};
+    buffer_t body = {0};
+    publishes_add(&rows, sequence, buffer_slice(space));
+    codec_encode(publishes_wire(), &(publishes_t){.rows = buffer_slice(&rows)}, &body);
+    capstan_err_t err =
+        actor_send(actor, self->bench->partitions[partition],
+                   &(send_options_t){.message = MESSAGE_publishes, .kind = CAPSTAN_KIND_EVENT},
+                   buffer_slice(&body));
+    buffer_fini(&rows);
+    buffer_fini(&body);
     if (err) {
         note_result(self, sequence, EVENT_REJECTED, err);
     }

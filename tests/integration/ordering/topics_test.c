@@ -205,10 +205,17 @@ static capstan_err_t publisher_receive(capstan_actor_t *self, const capstan_mess
         return CAPSTAN_OK;
     }
     publisher->request = *message;
-    return actor_send(
-        self, publisher->partition,
-        &(send_options_t){.message = MESSAGE_publish, .kind = CAPSTAN_KIND_EVENT, .correlation = 1},
-        message->body);
+    buffer_t rows = {0};
+    buffer_t body = {0};
+    publishes_add(&rows, 1, message->body);
+    codec_encode(publishes_wire(), &(publishes_t){.rows = buffer_slice(&rows)}, &body);
+    capstan_err_t err =
+        actor_send(self, publisher->partition,
+                   &(send_options_t){.message = MESSAGE_publishes, .kind = CAPSTAN_KIND_EVENT},
+                   buffer_slice(&body));
+    buffer_fini(&rows);
+    buffer_fini(&body);
+    return err;
 }
 
 static capstan_ref_t only_partition(world_t *self)
