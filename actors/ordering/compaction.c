@@ -8,7 +8,6 @@
 
 enum {
     FIELD_OFFSET = 1, /* of record `event` */
-    FIELD_KEY = 2,
     FIELD_PAYLOAD = 9,
     FIELD_ACCEPTED_US = 10,
     FIELD_ERASED = 13,
@@ -67,8 +66,7 @@ static void grow(compaction_keys_t *self)
 static bool is_in_order(uint64_t kind, slice_t data, uint64_t *ret_offset, slice_t *ret_name)
 {
     return kind == RECORD_event && event_diversion(data) == DIVERTED_NOT &&
-           codec_peek_uint(data, FIELD_OFFSET, ret_offset) &&
-           codec_peek_slice(data, FIELD_KEY, ret_name);
+           event_place(data, ret_offset, ret_name);
 }
 
 bool compaction_note(compaction_keys_t *self, uint64_t kind, slice_t data)

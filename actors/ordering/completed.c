@@ -81,6 +81,10 @@ void completed_add(completed_t *self, uint64_t first, uint64_t last)
         return;
     }
     first = first <= self->frontier ? self->frontier + 1 : first;
+    if (self->count == 0 && first == self->frontier + 1) {
+        self->frontier = last;
+        return;
+    }
     size_t place = find_place(self, first - 1); /* one that ends right before it grows */
     size_t end = place;
     while (end < self->count && completed_range(self, end)->first <= last + 1) {

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { FIELD_OFFSET = 1, FIELD_KEY = 2 }; /* of event */
-
 typedef struct consumer_key consumer_key_t;
 
 typedef struct entry {
@@ -143,8 +141,7 @@ bool consumer_add(consumer_t *self, uint32_t partition, uint64_t attempts, slice
 {
     uint64_t offset;
     slice_t name;
-    if (!codec_peek_uint(event, FIELD_OFFSET, &offset) ||
-        !codec_peek_slice(event, FIELD_KEY, &name)) {
+    if (!event_place(event, &offset, &name)) {
         return false;
     }
     uint64_t ticket = tickets_issue(self->tickets);

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 
 enum {
-    FIELD_OFFSET = 1, /* of record `event` */
-    FIELD_KEY = 2,
     CHECKPOINTS_MAX = 1024,
     READ_AHEAD_MIN = 4096, /* events */
     GROWING_LOOKED_AT = 4, /* keys of a member that are compared before it goes on with one */
@@ -484,8 +482,7 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
     group_partition_t *place = &self->partitions[partition];
     uint64_t offset;
     slice_t name;
-    if (!codec_peek_uint(record, FIELD_OFFSET, &offset) ||
-        !codec_peek_slice(record, FIELD_KEY, &name)) {
+    if (!event_place(record, &offset, &name)) {
         return CAPSTAN_E_MALFORMED;
     }
     if (offset <= place->offset_read || offset > limit) {
@@ -537,8 +534,7 @@ capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_ef
 static capstan_err_t open_parked(const group_t *self, uint32_t partition, slice_t record,
                                  uint64_t *ret_offset, slice_t *ret_name)
 {
-    if (!codec_peek_uint(record, FIELD_OFFSET, ret_offset) ||
-        !codec_peek_slice(record, FIELD_KEY, ret_name)) {
+    if (!event_place(record, ret_offset, ret_name)) {
         return CAPSTAN_E_MALFORMED;
     }
     return group_event_find(self, partition, *ret_offset) ? CAPSTAN_E_EXISTS : CAPSTAN_OK;
@@ -592,7 +588,8 @@ capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record)
 static void come_back(group_t *self, group_event_t *event, group_effects_t *effects)
 {
     slice_t name = {0};
-    ENSURE(codec_peek_slice(slice_of(event->data, event->size), FIELD_KEY, &name));
+    uint64_t offset;
+    ENSURE(event_place(slice_of(event->data, event->size), &offset, &name));
     group_key_t *key = group_key_get(self, event->partition, event->offset, name);
     if (key->state == GROUP_KEY_WAITING && event->parked) {
         key->parked++;

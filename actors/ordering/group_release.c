@@ -7,11 +7,7 @@
 
 #include <stdlib.h>
 
-enum {
-    PAGE_EVENTS = 1000,
-    FIELD_OFFSET = 1, /* of record `event` */
-    FIELD_KEY = 2,
-};
+enum { PAGE_EVENTS = 1000 };
 
 void group_on_release(group_actor_t *self, const capstan_message_t *message)
 {
@@ -87,8 +83,7 @@ static void release_event(group_actor_t *self, release_t *release, const parked_
 {
     uint64_t offset = 0;
     slice_t key;
-    if (!codec_peek_uint(parked->event, FIELD_OFFSET, &offset) ||
-        !codec_peek_slice(parked->event, FIELD_KEY, &key) ||
+    if (!event_place(parked->event, &offset, &key) ||
         (!release->all && !slice_equal(key, buffer_slice(&release->key)))) {
         return;
     }

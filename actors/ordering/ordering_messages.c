@@ -32,6 +32,21 @@ capstan_err_t publish_decode(slice_t body, publish_t *ret_publish)
     return inline_decode_publish(body, ret_publish);
 }
 
+bool event_place(slice_t record, uint64_t *ret_offset, slice_t *ret_key)
+{
+    enum { OFFSET = 1, KEY = 2 };
+    const uint8_t *at = walk_begin(record);
+    const uint8_t *end = at + record.size;
+    if (record.size > 2 && (*at & 0xf0) == INLINE_MAP && at[1] == OFFSET) {
+        at += 2;
+        if (!walk_uint(&at, end, ret_offset) && at < end && *at++ == KEY &&
+            !inline_walk_BIN(&at, end, ret_key)) {
+            return true;
+        }
+    }
+    return codec_peek_uint(record, OFFSET, ret_offset) && codec_peek_slice(record, KEY, ret_key);
+}
+
 bool publish_way(slice_t body, slice_t *ret_topic, slice_t *ret_key)
 {
     enum { TOPIC = 1, KEY = 2 };

@@ -14,6 +14,8 @@ extern const wire_table_t ordering_table;
 void event_encode(const event_t *event, buffer_t *out);
 CAPSTAN_MUST_CHECK capstan_err_t event_decode(slice_t record, event_t *ret_event);
 bool event_next(codec_list_t *iterator, event_t *ret_event);
+/* Offset and key alone; false when it has no offset, or is no event. */
+bool event_place(slice_t record, uint64_t *ret_offset, slice_t *ret_key);
 void publish_encode(const publish_t *publish, buffer_t *out);
 CAPSTAN_MUST_CHECK capstan_err_t publish_decode(slice_t body, publish_t *ret_publish);
 /* What picks the way of a publish, without reading the rest; false when that cannot be found. */

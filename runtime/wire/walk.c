@@ -274,7 +274,7 @@ capstan_err_t walk_array(const uint8_t **at, const uint8_t *end, uint32_t *ret_c
 
 /* The bytes of a value that contains no others, its type byte included; 0 when they are not all
  * there or the type byte has no meaning. */
-static size_t leaf_bytes(const uint8_t *at, const uint8_t *end)
+static inline size_t leaf_bytes(const uint8_t *at, const uint8_t *end)
 {
     /* Type bytes 0xc0 to 0xdb: bytes of a length that follows, and bytes of fixed content. */
     static const struct {
@@ -319,24 +319,29 @@ static bool is_array(uint8_t head)
 
 capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end)
 {
-    uint64_t left[WIRE_DEPTH_MAX + 1]; /* values still to come, per level; zeroing it costs 10 ns */
+    uint64_t outer[WIRE_DEPTH_MAX]; /* values still to come, per level; zeroing it costs 10 ns */
+    uint64_t left = 1;              /* at this one */
     size_t depth = 0;
-    left[0] = 1;
     const uint8_t *place = *at;
     for (;;) {
-        while (left[depth] == 0) {
+        while (left == 0) {
             if (depth == 0) {
                 *at = place;
                 return CAPSTAN_OK;
             }
-            depth--;
+            left = outer[--depth];
         }
-        left[depth]--;
+        left--;
         if (place == end) {
             return CAPSTAN_E_MALFORMED;
         }
-        bool map = is_map(*place);
-        if (!map && !is_array(*place)) {
+        uint8_t head = *place;
+        if (head < 0x80 || head >= 0xe0) { /* a key, as most are */
+            place++;
+            continue;
+        }
+        bool map = is_map(head);
+        if (!map && !is_array(head)) {
             size_t bytes = leaf_bytes(place, end);
             if (bytes == 0) {
                 return CAPSTAN_E_MALFORMED;
@@ -345,13 +350,16 @@ capstan_err_t walk_skip(const uint8_t **at, const uint8_t *end)
             continue;
         }
         uint32_t count = 0;
-        if (map ? walk_map(&place, end, &count) : walk_array(&place, end, &count)) {
+        const uint8_t *content = place;
+        if (map ? walk_map(&content, end, &count) : walk_array(&content, end, &count)) {
             return CAPSTAN_E_MALFORMED;
         }
         if (depth == WIRE_DEPTH_MAX) {
             return CAPSTAN_E_TOO_DEEP;
         }
-        left[++depth] = map ? 2 * (uint64_t)count : count;
+        place = content;
+        outer[depth++] = left;
+        left = map ? 2 * (uint64_t)count : count;
     }
 }
 

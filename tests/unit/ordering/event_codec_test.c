@@ -151,3 +151,30 @@ Test(event_codec, events_of_a_list_are_read_as_by_the_codec)
     }
     buffer_fini(&bytes);
 }
+
+Test(event_codec, the_place_of_an_event_is_what_the_codec_reads)
+{
+    random_source_t random = {.state = 4713};
+    uint8_t space[300];
+    buffer_t bytes = {0};
+    int places = 0;
+    for (int i = 0; i < 100000; i++) {
+        buffer_clear(&bytes);
+        event_encode(&(event_t){.offset = some_number(&random),
+                                .key = some_text(&random, space, sizeof space),
+                                .sequence = some_number(&random)},
+                     &bytes);
+        slice_t record = damage(&random, &bytes);
+        event_t event;
+        uint64_t offset;
+        slice_t key;
+        bool found = event_place(record, &offset, &key);
+        if (event_decode(record, &event) == CAPSTAN_OK) {
+            cr_assert(found || event.offset == 0);
+            cr_assert(!found || (offset == event.offset && slice_equal(key, event.key)));
+            places += found;
+        }
+    }
+    cr_assert_gt(places, 10000);
+    buffer_fini(&bytes);
+}
