@@ -1,7 +1,7 @@
 #include "actors/ordering/consumer.h"
 
+#include "actors/ordering/group_key_name.h"
 #include "runtime/base/ensure.h"
-#include "runtime/base/map.h"
 
 #include <stdlib.h>
 
@@ -68,23 +68,17 @@ static bool has_name(const void *value, const void *wanted)
     return slice_equal(slice_of(key->name, key->size), *(const slice_t *)wanted);
 }
 
-static consumer_key_t *get_key(consumer_t *self, uint32_t partition, uint64_t offset, slice_t name)
+static consumer_key_t *get_key(consumer_t *self, const group_key_name_t *name)
 {
-    uint64_t place[2] = {partition, offset};
-    if (self->mode == GROUP_BY_PARTITION) {
-        name = slice_of(place, sizeof place[0]);
-    } else if (self->mode == GROUP_UNORDERED) {
-        name = slice_of(place, sizeof place);
-    }
-    uint64_t hash = siphash13(self->hash_seed, 0, name);
-    consumer_key_t *key = map_find(&self->keys, hash, has_name, &name);
+    slice_t bytes = group_key_name_bytes(name);
+    consumer_key_t *key = map_find(&self->keys, name->hash, has_name, &bytes);
     if (!key) {
-        key = calloc(1, sizeof *key + name.size);
-        ENSURE(key && name.size <= UINT32_MAX);
-        key->hash = hash;
-        key->size = (uint32_t)name.size;
-        memcpy(key->name, name.data, name.size);
-        map_add(&self->keys, hash, key);
+        key = calloc(1, sizeof *key + bytes.size);
+        ENSURE(key && bytes.size <= UINT32_MAX);
+        key->hash = name->hash;
+        key->size = (uint32_t)bytes.size;
+        memcpy(key->name, bytes.data, bytes.size);
+        map_add(&self->keys, name->hash, key);
     }
     return key;
 }
@@ -140,15 +134,16 @@ static void give_up(consumer_t *self, entry_t *entry)
 bool consumer_add(consumer_t *self, uint32_t partition, uint64_t attempts, slice_t event)
 {
     uint64_t offset;
-    slice_t name;
-    if (!event_place(event, &offset, &name)) {
+    slice_t bytes;
+    if (!event_place(event, &offset, &bytes)) {
         return false;
     }
     uint64_t ticket = tickets_issue(self->tickets);
     if (ticket == 0) {
         return false;
     }
-    consumer_key_t *key = get_key(self, partition, offset, name);
+    group_key_name_t name = group_key_name(self->mode, self->hash_seed, partition, offset, bytes);
+    consumer_key_t *key = get_key(self, &name);
     entry_t *entry = &self->entries[ticket_place(ticket)];
     uint8_t *data = malloc(event.size);
     ENSURE(!entry->key && data);

@@ -1,4 +1,5 @@
 /* The rules of a group: see group.h. */
+#include "actors/ordering/group_events.h"
 #include "actors/ordering/group_members.h"
 #include "actors/ordering/partition.h"
 #include "runtime/base/ensure.h"
@@ -11,6 +12,7 @@ enum {
     GROWING_LOOKED_AT = 4, /* keys of a member that are compared before it goes on with one */
     CHOICES_PER_OLDEST = 16,
     DOUBLINGS_MAX = 40,
+    EVENTS_AT_ONCE = 16, /* whose keys are fetched into the cache together */
 };
 
 group_t *group_new(const group_limits_t *limits)
@@ -84,7 +86,8 @@ void group_place(group_t *self, uint32_t partition, const completed_t *completed
 
 void group_place_waiting(group_t *self, uint32_t partition, slice_t name)
 {
-    group_key_t *key = group_key_get(self, partition, 0, name);
+    group_key_name_t named = group_key_named(self, partition, 0, name);
+    group_key_t *key = group_key_get(self, &named);
     key->parked++;
     group_key_step(self, key, GROUP_INPUT_park, NULL);
 }
@@ -353,6 +356,31 @@ static capstan_err_t find_held(group_t *self, uint64_t number, uint32_t partitio
     return err;
 }
 
+/* Of those that a member holds, from `*event` on, which becomes the next one. They and their keys
+ * lie far apart in memory: all are asked for before the first one is needed. */
+static uint64_t complete_some(group_t *self, group_event_t **event, uint64_t last,
+                              group_effects_t *effects)
+{
+    group_event_t *some[EVENTS_AT_ONCE];
+    size_t count = 0;
+    uint64_t near = (*event)->offset + EVENTS_AT_ONCE - 1;
+    group_events_prefetch(self, (*event)->partition, (*event)->offset, near < last ? near : last);
+    for (; count < EVENTS_AT_ONCE && *event && (*event)->offset <= last;
+         *event = (*event)->held_behind) {
+        __builtin_prefetch((*event)->key, 1);
+        some[count++] = *event;
+    }
+    for (size_t i = 0; i < count; i++) {
+        map_prefetch(&self->keys, some[i]->key->hash);
+        __builtin_prefetch(some[i]->key->age_before, 1); /* it leaves its member's list */
+        __builtin_prefetch(some[i]->key->age_behind, 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        group_complete(self, some[i], effects);
+    }
+    return count;
+}
+
 capstan_err_t group_acknowledge(group_t *self, uint64_t member, uint32_t partition, uint64_t first,
                                 uint64_t last, uint64_t *ret_count, group_effects_t *effects)
 {
@@ -368,10 +396,7 @@ capstan_err_t group_acknowledge(group_t *self, uint64_t member, uint32_t partiti
     }
     uint64_t count = 0;
     while (event && event->offset <= last) {
-        group_event_t *next = event->held_behind;
-        group_complete(self, event, effects);
-        event = next;
-        count++;
+        count += complete_some(self, &event, last, effects);
     }
     *ret_count = count;
     return CAPSTAN_OK;
@@ -444,10 +469,9 @@ static void give_at_once(group_t *self, group_key_t *key, group_effects_t *effec
     }
 }
 
-static void arrive(group_t *self, group_event_t *event, slice_t name, group_input_t input,
+static void arrive(group_t *self, group_event_t *event, group_key_t *key, group_input_t input,
                    group_effects_t *effects)
 {
-    group_key_t *key = group_key_get(self, event->partition, event->offset, name);
     bool waits = key->state == GROUP_KEY_WAITING && input == GROUP_INPUT_arrive;
     group_event_insert(key, event);
     group_key_step(self, key, input, NULL);
@@ -474,17 +498,38 @@ static void pass_over(group_t *self, group_partition_t *place, uint64_t offset)
     }
 }
 
+typedef struct arrival {
+    uint64_t offset;
+    group_key_name_t name;
+    slice_t record;
+} arrival_t;
+
+/* The next event of a stretch; its key is fetched into the cache meanwhile. */
+static bool open_arrival(group_t *self, uint32_t partition, slice_t *events, slice_t *sizes,
+                         arrival_t *ret_arrival)
+{
+    uint32_t size;
+    slice_t key;
+    memcpy(&size, sizes->data, sizeof size);
+    slice_t record = slice_of(events->data, size);
+    if (size > events->size || !event_place(record, &ret_arrival->offset, &key)) {
+        return false;
+    }
+    ret_arrival->record = record;
+    ret_arrival->name = group_key_named(self, partition, ret_arrival->offset, key);
+    map_prefetch(&self->keys, ret_arrival->name.hash);
+    *events = slice_of((const uint8_t *)events->data + size, events->size - size);
+    *sizes = slice_of((const uint8_t *)sizes->data + sizeof size, sizes->size - sizeof size);
+    return true;
+}
+
 /* Offsets follow each other: a hole would be events that nobody gets. Of what is behind `limit`
  * nothing is taken. */
-static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t record, uint64_t limit,
-                                group_effects_t *effects)
+static capstan_err_t take_arrival(group_t *self, uint32_t partition, const arrival_t *arrival,
+                                  uint64_t limit, group_effects_t *effects)
 {
     group_partition_t *place = &self->partitions[partition];
-    uint64_t offset;
-    slice_t name;
-    if (!event_place(record, &offset, &name)) {
-        return CAPSTAN_E_MALFORMED;
-    }
+    uint64_t offset = arrival->offset;
     if (offset <= place->offset_read || offset > limit) {
         return CAPSTAN_OK;
     }
@@ -492,14 +537,33 @@ static capstan_err_t read_event(group_t *self, uint32_t partition, slice_t recor
         return CAPSTAN_E_MALFORMED;
     }
     place->offset_read = offset;
-    if (!is_for_group(self, event_diversion(record))) {
+    if (!is_for_group(self, event_diversion(arrival->record))) {
         pass_over(self, place, offset);
     } else if (!completed_has(&place->completed, offset)) {
         place->unfinished++;
-        arrive(self, group_event_new(self, partition, offset, record), name, GROUP_INPUT_arrive,
-               effects);
+        group_event_t *event = group_event_new(self, partition, offset, arrival->record);
+        arrive(self, event, group_key_get(self, &arrival->name), GROUP_INPUT_arrive, effects);
     }
     return CAPSTAN_OK;
+}
+
+/* A number of events at once, so that the memory of one's key comes while others are opened. What
+ * stands before one that is no event is taken. */
+static capstan_err_t read_some(group_t *self, const group_stretch_t *stretch, uint64_t limit,
+                               slice_t *events, slice_t *sizes, group_effects_t *effects)
+{
+    arrival_t some[EVENTS_AT_ONCE];
+    size_t count = 0;
+    bool sound = true;
+    while (sound && count < EVENTS_AT_ONCE && sizes->size > 0) {
+        sound = open_arrival(self, stretch->partition, events, sizes, &some[count]);
+        count += sound;
+    }
+    capstan_err_t err = CAPSTAN_OK;
+    for (size_t i = 0; !err && i < count; i++) {
+        err = take_arrival(self, stretch->partition, &some[i], limit, effects);
+    }
+    return err ? err : sound ? CAPSTAN_OK : CAPSTAN_E_MALFORMED;
 }
 
 capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_effects_t *effects)
@@ -511,32 +575,31 @@ capstan_err_t group_read(group_t *self, const group_stretch_t *stretch, group_ef
         return CAPSTAN_E_MALFORMED;
     }
     uint64_t limit = group_read_limit(self, stretch->partition);
-    const uint8_t *at = (const uint8_t *)stretch->events.data + list.position;
-    size_t left = stretch->events.size - list.position;
-    for (size_t i = 0; i < list.left; i++) {
-        uint32_t size;
-        memcpy(&size, (const uint8_t *)stretch->sizes.data + i * sizeof size, sizeof size);
-        if (size > left || read_event(self, stretch->partition, slice_of(at, size), limit,
-                                      effects) != CAPSTAN_OK) {
-            return CAPSTAN_E_MALFORMED;
+    slice_t sizes = stretch->sizes;
+    slice_t events = slice_of((const uint8_t *)stretch->events.data + list.position,
+                              stretch->events.size - list.position);
+    while (sizes.size > 0) {
+        capstan_err_t err = read_some(self, stretch, limit, &events, &sizes, effects);
+        if (err) {
+            return err;
         }
-        at += size;
-        left -= size;
     }
     if (place->offset_read < limit) { /* at it, the rest of the stretch is to be read again */
         place->lsn_read = stretch->lsn_next;
         add_checkpoint(place, place->offset_read, stretch->lsn_next);
     }
-    return left == 0 ? CAPSTAN_OK : CAPSTAN_E_MALFORMED;
+    return events.size == 0 ? CAPSTAN_OK : CAPSTAN_E_MALFORMED;
 }
 
 /* A parked event that is not being delivered. */
 static capstan_err_t open_parked(const group_t *self, uint32_t partition, slice_t record,
-                                 uint64_t *ret_offset, slice_t *ret_name)
+                                 uint64_t *ret_offset, group_key_name_t *ret_name)
 {
-    if (!event_place(record, ret_offset, ret_name)) {
+    slice_t key;
+    if (!event_place(record, ret_offset, &key)) {
         return CAPSTAN_E_MALFORMED;
     }
+    *ret_name = group_key_named(self, partition, *ret_offset, key);
     return group_event_find(self, partition, *ret_offset) ? CAPSTAN_E_EXISTS : CAPSTAN_OK;
 }
 
@@ -544,13 +607,13 @@ capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t record,
                            group_effects_t *effects)
 {
     uint64_t offset;
-    slice_t name;
+    group_key_name_t name;
     capstan_err_t err = open_parked(self, partition, record, &offset, &name);
     if (err != CAPSTAN_OK) {
         return err;
     }
     group_event_t *event = group_event_new(self, partition, offset, record);
-    group_key_t *key = group_key_get(self, partition, offset, name);
+    group_key_t *key = group_key_get(self, &name);
     event->parked = true;
     group_event_insert(key, event);
     if (key->state == GROUP_KEY_WAITING && --key->parked > 0) {
@@ -565,14 +628,14 @@ capstan_err_t group_replay(group_t *self, uint32_t partition, slice_t record,
 capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record)
 {
     uint64_t offset;
-    slice_t name;
+    group_key_name_t name;
     capstan_err_t err = open_parked(self, partition, record, &offset, &name);
     if (err != CAPSTAN_OK) {
         return err;
     }
     self->partitions[partition].parked--;
     self->partitions[partition].parked_bytes -= record.size;
-    group_key_t *key = group_key_get(self, partition, offset, name);
+    group_key_t *key = group_key_get(self, &name);
     if (key->state == GROUP_KEY_WAITING && --key->parked == 0) {
         group_key_step(self, key, key->count > 0 ? GROUP_INPUT_release : GROUP_INPUT_discard, NULL);
     } else if (key->state == GROUP_KEY_IDLE) {
@@ -587,16 +650,17 @@ capstan_err_t group_discard(group_t *self, uint32_t partition, slice_t record)
  * does it: on record, where it goes back to if it was there. */
 static void come_back(group_t *self, group_event_t *event, group_effects_t *effects)
 {
-    slice_t name = {0};
+    slice_t bytes = {0};
     uint64_t offset;
-    ENSURE(event_place(slice_of(event->data, event->size), &offset, &name));
-    group_key_t *key = group_key_get(self, event->partition, event->offset, name);
+    ENSURE(event_place(slice_of(event->data, event->size), &offset, &bytes));
+    group_key_name_t name = group_key_named(self, event->partition, event->offset, bytes);
+    group_key_t *key = group_key_get(self, &name);
     if (key->state == GROUP_KEY_WAITING && event->parked) {
         key->parked++;
         record_parked(self, event, true, true, effects);
         return;
     }
-    arrive(self, event, name,
+    arrive(self, event, key,
            key->state == GROUP_KEY_WAITING ? GROUP_INPUT_arrive : GROUP_INPUT_release, effects);
 }
 

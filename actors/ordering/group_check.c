@@ -117,6 +117,21 @@ static const char *check_partition(const group_partition_t *place)
                : "O2: what was read is completed or still to be done, and nothing is both";
 }
 
+static const char *check_table(const group_t *self, const group_partition_t *place, uint64_t *found)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; place->events && i <= place->events_mask; i++) {
+        for (const group_event_t *event = place->events[i]; event; event = event->chain) {
+            count++;
+            if (event->generation > self->barriers.passed && !event->parked) {
+                return "O1: nothing behind a barrier is read before all up to it is completed";
+            }
+        }
+    }
+    *found += count;
+    return count == place->events_count ? NULL : "O2: a partition's events are counted";
+}
+
 const char *group_check(const group_t *self)
 {
     totals_t totals = {0};
@@ -136,12 +151,10 @@ const char *group_check(const group_t *self)
         }
     }
     uint64_t found = 0;
-    for (size_t i = 0; self->events && i <= self->events_mask; i++) {
-        for (const group_event_t *event = self->events[i]; event; event = event->chain) {
-            found++;
-            if (event->generation > self->barriers.passed && !event->parked) {
-                return "O1: nothing behind a barrier is read before all up to it is completed";
-            }
+    for (uint32_t i = 0; i < self->limits.partitions; i++) {
+        const char *fault = check_table(self, &self->partitions[i], &found);
+        if (fault) {
+            return fault;
         }
     }
     if (totals.events + loose != self->unfinished || self->unfinished != found) {

@@ -1,5 +1,6 @@
 /* Events of a group: in their key's list, in that of the member that holds them, in the heap of
  * those that are retried. */
+#include "actors/ordering/group_events.h"
 #include "actors/ordering/group_members.h"
 #include "runtime/base/ensure.h"
 
@@ -7,42 +8,51 @@
 
 enum { TABLE_SIZE_FIRST = 64 };
 
-/* Offsets come in rows: so do their places, which the processor fetches ahead. */
-static group_event_t **chain_of(const group_t *self, uint32_t partition, uint64_t offset)
+/* Offsets come in rows: so do their places, which the processor fetches ahead. Two events share one
+ * only where what is unfinished reaches over more offsets than there are places. */
+static group_event_t **chain_of(const group_partition_t *place, uint64_t offset)
 {
-    uint64_t place = offset + (uint64_t)partition * UINT64_C(0x9e3779b97f4a7c15);
-    return &self->events[place & self->events_mask];
+    return &place->events[offset & place->events_mask];
 }
 
 group_event_t *group_event_find(const group_t *self, uint32_t partition, uint64_t offset)
 {
-    group_event_t *event = self->events ? *chain_of(self, partition, offset) : NULL;
-    while (event && (event->offset != offset || event->partition != partition)) {
+    const group_partition_t *place = &self->partitions[partition];
+    group_event_t *event = place->events ? *chain_of(place, offset) : NULL;
+    while (event && event->offset != offset) {
         event = event->chain;
     }
     return event;
 }
 
-static void chain_add(group_t *self, group_event_t *event)
+void group_events_prefetch(const group_t *self, uint32_t partition, uint64_t first, uint64_t last)
 {
-    group_event_t **chain = chain_of(self, event->partition, event->offset);
+    const group_partition_t *place = &self->partitions[partition];
+    for (uint64_t offset = first; place->events && offset <= last; offset++) {
+        __builtin_prefetch(*chain_of(place, offset), 1);
+    }
+}
+
+static void chain_add(group_partition_t *place, group_event_t *event)
+{
+    group_event_t **chain = chain_of(place, event->offset);
     event->chain = *chain;
     *chain = event;
 }
 
 /* Twice the size, when there are as many events as places. */
-static void table_grow(group_t *self)
+static void table_grow(group_partition_t *place)
 {
-    size_t old_size = self->events ? self->events_mask + 1 : 0;
+    size_t old_size = place->events ? place->events_mask + 1 : 0;
     size_t size = old_size > 0 ? old_size * 2 : TABLE_SIZE_FIRST;
-    group_event_t **old = self->events;
-    self->events = calloc(size, sizeof(group_event_t *));
-    ENSURE(self->events);
-    self->events_mask = size - 1;
+    group_event_t **old = place->events;
+    place->events = calloc(size, sizeof(group_event_t *));
+    ENSURE(place->events);
+    place->events_mask = size - 1;
     for (size_t i = 0; i < old_size; i++) {
         for (group_event_t *event = old[i], *next; event; event = next) {
             next = event->chain;
-            chain_add(self, event);
+            chain_add(place, event);
         }
     }
     free(old);
@@ -50,6 +60,7 @@ static void table_grow(group_t *self)
 
 group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offset, slice_t record)
 {
+    group_partition_t *place = &self->partitions[partition];
     group_event_t *event = malloc(sizeof *event + record.size);
     ENSURE(event && record.size <= UINT32_MAX);
     *event = (group_event_t){.offset = offset,
@@ -57,10 +68,11 @@ group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offse
                              .size = (uint32_t)record.size,
                              .generation = group_generation(self, partition, offset)};
     memcpy(event->data, record.data, record.size);
-    if (!self->events || self->unfinished > self->events_mask) {
-        table_grow(self);
+    if (!place->events || place->events_count > place->events_mask) {
+        table_grow(place);
     }
-    chain_add(self, event);
+    chain_add(place, event);
+    place->events_count++;
     self->unfinished++;
     self->bytes += sizeof *event + record.size;
     return event;
@@ -69,25 +81,34 @@ group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offse
 void group_event_free(group_t *self, group_event_t *event)
 {
     ENSURE(!event->key && event->given == 0 && event->retry_at == 0);
-    group_event_t **link = chain_of(self, event->partition, event->offset);
+    group_partition_t *place = &self->partitions[event->partition];
+    group_event_t **link = chain_of(place, event->offset);
     while (*link != event) {
         link = &(*link)->chain;
     }
     *link = event->chain;
+    place->events_count--;
     self->unfinished--;
     self->bytes -= sizeof *event + event->size;
     free(event);
 }
 
-void group_events_fini(group_t *self)
+static void table_fini(group_partition_t *place)
 {
-    for (size_t i = 0; self->events && i <= self->events_mask; i++) {
-        for (group_event_t *event = self->events[i], *next; event; event = next) {
+    for (size_t i = 0; place->events && i <= place->events_mask; i++) {
+        for (group_event_t *event = place->events[i], *next; event; event = next) {
             next = event->chain;
             free(event);
         }
     }
-    free(self->events);
+    free(place->events);
+}
+
+void group_events_fini(group_t *self)
+{
+    for (uint32_t i = 0; i < self->limits.partitions; i++) {
+        table_fini(&self->partitions[i]);
+    }
     free(self->retries);
 }
 

@@ -24,23 +24,22 @@ static bool has_name(const void *value, const void *wanted)
     return slice_equal(slice_of(key->name, key->size), *(const slice_t *)wanted);
 }
 
-group_key_t *group_key_get(group_t *self, uint32_t partition, uint64_t offset, slice_t name)
+group_key_name_t group_key_named(const group_t *self, uint32_t partition, uint64_t offset,
+                                 slice_t key)
 {
-    uint64_t place[2] = {partition, offset};
-    if (self->limits.mode == GROUP_BY_PARTITION) {
-        name = slice_of(place, sizeof place[0]);
-    } else if (self->limits.mode == GROUP_UNORDERED) {
-        name = slice_of(place, sizeof place);
-    }
-    uint64_t hash = siphash13(self->limits.hash_seed, 0, name);
-    group_key_t *key = map_find(&self->keys, hash, has_name, &name);
+    return group_key_name(self->limits.mode, self->limits.hash_seed, partition, offset, key);
+}
+
+group_key_t *group_key_get(group_t *self, const group_key_name_t *name)
+{
+    slice_t bytes = group_key_name_bytes(name);
+    group_key_t *key = map_find(&self->keys, name->hash, has_name, &bytes);
     if (!key) {
-        key = calloc(1, sizeof *key + name.size);
-        ENSURE(key && name.size <= UINT32_MAX);
-        key->hash = hash;
-        key->size = (uint32_t)name.size;
-        memcpy(key->name, name.data, name.size);
-        map_add(&self->keys, hash, key);
+        key = malloc(sizeof *key + bytes.size); /* unlike calloc, it soon finds what was freed */
+        ENSURE(key && bytes.size <= UINT32_MAX);
+        *key = (group_key_t){.hash = name->hash, .size = (uint32_t)bytes.size};
+        memcpy(key->name, bytes.data, bytes.size);
+        map_add(&self->keys, name->hash, key);
     }
     return key;
 }

@@ -1,4 +1,5 @@
 /* Members of a group, and which of them may be given something. */
+#include "actors/ordering/group_events.h"
 #include "actors/ordering/group_members.h"
 #include "runtime/base/ensure.h"
 

@@ -4,7 +4,7 @@
  *         |      |               keys that it holds (list), those of them that may grow (list)
  *         |      `-- those with room (list)
  *         |-> keys (map)  -->  key --> events, ascending offsets: [ held ][ pending ... (list)
- *         |-> events (table)
+ *         |-> per partition: events (table)
  *         |-> ready keys: by backlog (a list per length), by age (list)
  *         `-> retries: heap of events, by due time
  *
@@ -15,6 +15,7 @@
 
 #include "actors/ordering/group.h"
 #include "actors/ordering/group_barrier.h"
+#include "actors/ordering/group_key_name.h"
 #include "runtime/base/map.h"
 
 typedef enum group_key_state {
@@ -44,7 +45,7 @@ typedef struct group_key group_key_t;
 typedef struct group_member group_member_t;
 
 struct group_event {
-    group_event_t *chain;  /* in the table of events */
+    group_event_t *chain;  /* in its partition's table of events */
     group_event_t *before; /* in its key's list */
     group_event_t *behind;
     group_event_t *held_before; /* in its member's list of its partition */
@@ -114,7 +115,10 @@ typedef struct group_partition {
     completed_t completed;
     completed_t unsaved; /* what the next mark says */
     completed_t taken;   /* what the last one said */
-    uint64_t lsn;        /* where reading goes on behind the frontier */
+    group_event_t **events; /* by offset: chains, of which neighbours stand side by side */
+    size_t events_mask;
+    uint64_t events_count; /* the unfinished ones, and those of the parked that are back */
+    uint64_t lsn;          /* where reading goes on behind the frontier */
     uint64_t lsn_read;
     uint64_t offset_read;
     uint64_t unfinished;
@@ -134,8 +138,6 @@ struct group {
     group_member_t *room_last;
     uint64_t room_count;
     map_t keys;
-    group_event_t **events; /* by offset: chains, of which neighbours stand side by side */
-    size_t events_mask;
     uint64_t unfinished;
     uint64_t bytes;
     uint64_t stopped; /* of the unfinished, in keys that are RETRYING or WAITING */
@@ -162,8 +164,10 @@ struct group {
 
 /* group_key.c: keys, the lists of ready ones, and the one place where a key's state changes. */
 
+group_key_name_t group_key_named(const group_t *self, uint32_t partition, uint64_t offset,
+                                 slice_t key);
 /* The entry is made, IDLE, when there is none. */
-group_key_t *group_key_get(group_t *self, uint32_t partition, uint64_t offset, slice_t name);
+group_key_t *group_key_get(group_t *self, const group_key_name_t *name);
 /* Puts the key into the lists of its new state; `member` is who holds it then. An IDLE one is
  * freed: it has no events. */
 void group_key_step(group_t *self, group_key_t *key, group_input_t input, group_member_t *member);
@@ -172,23 +176,6 @@ void group_key_relist(group_t *self, group_key_t *key);
 /* An IDLE one that was made in vain. */
 void group_key_forget(group_t *self, group_key_t *key);
 void group_keys_fini(group_t *self);
-
-/* group_event.c: events, and their places in lists. */
-group_event_t *group_event_find(const group_t *self, uint32_t partition, uint64_t offset);
-/* A copy, which nobody holds and no key has yet. */
-group_event_t *group_event_new(group_t *self, uint32_t partition, uint64_t offset, slice_t record);
-void group_event_free(group_t *self, group_event_t *event);
-/* Into its key's list, where its offset belongs among those that nobody holds. */
-void group_event_insert(group_key_t *key, group_event_t *event);
-/* Out of its key's list, and of its member's. */
-void group_event_take_out(group_t *self, group_event_t *event);
-/* The first pending event of the key goes to the member. */
-void group_event_hold(group_t *self, group_member_t *member, group_key_t *key);
-/* Takes back everything that a member holds of a key. */
-void group_key_unhold(group_t *self, group_key_t *key);
-void group_retry_add(group_t *self, group_event_t *event, int64_t due_us);
-void group_retry_remove(group_t *self, group_event_t *event);
-void group_events_fini(group_t *self);
 
 /* group.c: ends of events. */
 void group_complete(group_t *self, group_event_t *event, group_effects_t *effects);
