@@ -2,7 +2,28 @@
 
 #include "runtime/base/ensure.h"
 
-enum { MAP_CAPACITY_FIRST = 16 };
+#include <sys/mman.h>
+
+enum {
+    MAP_CAPACITY_FIRST = 16,
+    HUGE_PAGE_BYTES = 2 << 20,
+};
+
+/* A search touches one place anywhere: with many of them, finding the page would cost as much as
+ * what is on it. The system may refuse the large pages that avoid it, and nothing is lost then. */
+static map_slot_t *slots_new(size_t capacity)
+{
+    size_t bytes = capacity * sizeof(map_slot_t);
+    if (bytes < HUGE_PAGE_BYTES) {
+        return calloc(capacity, sizeof(map_slot_t));
+    }
+    map_slot_t *slots = aligned_alloc(HUGE_PAGE_BYTES, bytes);
+    if (slots) {
+        (void)madvise(slots, bytes, MADV_HUGEPAGE);
+        memset(slots, 0, bytes);
+    }
+    return slots;
+}
 
 static void put(map_slot_t *slots, size_t mask, map_slot_t slot)
 {
@@ -16,7 +37,7 @@ static void put(map_slot_t *slots, size_t mask, map_slot_t slot)
 static void grow(map_t *self)
 {
     size_t capacity = self->capacity > 0 ? self->capacity * 2 : MAP_CAPACITY_FIRST;
-    map_slot_t *slots = calloc(capacity, sizeof *slots);
+    map_slot_t *slots = slots_new(capacity);
     ENSURE(slots);
     for (size_t i = 0; i < self->capacity; i++) {
         if (self->slots[i].value) {

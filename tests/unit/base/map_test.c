@@ -28,6 +28,26 @@ Test(map, finds_what_was_added_and_nothing_else)
     map_fini(&map);
 }
 
+/* So many that the slots lie in large pages. */
+Test(map, finds_each_of_very_many)
+{
+    enum { COUNT = 300000 };
+    static uint64_t numbers[COUNT];
+    const uint8_t seed[16] = {1};
+    map_t map = {0};
+    for (uint64_t i = 0; i < COUNT; i++) {
+        numbers[i] = i;
+        map_add(&map, siphash13(seed, i, (slice_t){0}), &numbers[i]);
+    }
+    for (uint64_t i = 0; i < COUNT; i++) {
+        map_prefetch(&map, siphash13(seed, i, (slice_t){0}));
+        cr_assert_eq(map_find(&map, siphash13(seed, i, (slice_t){0}), number_is, &i), &numbers[i]);
+    }
+    uint64_t absent = COUNT;
+    cr_assert_null(map_find(&map, siphash13(seed, absent, (slice_t){0}), number_is, &absent));
+    map_fini(&map);
+}
+
 /* Few hashes, at the end of the slots: runs of values that go round the end, with holes. */
 Test(map, forgets_what_is_removed_and_keeps_the_others)
 {
