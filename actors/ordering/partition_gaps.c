@@ -126,22 +126,7 @@ static void set_timer(partition_actor_t *self)
 void gaps_turn_end(partition_actor_t *self)
 {
     partition_figures_t figures = partition_figures(self->core);
-    METRIC_ADD(ordering, gaps_filled, figures.filled - self->gaps_filled);
-    self->gaps_filled = figures.filled;
-    METRIC_ADD(ordering, late_delivered, figures.late_delivered - self->late[0]);
-    METRIC_ADD(ordering, late_diverted, figures.late_diverted - self->late[1]);
-    METRIC_ADD(ordering, late_dropped, figures.late_dropped - self->late[2]);
-    self->late[0] = figures.late_delivered;
-    self->late[1] = figures.late_diverted;
-    self->late[2] = figures.late_dropped;
-    METRIC_ADD(ordering, events_scheduled, figures.scheduled - self->scheduled);
-    METRIC_ADD(ordering, events_released, figures.released - self->released);
-    METRIC_ADD(ordering, scheduled, (int64_t)(figures.scheduled_items - self->scheduled_items));
-    self->scheduled = figures.scheduled;
-    self->released = figures.released;
-    METRIC_ADD(ordering, events_cancelled, figures.cancelled - self->cancelled);
-    self->cancelled = figures.cancelled;
-    self->scheduled_items = figures.scheduled_items;
+    counts_turn_end(self, &figures);
     if (figures.skips_full && !self->skips_full) {
         LOG(ordering, skips_full, log_string("topic", self->topic),
             log_uint("partition", self->index), log_uint("rows", figures.skips));
@@ -153,10 +138,7 @@ void gaps_turn_end(partition_actor_t *self)
 void gaps_forget(partition_actor_t *self)
 {
     buffer_clear(&self->skipped);
-    self->gaps_filled = 0;
-    METRIC_ADD(ordering, scheduled, -(int64_t)self->scheduled_items);
-    self->scheduled = self->released = self->cancelled = self->scheduled_items = 0;
-    memset(self->late, 0, sizeof self->late);
+    counts_forget(self);
 }
 
 /* --- looked at ------------------------------------------------------------------------------- */

@@ -27,6 +27,10 @@ void gaps_expire(partition_actor_t *self);
 /* The core was replaced. */
 void gaps_forget(partition_actor_t *self);
 
+/* partition_counts.c: what the core has counted becomes metrics; and when it was replaced. */
+void counts_turn_end(partition_actor_t *self, const partition_figures_t *figures);
+void counts_forget(partition_actor_t *self);
+
 /* partition_recovery.c: from the store to a core that is ready. */
 void recovery_start(partition_actor_t *self);
 /* True when the message was an answer that recovery waited for. */
