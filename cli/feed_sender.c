@@ -354,8 +354,9 @@ static capstan_err_t ensure_topic(feed_sender_t *self, char *ret_text)
                  self->options.sequenced ? "Feed it without --seq if it numbers by arrival"
                                          : "Give --seq if its sources number their keys");
     } else if (err) {
-        snprintf(ret_text, FEED_TEXT_MAX, "topic '%.128s': %s. %s", self->options.topic,
-                 *reason ? reason : capstan_err_text(err), capstan_err_remedy(err));
+        snprintf(ret_text, FEED_TEXT_MAX, "topic '%.128s' at %.128s: %s. %s", self->options.topic,
+                 self->options.endpoint, *reason ? reason : capstan_err_text(err),
+                 capstan_err_remedy(err));
     }
     return err;
 }

@@ -77,6 +77,16 @@ static void print_topics(const json_t *topics)
     table_fini(&table);
 }
 
+int topic_failed(const topic_options_t *options, capstan_err_t err, const char *text)
+{
+    char subject[512];
+    snprintf(subject, sizeof subject, "%s%s%s%s%s%s", options->topic ? "topic " : "",
+             options->topic ? options->topic : "", options->group ? ", group " : "",
+             options->group ? options->group : "", options->topic ? " at " : "the node at ",
+             options->to);
+    return cli_failed_on("topic", subject, err, text);
+}
+
 int topic_list(peer_t *peer, const topic_options_t *options)
 {
     const status_t request = {.empty_ = 0};
@@ -89,13 +99,13 @@ int topic_list(peer_t *peer, const topic_options_t *options)
         err = CAPSTAN_E_MALFORMED;
     }
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     json_t *root = json_loadb(report.data, report.size, 0, NULL);
     json_t *topics = json_object_get(root, "topics");
     if (!json_is_array(topics)) {
         json_decref(root);
-        return cli_failed("topic", CAPSTAN_E_MALFORMED, "");
+        return topic_failed(options, CAPSTAN_E_MALFORMED, "");
     }
     if (options->json) {
         json_dumpf(topics, stdout, JSON_COMPACT);
@@ -109,13 +119,13 @@ int topic_list(peer_t *peer, const topic_options_t *options)
 
 /* --- the command ----------------------------------------------------------------------------- */
 
-static int run(const char *to, const action_t *action, const topic_options_t *options)
+static int run(const action_t *action, const topic_options_t *options)
 {
     peer_t *peer;
     char text[1024] = "";
-    capstan_err_t err =
-        peer_connect(&(peer_options_t){.endpoint = to, .connect_timeout_us = CONNECT_TIMEOUT_US},
-                     &(peer_handlers_t){.context = NULL}, &peer, text, sizeof text);
+    capstan_err_t err = peer_connect(
+        &(peer_options_t){.endpoint = options->to, .connect_timeout_us = CONNECT_TIMEOUT_US},
+        &(peer_handlers_t){.context = NULL}, &peer, text, sizeof text);
     if (err != CAPSTAN_OK) {
         return cli_failed("topic", err, text);
     }
@@ -169,7 +179,6 @@ static int choose(const command_line_t *line, const operands_t *operands, topic_
 }
 
 /* What was given on the command line. */
-static const char *to;
 static topic_options_t chosen;
 
 static const option_t options[] = {
@@ -285,7 +294,7 @@ static const option_t options[] = {
      .type = OPTION_FLAG,
      .target.flag = &chosen.json,
      .meaning = "print JSON; parked, gaps: one object per line"},
-    OPTION_TO(&to),
+    OPTION_TO(&chosen.to),
 };
 int cli_topic(int argc, char **argv)
 {
@@ -328,5 +337,5 @@ int cli_topic(int argc, char **argv)
     if (status == OPTIONS_RUN) {
         status = choose(&line, &operands, &chosen, &action);
     }
-    return status == OPTIONS_RUN ? run(to, action, &chosen) : status;
+    return status == OPTIONS_RUN ? run(action, &chosen) : status;
 }

@@ -9,6 +9,7 @@
 enum { TOPIC_ANSWER_US = 60000000 };
 
 typedef struct topic_options {
+    const char *to;    /* the node's endpoint */
     const char *topic; /* NULL: none was named */
     const char *group;
     const char *key; /* NULL: all */
@@ -31,6 +32,9 @@ typedef struct topic_options {
     bool force;
     bool json;
 } topic_options_t;
+
+/* Prints what did not work, with which topic or group, and at which node; returns EXIT_FAILED. */
+int topic_failed(const topic_options_t *options, capstan_err_t err, const char *text);
 
 /* topic_settings.c */
 int topic_create(peer_t *peer, const topic_options_t *options);

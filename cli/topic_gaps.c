@@ -155,7 +155,7 @@ int topic_gaps(peer_t *peer, const topic_options_t *options)
         }
     }
     table_fini(&table);
-    return err == CAPSTAN_OK ? EXIT_DONE : cli_failed("topic", err, text);
+    return err == CAPSTAN_OK ? EXIT_DONE : topic_failed(options, err, text);
 }
 
 int topic_skip(peer_t *peer, const topic_options_t *options)
@@ -174,7 +174,7 @@ int topic_skip(peer_t *peer, const topic_options_t *options)
                                      TOPIC_ANSWER_US, &body, text, sizeof text);
     err = err ? err : codec_decode(gap_skipped_wire(), body, &skipped, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     if (options->json) {
         printf("{\"first\":%" PRIu64 ",\"last\":%" PRIu64 ",\"verdict\":\"%s\"}\n", skipped.first,

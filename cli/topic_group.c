@@ -1,7 +1,6 @@
 /* How a group treats keys and rejected events: shown, and changed while it has no members. */
 #include "cli/topic.h"
 
-#include "cli/failed.h"
 #include "cli/options.h"
 
 #include <inttypes.h>
@@ -73,7 +72,7 @@ int topic_group(peer_t *peer, const topic_options_t *options)
     err = err ? err : codec_decode(group_defined_wire(), body, &defined, NULL);
     err = err ? err : codec_decode(group_policy_wire(), defined.policy, &policy, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     print(options, &policy);
     return EXIT_DONE;

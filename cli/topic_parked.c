@@ -127,7 +127,7 @@ int topic_parked(peer_t *peer, const topic_options_t *options)
         printf("%s", walk.more ? "... and perhaps more: see --limit\n" : "");
     }
     table_fini(&walk.table);
-    return err == CAPSTAN_OK ? EXIT_DONE : cli_failed("topic", err, text);
+    return err == CAPSTAN_OK ? EXIT_DONE : topic_failed(options, err, text);
 }
 
 /* --- delivering again, giving up ------------------------------------------------------------- */
@@ -145,7 +145,7 @@ static int release(peer_t *peer, const topic_options_t *options, bool discard)
                                      TOPIC_ANSWER_US, &body, text, sizeof text);
     err = err ? err : codec_decode(parked_released_wire(), body, &released, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     if (released.replayed + released.discarded == 0) {
         char nothing[512];

@@ -2,7 +2,6 @@
 #include "cli/topic.h"
 
 #include "actors/ordering/topic_settings.h"
-#include "cli/failed.h"
 #include "cli/table.h"
 #include "runtime/base/json_writer.h"
 
@@ -127,7 +126,7 @@ static int ask(peer_t *peer, const topic_options_t *options, const wire_record_t
                                      &body, text, sizeof text);
     err = err ? err : codec_decode(topic_info_wire(), body, &info, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     print_info(options, record, &info);
     return EXIT_DONE;
@@ -174,7 +173,7 @@ int topic_delete(peer_t *peer, const topic_options_t *options)
     capstan_err_t err = peer_request(peer, topic_delete_wire(), &request, done_wire(),
                                      TOPIC_ANSWER_US, &body, text, sizeof text);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     if (options->json) {
         printf("{\"topic\":\"%s\",\"deleted\":true}\n", options->topic);
@@ -195,7 +194,7 @@ int topic_erase(peer_t *peer, const topic_options_t *options)
                                      TOPIC_ANSWER_US, &body, text, sizeof text);
     err = err ? err : codec_decode(topic_erased_wire(), body, &erased, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     if (options->json) {
         printf("{\"topic\":\"%s\",\"erased\":%" PRIu64 "}\n", options->topic, erased.events);
@@ -217,7 +216,7 @@ int topic_cancel(peer_t *peer, const topic_options_t *options)
                      TOPIC_ANSWER_US, &body, text, sizeof text);
     err = err ? err : codec_decode(scheduled_cancelled_wire(), body, &cancelled, NULL);
     if (err != CAPSTAN_OK) {
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     if (options->json) {
         printf("{\"topic\":\"%s\",\"cancelled\":%" PRIu64 "}\n", options->topic, cancelled.events);
@@ -323,7 +322,7 @@ int topic_describe(peer_t *peer, const topic_options_t *options)
     }
     if (err != CAPSTAN_OK) {
         json_decref(root);
-        return cli_failed("topic", err, text);
+        return topic_failed(options, err, text);
     }
     print_described(options, described.json, root);
     json_decref(root);

@@ -120,6 +120,9 @@ class Settings(Case):
                 (["create", "v", "--set", "gap_timeout_ms=5"], "sequence=producer only"),
                 (["create", "v", "--set", "partitions=0"], "1 to 256")]:
             self.assertIn(wanted, self.refused(*arguments))
+        self.assertRegex(self.refused("parked", "nowhere", "--group", "g"),
+                         "topic nowhere, group g at tcp://.*: no such topic. "
+                         "Check the name, or create the topic")
         for arguments, wanted in [(["alter", "t"], b"alter needs --set"),
                                   (["alter", "t", "--set", "x"], b"wants NAME=VALUE")]:
             done = self.topic(*arguments)
