@@ -1,7 +1,7 @@
 /* The journal's reader: committed records and snapshots, on a cell of its own, so that recovery and
  * slow consumers do not hold up commits.
  *
- * Accepts  journal_read, snapshot_read
+ * Accepts  journal_read, snapshot_read, snapshot_get
  * Replies  journal_records, snapshot_rows
  *
  * It sees what is committed when the request is handled, so everything that the journal has
@@ -60,6 +60,18 @@ static capstan_err_t on_snapshot_read(reader_t *reader, slice_t body)
     return err;
 }
 
+static capstan_err_t on_snapshot_get(reader_t *reader, slice_t body)
+{
+    snapshot_get_t request;
+    snapshot_rows_t reply;
+    capstan_err_t err = codec_decode(snapshot_get_wire(), body, &request, NULL);
+    err = err ? err : store_snapshot_get(reader->store, &request, &reader->rows, &reply);
+    if (!err) {
+        codec_encode(snapshot_rows_wire(), &reply, &reader->body);
+    }
+    return err;
+}
+
 static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *message)
 {
     reader_t *reader = capstan_actor_state(self);
@@ -76,6 +88,9 @@ static capstan_err_t receive(capstan_actor_t *self, const capstan_message_t *mes
     } else if (message->message == MESSAGE_snapshot_read) {
         reply = MESSAGE_snapshot_rows;
         err = on_snapshot_read(reader, message->body);
+    } else if (message->message == MESSAGE_snapshot_get) {
+        reply = MESSAGE_snapshot_rows;
+        err = on_snapshot_get(reader, message->body);
     }
     if (err) {
         capstan_reply_error(self, message, err, capstan_err_text(err));

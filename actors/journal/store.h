@@ -71,6 +71,9 @@ CAPSTAN_MUST_CHECK capstan_err_t store_read(store_t *self, const journal_read_t 
                                             buffer_t *out, journal_records_t *ret_reply);
 CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_read(store_t *self, const snapshot_read_t *request,
                                                      buffer_t *out, snapshot_rows_t *ret_reply);
+/* The rows that there are of those that are named. */
+CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_get(store_t *self, const snapshot_get_t *request,
+                                                    buffer_t *out, snapshot_rows_t *ret_reply);
 
 /* Checks the whole database: SQLite's integrity check, every row's checksum, every list's
  * encoding, lsn without holes per stream. `report` gets one line of text per finding. One read

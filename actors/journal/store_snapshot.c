@@ -145,3 +145,42 @@ capstan_err_t store_snapshot_read(store_t *self, const snapshot_read_t *request,
                                    .rows = slice_of(out->data + begin, out->size - begin)};
     return CAPSTAN_OK;
 }
+
+static capstan_err_t get_row(store_t *self, uint64_t stream, slice_t key, codec_list_writer_t *out)
+{
+    sqlite3_stmt *statement = self->sql[SQL_snapshot_get];
+    bind_number(statement, 1, stream);
+    bind_bytes(statement, 2, key);
+    int step = sqlite3_step(statement);
+    capstan_err_t fault = step == SQLITE_ROW ? add_row(statement, out) : CAPSTAN_OK;
+    capstan_err_t err = store_finish(self, SQL_snapshot_get, step);
+    return err ? err : fault;
+}
+
+/* In the order of the table, for the same reason as in a chunk. */
+capstan_err_t store_snapshot_get(store_t *self, const snapshot_get_t *request, buffer_t *out,
+                                 snapshot_rows_t *ret_reply)
+{
+    chunk_rows_t wanted = {0};
+    capstan_err_t err = open_rows(request->rows, &wanted);
+    if (err) {
+        return err;
+    }
+    size_t begin = out->size;
+    codec_list_writer_t writer = codec_list_begin(out);
+    for (size_t i = 0; !err && i < wanted.count; i++) {
+        if (i == 0 || !slice_equal(wanted.list[i].key, wanted.list[i - 1].key)) {
+            err = get_row(self, request->stream, wanted.list[i].key, &writer);
+        }
+    }
+    free(wanted.list);
+    if (err) {
+        out->size = begin;
+        return err;
+    }
+    codec_list_end(&writer);
+    *ret_reply = (snapshot_rows_t){.stream = request->stream,
+                                   .end = true,
+                                   .rows = slice_of(out->data + begin, out->size - begin)};
+    return CAPSTAN_OK;
+}

@@ -14,6 +14,7 @@ partition_t *partition_new(const partition_limits_t *limits)
     self->limits = *limits;
     self->found = *limits;
     self->offset_next = 1;
+    self->pass_stored = true; /* there is none */
     schedule_init(self);
     self->row = (row_t){.kind = ROW_PARTITION};
     self->watermark_us = INT64_MIN;
@@ -367,7 +368,9 @@ partition_figures_t partition_figures(const partition_t *self)
 {
     partition_figures_t figures = {
         .offset_next = self->offset_next,
-        .keys = self->keys.count,
+        .keys = self->keys.count + self->cold_count,
+        .keys_cold = self->cold_count,
+        .evicted = self->evicted,
         .held_items = self->held_items,
         .held_bytes = self->held_bytes,
         .gaps = self->gap_count,

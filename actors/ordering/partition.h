@@ -88,6 +88,7 @@ typedef struct partition_limits {
     uint64_t ids_max;             /* per partition */
     uint64_t scheduled_items_max; /* per partition */
     uint64_t scheduled_bytes_max; /* of encoded event records */
+    uint64_t resident_keys_max;   /* in memory; beyond it see partition_cold.h; 0: all are */
     uint64_t skips_max;    /* rows of the skip ledger, and stretches of what came after all */
     uint8_t hash_seed[16]; /* SipHash key: keys are strangers' bytes */
 } partition_limits_t;
@@ -181,7 +182,9 @@ void partition_erase_scheduled(partition_t *self, slice_t key);
 /* The newest epoch that was issued to the producer; 0 when none was. */
 uint64_t partition_epoch_known(partition_t *self, slice_t producer);
 
-/* Recovery: rows of a snapshot in any order, then records of the log in order.
+/* Recovery: rows of a snapshot in any order, then records of the log in order. With a bound on the
+ * keys in memory, rows in the order of their names, and all that are in the store: those of keys
+ * beyond it are not kept.
  * Errors: STORE_CORRUPT for bytes that the tables cannot decode or that contradict the state. */
 CAPSTAN_MUST_CHECK capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value);
 CAPSTAN_MUST_CHECK capstan_err_t partition_load_record(partition_t *self, uint32_t record,
@@ -216,7 +219,7 @@ void partition_leave(partition_t *self, uint64_t index, uint64_t partitions);
  * everything that was appended up to the call that handed it out. */
 typedef void partition_row_fn(void *context, slice_t key, slice_t value);
 bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, void *context);
-/* The rows that were handed out, by a pass that has ended, are on disk. */
+/* The rows that were handed out, by the pass that has ended last, are on disk. */
 void partition_saved(partition_t *self);
 /* Rows that have changed since they were handed out last. */
 uint64_t partition_unsaved(const partition_t *self);
@@ -226,7 +229,9 @@ void partition_touch_all(partition_t *self);
 
 typedef struct partition_figures {
     uint64_t offset_next;
-    uint64_t keys;
+    uint64_t keys;      /* also those that are */
+    uint64_t keys_cold; /* in the store only */
+    uint64_t evicted;   /* keys that have become so since the process started, or was read */
     uint64_t held_items;
     uint64_t held_bytes;
     uint64_t gaps;

@@ -7,7 +7,8 @@
  * Replies   partition_events, partition_found, group_stored, parked_page, gap_skipped, gap_page,
  *           scheduled_cancelled, partition_moved, done, partition_report.
  * Sends     outcomes to sessions, partition_ready to topics, journal_append, snapshot_write,
- *           stream_open, stream_remove, journal_truncate, journal_read, snapshot_read.
+ *           stream_open, stream_remove, journal_truncate, journal_read, snapshot_read,
+ *           snapshot_get.
  *
  * Durable: everything that was answered. A crash loses what was gathered and not committed; nobody
  * was told of it, so producers send it again.
@@ -40,6 +41,7 @@ static void take_settings(partition_actor_t *self, const topic_settings_t *topic
     self->limits.held_bytes_max = node->held_bytes_max;
     self->limits.key_held_items_max = node->key_held_items_max;
     self->limits.hold_us_max = (int64_t)node->hold_ms_max * 1000;
+    self->limits.resident_keys_max = node->resident_keys_max;
     self->limits.skips_max = node->skips_max;
     self->limits.ids_max = node->ids_max;
     self->limits.scheduled_items_max = node->scheduled_items_max;
@@ -87,6 +89,7 @@ static void destroy(capstan_actor_t *actor)
         return;
     }
     gaps_forget(self);
+    lookups_fini(self);
     partition_destroy(&self->core);
     partition_effects_fini(&self->effects);
     buffer_fini(&self->row_after);
@@ -288,6 +291,7 @@ void partition_drop(partition_actor_t *self, capstan_err_t err)
     buffer_clear(&self->gathered);
     snapshot_forget(self);
     gaps_forget(self);
+    lookups_forget(self, err);
     self->steady = false;
     partition_destroy(&self->core);
     tail_fini(&self->tail);
@@ -618,17 +622,42 @@ static void on_request(partition_actor_t *self, const capstan_message_t *message
     }
 }
 
+void partition_handle(partition_actor_t *self, const capstan_message_t *message)
+{
+    if (message->message == MESSAGE_publishes) {
+        on_publishes(self, message);
+    } else {
+        on_request(self, message);
+    }
+}
+
+void partition_refuse(partition_actor_t *self, const capstan_message_t *message, capstan_err_t err)
+{
+    answer_t refusal = {.to = message->sender, .result = EVENT_REJECTED, .err = err};
+    publishes_t publishes;
+    slice_t body;
+    if (message->message != MESSAGE_publishes) {
+        capstan_reply_error(self->self, message, err, NULL);
+    } else if (codec_decode(publishes_wire(), message->body, &publishes, NULL) == CAPSTAN_OK) {
+        while (publishes_next(&publishes.rows, &refusal.correlation, &body)) {
+            answer_publish(self, &refusal);
+        }
+    }
+}
+
 static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
 {
     partition_actor_t *self = capstan_actor_state(actor);
-    if (message->message == MESSAGE_publishes) {
-        on_publishes(self, message);
-    } else if (message->kind == CAPSTAN_KIND_REQUEST) {
-        on_request(self, message);
+    if (lookups_take(self, message)) {
+        return CAPSTAN_OK;
+    }
+    if (message->message == MESSAGE_publishes || message->kind == CAPSTAN_KIND_REQUEST) {
+        partition_handle(self, message);
     } else if (!recovery_answer(self, message) && !append_answer(self, message) &&
                !reads_answer(self, message) && !finds_answer(self, message) &&
                !removal_answer(self, message) && !retention_answer(self, message) &&
-               !erasures_answer(self, message) && !compaction_answer(self, message)) {
+               !lookups_answer(self, message) && !erasures_answer(self, message) &&
+               !compaction_answer(self, message)) {
         (void)snapshot_answer(self, message);
     }
     return CAPSTAN_OK;
@@ -659,6 +688,9 @@ static void turn_end(capstan_actor_t *actor)
 {
     partition_actor_t *self = capstan_actor_state(actor);
     if (self->phase == PARTITION_READY) {
+        lookups_turn_end(self);
+    }
+    if (self->phase == PARTITION_READY) {
         if (answers_at_once(self) && self->tail.open) {
             tail_seal(&self->tail, self->lsn_sealed, self->lsn_next);
             self->lsn_sealed = self->lsn_next;
@@ -686,6 +718,8 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
         retention_tick(self);
     } else if (cookie == &self->compaction) {
         compaction_tick(self);
+    } else if (cookie == &self->lookups) {
+        self->lookups.timed = false;
     } else if (self->removed) {
         removal_linger(self);
     } else if (cookie) {

@@ -9,6 +9,7 @@
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_compaction.h"
 #include "actors/ordering/partition_groups.h"
+#include "actors/ordering/partition_lookups.h"
 #include "actors/ordering/payload_schema.h"
 #include "actors/ordering/read_back.h"
 #include "actors/ordering/tail.h"
@@ -159,6 +160,7 @@ typedef struct partition_actor {
     uint64_t truncate_ask;
 
     compaction_t compaction;
+    lookups_t lookups;
     erasure_t *erasures;
     capstan_message_t removal; /* partition_remove, without its body; kind 0: none */
     uint64_t removal_ask;      /* piece under way */

@@ -100,7 +100,7 @@ static const char *check_key(const partition_t *self, const key_entry_t *entry, 
 
 const char *partition_check(const partition_t *self)
 {
-    totals_t totals = {0};
+    totals_t totals = {.accepted = self->cold_accepted};
     size_t position = 0;
     for (key_entry_t *entry; (entry = map_next(&self->keys, &position));) {
         const char *fault = check_key(self, entry, &totals);

@@ -13,7 +13,7 @@
 
 #define IDS_FROM (UINT64_C(1) << 63) /* of positions: first the keys, then the ids */
 
-static bool leaves(const partition_share_t *share, slice_t key)
+bool key_leaves(const partition_share_t *share, slice_t key)
 {
     return key_partition(key, share->before) == share->index &&
            key_partition(key, share->after) != share->index;
@@ -57,7 +57,7 @@ static bool give_keys(partition_t *self, const partition_share_t *share, uint64_
     size_t at = (size_t)*position;
     const key_entry_t *entry = NULL;
     for (size_t bytes = 0; bytes < bytes_max && (entry = map_next(&self->keys, &at));) {
-        if (leaves(share, key_name(entry))) {
+        if (key_leaves(share, key_name(entry))) {
             buffer_clear(&record);
             encode_key(self, entry, &record);
             add(context, buffer_slice(&record));

@@ -7,4 +7,7 @@
 /* STORE_CORRUPT. */
 CAPSTAN_MUST_CHECK capstan_err_t inherited_load(partition_t *self, slice_t data);
 
+/* Whether another partition has the key after the change. */
+bool key_leaves(const partition_share_t *share, slice_t key);
+
 #endif

@@ -80,11 +80,15 @@ static bool key_is(const void *value, const void *wanted)
     return entry->producer == want->producer && slice_equal(key_name(entry), want->key);
 }
 
+uint64_t key_hash(const partition_t *self, const producer_t *producer, slice_t key)
+{
+    return siphash13(self->limits.hash_seed, producer->number, key);
+}
+
 key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice_t key)
 {
-    uint64_t hash = siphash13(self->limits.hash_seed, producer->number, key);
     key_wanted_t wanted = {producer, key};
-    return map_find(&self->keys, hash, key_is, &wanted);
+    return map_find(&self->keys, key_hash(self, producer, key), key_is, &wanted);
 }
 
 key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
@@ -98,7 +102,8 @@ key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
     entry->producer = producer;
     entry->row = (row_t){.kind = ROW_KEY, .phase = KEY_IN_ORDER, .name_size = (uint32_t)key.size};
     memcpy(entry->key, key.data, key.size);
-    map_add(&self->keys, siphash13(self->limits.hash_seed, producer->number, key), entry);
+    map_add(&self->keys, key_hash(self, producer, key), entry);
+    self->keys_added++;
     return entry;
 }
 
@@ -107,7 +112,7 @@ void row_changed(partition_t *self, row_t *row)
     if (row->changed) {
         return;
     }
-    row->changed = true;
+    row->changed = row->used = true;
     row->changed_next = NULL;
     if (self->changed_last) {
         self->changed_last->changed_next = row;
@@ -129,5 +134,6 @@ void keys_fini(partition_t *self)
         free(producer);
     }
     map_fini(&self->keys);
+    key_filter_fini(&self->cold);
     map_fini(&self->producers);
 }

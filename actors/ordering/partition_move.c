@@ -4,6 +4,8 @@
  * what was accepted of it. */
 #include "actors/ordering/partition_parts.h"
 
+#include "actors/ordering/partition_cold.h"
+
 enum {
     STEP_STOP = 1,
     STEP_GIVE = 2,
@@ -18,6 +20,12 @@ static void reply(partition_actor_t *self, const capstan_message_t *request,
     codec_encode(partition_moved_wire(), moved, &body);
     capstan_reply(self->self, request, MESSAGE_partition_moved, buffer_slice(&body));
     buffer_fini(&body);
+}
+
+void moves_give_reply(partition_actor_t *self, const capstan_message_t *request,
+                      const partition_moved_t *moved)
+{
+    reply(self, request, moved);
 }
 
 void moves_reply(partition_actor_t *self, const capstan_message_t *request)
@@ -52,11 +60,24 @@ static void give(partition_actor_t *self, const capstan_message_t *message,
         .index = self->index, .before = self->topic_settings.partitions, .after = move->partitions};
     buffer_t records = {0};
     partition_moved_t moved = {.position = move->position};
+    if (move->position == LOOKUPS_GIVE) {
+        lookups_give(self, message, move);
+        return;
+    }
+    if (move->position == 0) {
+        lookups_give_begin(self);
+    }
     codec_list_writer_t list = codec_list_begin(&records);
     moved.more = !partition_give(self->core, &share, &moved.position, PARTITION_MOVE_BYTES,
                                  add_record, &list);
     codec_list_end(&list);
     moved.records = buffer_slice(&records);
+    if (!moved.more && partition_cold(self->core) > 0) {
+        moved.more = true;
+        moved.position = LOOKUPS_GIVE;
+    } else if (!moved.more) {
+        lookups_give_end(self);
+    }
     reply(self, message, &moved);
     buffer_fini(&records);
 }
@@ -86,6 +107,7 @@ void moves_on_step(partition_actor_t *self, const capstan_message_t *message)
     if (err == CAPSTAN_OK && move.step == STEP_GO_ON) {
         self->topic_settings.partitions = move.partitions;
         self->stopped = self->steady = false;
+        lookups_give_end(self);
         if (self->phase == PARTITION_READY) {
             partition_leave(self->core, self->index, move.partitions);
         }
@@ -102,6 +124,9 @@ void moves_on_step(partition_actor_t *self, const capstan_message_t *message)
     } else if (move.step == STEP_GIVE) {
         give(self, message, &move);
     } else {
+        if (move.step == STEP_STOP) { /* what waits here goes to where its key will be */
+            lookups_refuse(self, CAPSTAN_E_UNAVAILABLE);
+        }
         self->steady = self->steady || move.step == STEP_STOP;
         self->stopped = self->stopped || move.step == STEP_STOP;
         reply_when_stored(self, message);

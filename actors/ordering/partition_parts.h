@@ -11,6 +11,36 @@ uint64_t partition_gather(partition_actor_t *self, uint32_t record, slice_t data
 /* Gives up the state with all that was not answered, which is answered with the error. */
 void partition_drop(partition_actor_t *self, capstan_err_t err);
 void partition_take_effects(partition_actor_t *self, const capstan_message_t *message);
+/* A publish or a request, of which all keys are known. */
+void partition_handle(partition_actor_t *self, const capstan_message_t *message);
+/* The same is not handled. */
+void partition_refuse(partition_actor_t *self, const capstan_message_t *message, capstan_err_t err);
+
+/* partition_lookups.c: keys that are in the store only. */
+/* True when it is handled later, since it or one before it names such a key. */
+bool lookups_take(partition_actor_t *self, const capstan_message_t *message);
+bool lookups_answer(partition_actor_t *self, const capstan_message_t *message);
+void lookups_turn_end(partition_actor_t *self);
+/* Whoever waits hears the error. */
+void lookups_refuse(partition_actor_t *self, capstan_err_t err);
+/* And the core was replaced. */
+void lookups_forget(partition_actor_t *self, capstan_err_t err);
+void lookups_fini(partition_actor_t *self);
+/* Recovery: asks for the rows that the page of the log in the message wants. With `*ret_ask` 0 it
+ * wants none; otherwise the page is kept until the answer is handed to lookups_page. */
+CAPSTAN_MUST_CHECK capstan_err_t lookups_for_page(partition_actor_t *self,
+                                                  const capstan_message_t *message,
+                                                  uint64_t *ret_ask);
+/* STORE_CORRUPT. The page is as it came, and lives until the next one is kept. */
+CAPSTAN_MUST_CHECK capstan_err_t lookups_page(partition_actor_t *self,
+                                              const capstan_message_t *message,
+                                              capstan_message_t *ret_page);
+#define LOOKUPS_GIVE UINT64_MAX /* position of a partition_move that goes on with cold keys */
+void lookups_give(partition_actor_t *self, const capstan_message_t *message,
+                  const partition_move_t *move);
+/* From the first to the last step that gives, no key goes out of memory. */
+void lookups_give_begin(partition_actor_t *self);
+void lookups_give_end(partition_actor_t *self);
 
 /* partition_gaps.c: verdicts on gaps, asked for or due. */
 void gaps_on_skip(partition_actor_t *self, const capstan_message_t *message);
@@ -109,6 +139,9 @@ void erasures_fini(partition_actor_t *self);
 void moves_on_step(partition_actor_t *self, const capstan_message_t *message);
 /* The reply to a step that was to wait for what was before it on disk. */
 void moves_reply(partition_actor_t *self, const capstan_message_t *request);
+
+void moves_give_reply(partition_actor_t *self, const capstan_message_t *request,
+                      const partition_moved_t *moved);
 
 /* partition_remove.c. */
 void removal_start(partition_actor_t *self, const capstan_message_t *message);

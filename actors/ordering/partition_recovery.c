@@ -207,7 +207,7 @@ static capstan_err_t load_record(partition_actor_t *self, uint64_t lsn,
     return partition_load_record(self->core, (uint32_t)record->kind, record->data);
 }
 
-static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t *message)
+static capstan_err_t apply_page(partition_actor_t *self, const capstan_message_t *message)
 {
     journal_records_t records;
     codec_list_t list;
@@ -230,6 +230,20 @@ static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t
     return CAPSTAN_OK;
 }
 
+/* Keys that are in the store only are looked up before records of theirs are applied. */
+static capstan_err_t on_records(partition_actor_t *self, const capstan_message_t *message)
+{
+    capstan_err_t err = lookups_for_page(self, message, &self->ask);
+    return err || self->ask > 0 ? err : apply_page(self, message);
+}
+
+static capstan_err_t on_looked_up(partition_actor_t *self, const capstan_message_t *message)
+{
+    capstan_message_t page;
+    capstan_err_t err = lookups_page(self, message, &page);
+    return err ? err : apply_page(self, &page);
+}
+
 bool recovery_answer(partition_actor_t *self, const capstan_message_t *message)
 {
     if (self->ask == 0 || message->correlation != self->ask) {
@@ -242,7 +256,7 @@ bool recovery_answer(partition_actor_t *self, const capstan_message_t *message)
     } else if (message->message == MESSAGE_stream_opened) {
         err = on_opened(self, message);
     } else if (message->message == MESSAGE_snapshot_rows) {
-        err = on_rows(self, message);
+        err = self->phase == PARTITION_LOG ? on_looked_up(self, message) : on_rows(self, message);
     } else if (message->message == MESSAGE_journal_records) {
         err = on_records(self, message);
     }

@@ -4,6 +4,7 @@
  */
 #include "actors/ordering/partition_parts.h"
 
+#include "actors/ordering/partition_cold.h"
 #include "runtime/base/ensure.h"
 
 /* A row costs the journal several times what a record of the log does. With so many records for
@@ -60,8 +61,10 @@ static void send_chunk(partition_actor_t *self)
 
 static bool is_due(const partition_actor_t *self)
 {
-    return self->records_since_snapshot >= self->settings->snapshot_records &&
-           self->records_since_snapshot >= RECORDS_PER_ROW * partition_unsaved(self->core);
+    return (partition_is_crowded(self->core) &&
+            self->records_since_snapshot >= self->settings->resident_keys_max / 4) ||
+           (self->records_since_snapshot >= self->settings->snapshot_records &&
+            self->records_since_snapshot >= RECORDS_PER_ROW * partition_unsaved(self->core));
 }
 
 void snapshot_continue(partition_actor_t *self)

@@ -6,13 +6,16 @@
  *                              ^
  *   gaps (heap, oldest first) -+          changed (list) --> row --> row
  *   skip_lists (map): what was given up of a key
+ *   cold (filter): keys that are in the store only
  *
  * A key has a hold exactly while it has a gap; most keys never have one, so that an entry costs 40
  * bytes, its key, and its share of the map (21 to 43 bytes). */
 #ifndef ORDERING_PARTITION_STATE_H
 #define ORDERING_PARTITION_STATE_H
 
+#include "actors/ordering/key_filter.h"
 #include "actors/ordering/partition.h"
+#include "actors/ordering/partition_row.h"
 #include "actors/ordering/watermark.h"
 #include "runtime/base/map.h"
 
@@ -42,26 +45,6 @@ typedef enum key_input {
 #undef TRANSITION
     KEY_INPUT_COUNT
 } key_input_t;
-
-typedef enum row_kind {
-    ROW_PARTITION,
-    ROW_PRODUCER,
-    ROW_KEY,
-    ROW_SKIP,
-    ROW_ID,
-    ROW_SCHEDULED,
-} row_kind_t;
-
-/* Opens everything that has a row in the snapshot. Packed with what its owner needs of small
- * things, because there is one per key. */
-typedef struct row {
-    struct row *changed_next;
-    uint32_t name_size; /* of the producer's name or of the key */
-    uint8_t kind;       /* row_kind_t */
-    uint8_t phase;      /* of a key: key_phase_t; changed by key_step only */
-    bool changed;       /* it is in the list of changed rows */
-    bool skipped;       /* of a key: it has rows in the skip ledger */
-} row_t;
 
 typedef struct producer {
     row_t row;
@@ -108,7 +91,16 @@ struct partition {
     map_t ids;               /* of an arrival topic */
     struct id_entry *id_oldest;
     struct id_entry *id_newest;
-    bool ids_loaded;           /* from rows, in the order of names */
+    bool ids_loaded; /* from rows, in the order of names */
+
+    key_filter_t cold; /* all keys that were ever evicted, resident again or not */
+    uint64_t cold_count;
+    uint64_t cold_accepted; /* their sum */
+    uint64_t evicted;
+    size_t hand;         /* a position in `keys`: what may be evicted next */
+    uint64_t hand_left;  /* so many keys on nothing can be evicted, unless a snapshot is stored */
+    uint64_t keys_added; /* since it moved last */
+
     producer_t *producer_last; /* a batch is usually one producer's: saves a lookup per event */
 
     struct schedule *schedule; /* partition_schedule.h */
@@ -123,7 +115,9 @@ struct partition {
     row_t *changed_first; /* rows to be saved, oldest change first */
     row_t *changed_last;
     uint64_t changed_count;
-    bool pass_runs;     /* a snapshot was begun and is not complete */
+    uint8_t pass;       /* the number of the last snapshot that was begun, modulo 256 */
+    bool pass_runs;     /* it is not complete */
+    bool pass_stored;   /* it is on disk */
     uint64_t pass_left; /* changed rows that it still owes */
     buffer_t row_key;
     buffer_t row_value;
@@ -162,6 +156,7 @@ void partition_release(partition_t *self, key_entry_t *entry, partition_effects_
 /* partition_key.c */
 producer_t *producer_find(partition_t *self, slice_t name);
 producer_t *producer_get(partition_t *self, slice_t name);
+uint64_t key_hash(const partition_t *self, const producer_t *producer, slice_t key);
 key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice_t key);
 /* The entry is made when there is none. */
 key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key);
@@ -180,6 +175,17 @@ static inline slice_t key_name(const key_entry_t *entry)
 }
 
 void keys_fini(partition_t *self);
+
+/* partition_store.c: rows of keys. */
+bool key_row_parse(slice_t row_name, slice_t *ret_producer, slice_t *ret_key);
+void key_row_name(slice_t producer, slice_t key, buffer_t *out);
+/* What a row says of a key of which nothing is known but rows of the skip ledger. STORE_CORRUPT. */
+CAPSTAN_MUST_CHECK capstan_err_t key_row_load(partition_t *self, key_entry_t *entry,
+                                              const key_state_t *state);
+
+/* partition_cold.c: a key that is in the store. True: it stays there. */
+bool cold_keep(partition_t *self, const producer_t *producer, slice_t key,
+               const key_state_t *state);
 
 /* partition_hold.c */
 bool hold_contains(const key_entry_t *entry, uint64_t sequence);

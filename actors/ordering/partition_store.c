@@ -102,32 +102,50 @@ static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t li
     return iterator.fault.err ? CAPSTAN_E_STORE_CORRUPT : CAPSTAN_OK;
 }
 
-static capstan_err_t load_key_state(partition_t *self, slice_t row_key, slice_t value)
+bool key_row_parse(slice_t row_name, slice_t *ret_producer, slice_t *ret_key)
 {
-    const uint8_t *bytes = row_key.data;
-    if (row_key.size < ROW_KEY_KEY_HEAD) {
-        return CAPSTAN_E_STORE_CORRUPT;
+    const uint8_t *bytes = row_name.data;
+    if (row_name.size < ROW_KEY_KEY_HEAD || bytes[0] != ROW_KEY_KEY) {
+        return false;
     }
     size_t producer_size = (size_t)bytes[1] << 8 | bytes[2];
-    if (producer_size == 0 || row_key.size <= ROW_KEY_KEY_HEAD + producer_size) {
+    if (producer_size == 0 || row_name.size <= ROW_KEY_KEY_HEAD + producer_size) {
+        return false;
+    }
+    *ret_producer = slice_of(bytes + ROW_KEY_KEY_HEAD, producer_size);
+    *ret_key = slice_of(bytes + ROW_KEY_KEY_HEAD + producer_size,
+                        row_name.size - ROW_KEY_KEY_HEAD - producer_size);
+    return true;
+}
+
+capstan_err_t key_row_load(partition_t *self, key_entry_t *entry, const key_state_t *state)
+{
+    if (entry->accepted > 0 || entry->hold) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
-    slice_t name = slice_of(bytes + ROW_KEY_KEY_HEAD, producer_size);
-    slice_t key = slice_of(bytes + ROW_KEY_KEY_HEAD + producer_size,
-                           row_key.size - ROW_KEY_KEY_HEAD - producer_size);
-    key_state_t state;
-    key_entry_t *entry =
-        key_get(self, producer_get(self, name), key); /* of a skip's row, perhaps */
-    if (codec_decode(key_state_wire(), value, &state, NULL) || entry->accepted > 0 || entry->hold) {
-        return CAPSTAN_E_STORE_CORRUPT;
-    }
-    entry->accepted = state.accepted;
-    capstan_err_t err = load_held(self, entry, state.held);
+    entry->accepted = state->accepted;
+    capstan_err_t err = load_held(self, entry, state->held);
     if (err) {
         return err;
     }
     int64_t since_us = entry->hold ? entry->hold->since_us : 0;
-    return since_us == state.gap_since_us ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
+    return since_us == state->gap_since_us ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
+}
+
+static capstan_err_t load_key_state(partition_t *self, slice_t row_key, slice_t value)
+{
+    slice_t name;
+    slice_t key;
+    key_state_t state;
+    if (!key_row_parse(row_key, &name, &key) ||
+        codec_decode(key_state_wire(), value, &state, NULL)) {
+        return CAPSTAN_E_STORE_CORRUPT;
+    }
+    producer_t *producer = producer_get(self, name);
+    if (cold_keep(self, producer, key, &state)) {
+        return CAPSTAN_OK;
+    }
+    return key_row_load(self, key_get(self, producer, key), &state); /* of a skip's row, perhaps */
 }
 
 capstan_err_t partition_load_row(partition_t *self, slice_t key, slice_t value)
@@ -280,14 +298,24 @@ static void save_producer(partition_t *self, const producer_t *producer)
     codec_encode(producer_mark_wire(), &mark, &self->row_value);
 }
 
+static void add_key_name(uint8_t kind, slice_t producer, slice_t key, buffer_t *out)
+{
+    ENSURE(producer.size <= UINT16_MAX);
+    const uint8_t head[ROW_KEY_KEY_HEAD] = {kind, (uint8_t)(producer.size >> 8),
+                                            (uint8_t)producer.size};
+    buffer_append(out, head, sizeof head);
+    buffer_append(out, producer.data, producer.size);
+    buffer_append(out, key.data, key.size);
+}
+
+void key_row_name(slice_t producer, slice_t key, buffer_t *out)
+{
+    add_key_name(ROW_KEY_KEY, producer, key, out);
+}
+
 static void save_key_name(partition_t *self, const key_entry_t *entry, uint8_t kind)
 {
-    slice_t name = producer_name(entry->producer);
-    ENSURE(name.size <= UINT16_MAX);
-    const uint8_t head[ROW_KEY_KEY_HEAD] = {kind, (uint8_t)(name.size >> 8), (uint8_t)name.size};
-    buffer_append(&self->row_key, head, sizeof head);
-    buffer_append(&self->row_key, name.data, name.size);
-    buffer_append(&self->row_key, entry->key, entry->row.name_size);
+    add_key_name(kind, producer_name(entry->producer), key_name(entry), &self->row_key);
 }
 
 static void save_skip(partition_t *self, const skip_entry_t *skip)
@@ -348,6 +376,8 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
 {
     if (!self->pass_runs) {
         self->pass_runs = true;
+        self->pass++;
+        self->pass_stored = false;
         self->pass_left = self->changed_count;
     }
     for (size_t bytes = 0; self->pass_left > 0 && bytes < bytes_max; self->pass_left--) {
@@ -358,6 +388,7 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
         }
         self->changed_count--;
         row->changed = false;
+        row->pass = self->pass;
         save_row(self, row);
         add(context, buffer_slice(&self->row_key), buffer_slice(&self->row_value));
         bytes += self->row_key.size + self->row_value.size;
@@ -372,6 +403,8 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
 void partition_saved(partition_t *self)
 {
     schedule_saved(self);
+    self->pass_stored = true;
+    self->hand_left = 2 * self->keys.count;
 }
 
 uint64_t partition_unsaved(const partition_t *self)

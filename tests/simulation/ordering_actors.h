@@ -103,6 +103,11 @@ typedef struct waiting {
     fact_t fact;
 } waiting_t;
 
+/* Of the shell: when what waits for rows has them. */
+enum { SHELL_TIMER_LOOKUP = 3 };
+
+typedef struct sim_lookup sim_lookup_t;
+
 typedef struct sim_shell {
     world_t *world;
     uint32_t slot;
@@ -119,6 +124,8 @@ typedef struct sim_shell {
     bool broken;          /* an append was refused: load again once none is outstanding */
     partition_groups_t groups;
     log_index_t log_index;
+    sim_lookup_t *lookups; /* what waits for rows of keys, in the order in which it came */
+    size_t lookups_asked;  /* of it, whose rows are being read */
     uint64_t snapshot_lsn; /* of the running pass; 0: none runs */
     bool chunk_ready;
     bool chunk_last;
@@ -150,6 +157,8 @@ typedef struct sim_journal {
 void shell_start(sim_shell_t *self);
 void shell_stop(sim_shell_t *self);
 void shell_save_and_reload(sim_shell_t *self);
+/* A message of whose keys none has to be looked up. */
+void shell_handle(sim_shell_t *self, const capstan_message_t *message);
 extern const core_actor_t shell_behaviour;
 
 void journal_stop(sim_journal_t *self);

@@ -16,19 +16,33 @@ void disk_append(disk_t *self, const journal_record_t *record)
     memcpy(to->data, record->data.data, record->data.size);
 }
 
+static int compare(slice_t a, slice_t b)
+{
+    int order = memcmp(a.data, b.data, a.size < b.size ? a.size : b.size);
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* Makes room for a row at its place in the order of keys. */
+static void insert_row(disk_t *self, size_t at)
+{
+    if (self->row_count == self->row_capacity) {
+        self->row_capacity = self->row_capacity > 0 ? self->row_capacity * 2 : 64;
+        self->rows = realloc(self->rows, self->row_capacity * sizeof *self->rows);
+        ENSURE(self->rows);
+    }
+    memmove(&self->rows[at + 1], &self->rows[at], (self->row_count - at) * sizeof *self->rows);
+    self->rows[at] = (disk_row_t){0};
+    self->row_count++;
+}
+
 void disk_put_row(disk_t *self, const snapshot_row_t *row)
 {
     size_t at = 0;
-    while (at < self->row_count && !slice_equal(buffer_slice(&self->rows[at].key), row->key)) {
+    while (at < self->row_count && compare(buffer_slice(&self->rows[at].key), row->key) < 0) {
         at++;
     }
-    if (at == self->row_count) {
-        if (self->row_count == self->row_capacity) {
-            self->row_capacity = self->row_capacity > 0 ? self->row_capacity * 2 : 64;
-            self->rows = realloc(self->rows, self->row_capacity * sizeof *self->rows);
-            ENSURE(self->rows);
-        }
-        self->rows[self->row_count++] = (disk_row_t){0};
+    if (at == self->row_count || !slice_equal(buffer_slice(&self->rows[at].key), row->key)) {
+        insert_row(self, at);
         buffer_append(&self->rows[at].key, row->key.data, row->key.size);
     }
     buffer_clear(&self->rows[at].value);
@@ -36,7 +50,7 @@ void disk_put_row(disk_t *self, const snapshot_row_t *row)
     if (row->value.size == 0) { /* deleted */
         buffer_fini(&self->rows[at].key);
         buffer_fini(&self->rows[at].value);
-        self->row_count--; /* the others stay in the order in which they came */
+        self->row_count--;
         memmove(&self->rows[at], &self->rows[at + 1], (self->row_count - at) * sizeof *self->rows);
     }
 }

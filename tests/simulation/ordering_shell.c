@@ -2,7 +2,10 @@
  * wants appended, sends one append per turn with the position it expects, answers once the append
  * is on disk, writes snapshots in chunks while work goes on, and loads everything again when an
  * append was refused. */
+#include "tests/simulation/ordering_lookup.h"
 #include "tests/simulation/ordering_predicates.h"
+
+#include "actors/ordering/partition_cold.h"
 
 enum {
     CORRELATION_APPEND = 1,
@@ -57,6 +60,7 @@ static void load(sim_shell_t *self)
         if (disk->log[i].kind == RECORD_event) {
             index_event(self, i + 1, data);
         }
+        lookup_for_record(self, disk->log[i].kind, data);
         err = disk->log[i].kind == RECORD_group_mark
                   ? partition_groups_apply(&self->groups, data)
                   : partition_load_record(self->core, disk->log[i].kind, data);
@@ -81,6 +85,7 @@ static void forget_core(sim_shell_t *self)
 void shell_stop(sim_shell_t *self)
 {
     forget_core(self);
+    lookup_stop(self);
     partition_groups_fini(&self->groups);
     log_index_fini(&self->log_index);
     partition_effects_fini(&self->effects);
@@ -162,12 +167,16 @@ static void reload_groups(sim_shell_t *self)
 
 void shell_save_and_reload(sim_shell_t *self)
 {
-    partition_t *copy = partition_new(&self->world->limits);
+    partition_limits_t limits = self->world->limits;
+    limits.resident_keys_max = 0; /* these rows are not in the store */
+    partition_t *copy = partition_new(&limits);
+    lookup_cold_rows(self, load_saved_row, copy);
     partition_touch_all(self->core);
     while (!partition_save(self->core, CHUNK_BYTES_MAX, load_saved_row, copy)) {
     }
     forget_core(self);
     self->core = copy;
+    copy->limits.resident_keys_max = self->world->limits.resident_keys_max;
     partition_touch_all(copy);
     reload_groups(self);
     self->snapshot_lsn = 0;
@@ -338,6 +347,7 @@ static void on_chunk_written(sim_shell_t *self, uint64_t correlation)
     self->chunk_ready = false;
     if (self->chunk_last) {
         self->snapshot_lsn = 0;
+        partition_saved(self->core);
         partition_groups_saved(&self->groups);
     }
 }
@@ -380,6 +390,23 @@ static void keep_record(void *context, slice_t data)
     codec_list_add_raw(context, data);
 }
 
+typedef struct give_cold {
+    sim_shell_t *shell;
+    const partition_share_t *share;
+    codec_list_writer_t *list;
+} give_cold_t;
+
+static void give_cold_row(void *context, slice_t name, slice_t value)
+{
+    give_cold_t *give = context;
+    buffer_t record = {0};
+    ENSURE(partition_give_row(give->shell->core, give->share, name, value, &record) == CAPSTAN_OK);
+    if (record.size > 0) {
+        codec_list_add_raw(give->list, buffer_slice(&record));
+    }
+    buffer_fini(&record);
+}
+
 /* Half of the keys leave for another partition, and come back: nothing has changed by that. */
 static void leave_and_come_back(sim_shell_t *self)
 {
@@ -391,12 +418,14 @@ static void leave_and_come_back(sim_shell_t *self)
     codec_list_writer_t writer = codec_list_begin(&records);
     while (!partition_give(self->core, &share, &position, CHUNK_BYTES_MAX, keep_record, &writer)) {
     }
+    lookup_cold_rows(self, give_cold_row, &(give_cold_t){self, &share, &writer});
     codec_list_end(&writer);
     partition_leave(self->core, share.index, share.after);
     ENSURE(codec_list_open(inherited_wire(), buffer_slice(&records), &list) == CAPSTAN_OK);
     for (slice_t record; codec_list_next_raw(&list, &record);) {
         uint32_t kind =
             codec_peek_slice(record, FIELD_HELD, &record) ? RECORD_event : RECORD_inherited;
+        lookup_for_record(self, kind, record);
         if (partition_load_record(self->core, kind, record) != CAPSTAN_OK) {
             world_fail(self->world, "O3", "what a partition inherits contradicts what it knows");
         }
@@ -426,6 +455,12 @@ static void on_timer(void *context, uint64_t cookie)
     sim_shell_t *self = context;
     if (cookie == TIMER_GAPS) {
         look_at_gaps(self);
+        return;
+    }
+    if (cookie == SHELL_TIMER_LOOKUP) {
+        if (!self->broken) {
+            lookup_timer(self);
+        }
         return;
     }
     random_source_t *random = core_world_random(self->world->simulation);
@@ -621,9 +656,13 @@ static void receive(void *context, const capstan_message_t *message)
     default:
         break;
     }
-    if (self->broken) {
-        return;
+    if (!self->broken && !lookup_take(self, message)) {
+        shell_handle(self, message);
     }
+}
+
+void shell_handle(sim_shell_t *self, const capstan_message_t *message)
+{
     switch (message->message) {
     case MESSAGE_publish:
         on_publish(self, message);
@@ -658,6 +697,7 @@ static void turn_end(void *context)
         begin_records(self); /* behind a refused append nothing can be written */
         return;
     }
+    lookup_turn_end(self);
     if (self->record_count > 0) {
         codec_list_end(&self->records);
         journal_append_t append = {

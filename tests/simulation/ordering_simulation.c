@@ -24,6 +24,7 @@ static void add_world(totals_t *totals, const world_t *world, uint64_t hash)
     totals->figures.cuts += world->figures.cuts;
     totals->figures.reloads += world->figures.reloads;
     totals->figures.steps += world->figures.steps;
+    totals->figures.lookups += world->figures.lookups;
     for (size_t phase = 0; phase < KEY_PHASE_COUNT; phase++) {
         for (size_t input = 0; input < KEY_INPUT_COUNT; input++) {
             totals->steps_taken[phase][input] += world->steps_taken[phase][input];
@@ -104,9 +105,9 @@ static bool judge(const seeds_options_t *options, const void *context)
 {
     const totals_t *totals = context;
     printf("histories %016" PRIx64 ": %" PRIu64 " events accepted, %" PRIu64 " crashes, %" PRIu64
-           " cuts, %" PRIu64 " reloads, %" PRIu64 " steps\n",
+           " cuts, %" PRIu64 " reloads, %" PRIu64 " lookups, %" PRIu64 " steps\n",
            totals->hash, totals->figures.events, totals->figures.crashes, totals->figures.cuts,
-           totals->figures.reloads, totals->figures.steps);
+           totals->figures.reloads, totals->figures.lookups, totals->figures.steps);
     return !options->all_steps || all_steps_taken(totals);
 }
 

@@ -387,6 +387,9 @@ static void make_limits(world_t *self)
     self->limits.late_policy = random_chance(dice, 400)
                                    ? LATE_OFF
                                    : (late_policy_t)random_between(dice, LATE_DELIVER, LATE_DROP);
+    random_source_t keys = {.state = self->options.seed ^ UINT64_C(0x9e6c63d0876a9a47)};
+    self->limits.resident_keys_max =
+        random_chance(&keys, 600) ? (uint64_t)random_between(&keys, 1, 8) : 0;
     self->limits.lateness_us = random_between(dice, 0, 60); /* an event's time is its sequence */
     self->limits.watermark_step_us = random_between(dice, 1, 8);
     self->limits.idle_us = random_between(dice, 1000, 200000);

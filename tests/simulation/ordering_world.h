@@ -29,6 +29,7 @@ typedef struct world_figures {
     uint64_t cuts;
     uint64_t reloads;
     uint64_t steps;
+    uint64_t lookups; /* of rows of keys */
 } world_figures_t;
 
 struct world {

@@ -229,6 +229,58 @@ Test(store, writes_the_rows_of_a_chunk_in_any_order_and_the_last_of_a_key_wins)
     fixture_fini(&fixture);
 }
 
+static void add_wanted(codec_list_writer_t *writer, const char *key)
+{
+    codec_list_add(writer, snapshot_row_wire(), &(snapshot_row_t){.key = slice_text(key)});
+}
+
+Test(store, looks_up_the_rows_that_there_are_and_each_once)
+{
+    static const char *const wanted[] = {"c", "x", "a", "c", "ab"};
+    fixture_t fixture;
+    fixture_folder(&fixture);
+    fixture_open(&fixture);
+    stream_opened_t *stream = &fixture.stream;
+    stream_opened_t other = fixture_stream(fixture.store, "orders/1");
+    cr_assert_eq(append_commit(fixture.store, stream, 9), CAPSTAN_OK);
+    cr_assert_eq(append_commit(fixture.store, &other, 9), CAPSTAN_OK);
+    cr_assert_eq(store_begin(fixture.store), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, stream, 5, "b", "2"), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, stream, 5, "a", "1"), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, stream, 6, "c", "3"), CAPSTAN_OK);
+    cr_assert_eq(write_snapshot(fixture.store, &other, 6, "x", "9"), CAPSTAN_OK);
+    cr_assert_eq(store_commit(fixture.store), CAPSTAN_OK);
+
+    buffer_t rows = {0};
+    buffer_t out = {0};
+    snapshot_rows_t reply;
+    codec_list_writer_t writer = codec_list_begin(&rows);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        add_wanted(&writer, wanted[i]);
+    }
+    codec_list_end(&writer);
+    snapshot_get_t request = {.stream = stream->stream, .rows = buffer_slice(&rows)};
+    cr_assert_eq(store_snapshot_get(fixture.store, &request, &out, &reply), CAPSTAN_OK);
+    codec_list_t list;
+    snapshot_row_t row;
+    cr_assert_eq(codec_list_open(snapshot_row_wire(), reply.rows, &list), CAPSTAN_OK);
+    cr_assert(codec_list_next(&list, &row));
+    cr_assert(slice_equal(row.key, slice_text("a")) && slice_equal(row.value, slice_text("1")));
+    cr_assert(codec_list_next(&list, &row));
+    cr_assert(slice_equal(row.key, slice_text("c")) && slice_equal(row.value, slice_text("3")));
+    cr_assert_not(codec_list_next(&list, &row));
+
+    buffer_clear(&rows);
+    writer = codec_list_begin(&rows);
+    add_wanted(&writer, "");
+    codec_list_end(&writer);
+    request.rows = buffer_slice(&rows);
+    cr_assert_eq(store_snapshot_get(fixture.store, &request, &out, &reply), CAPSTAN_E_INVALID);
+    buffer_fini(&rows);
+    buffer_fini(&out);
+    fixture_fini(&fixture);
+}
+
 Test(store, leaves_no_trace_of_a_snapshot_chunk_that_is_malformed_at_its_end)
 {
     fixture_t fixture;
@@ -512,10 +564,15 @@ Test(store, goes_on_while_a_reader_holds_the_write_ahead_log_back, .timeout = 60
 Test(store, reads_walk_indexes_and_never_scan)
 {
     extern const char sql_store_read[], sql_store_truncate_rows[], sql_store_snapshot_read[],
-        sql_store_stream_get[], sql_store_remove_log[], sql_store_remove_snapshots[];
-    const char *const statements[] = {sql_store_read,          sql_store_truncate_rows,
-                                      sql_store_snapshot_read, sql_store_stream_get,
-                                      sql_store_remove_log,    sql_store_remove_snapshots};
+        sql_store_snapshot_get[], sql_store_stream_get[], sql_store_remove_log[],
+        sql_store_remove_snapshots[];
+    const char *const statements[] = {sql_store_read,
+                                      sql_store_truncate_rows,
+                                      sql_store_snapshot_read,
+                                      sql_store_snapshot_get,
+                                      sql_store_stream_get,
+                                      sql_store_remove_log,
+                                      sql_store_remove_snapshots};
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);
