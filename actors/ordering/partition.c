@@ -146,7 +146,7 @@ static event_result_t append_accepted(partition_t *self, producer_t *producer, i
 static event_result_t accept_next(partition_t *self, key_entry_t *entry, int64_t now_us,
                                   const publish_t *event, partition_effects_t *effects)
 {
-    event_result_t result = append_accepted(self, entry->producer, now_us, event, effects);
+    event_result_t result = append_accepted(self, producer_of(self, entry), now_us, event, effects);
     entry->accepted++;
     row_changed(self, &entry->row);
     if (!entry->hold) {
@@ -196,7 +196,7 @@ static void divert(partition_t *self, key_entry_t *entry, skip_entry_t *skip, in
         event_mark_t mark = {.diverted = DIVERTED_SKIPPED};
         encode(self, now_us, offset, mark, event, &effects->bytes);
         partition_add_append(effects, RECORD_event, data_at, offset);
-        time_take(self, entry->producer, now_us, event, mark, effects);
+        time_take(self, producer_of(self, entry), now_us, event, mark, effects);
         key_step(self, entry, KEY_INPUT_divert);
         self->diverted++;
         answer(effects, token, EVENT_DIVERTED);
@@ -238,7 +238,7 @@ static void hold_or_refuse(partition_t *self, key_entry_t *entry, int64_t now_us
     row_changed(self, &entry->row);
     key_step(self, entry, KEY_INPUT_ahead);
     partition_add_append(effects, RECORD_event, data_at, 0);
-    time_take(self, entry->producer, now_us, event, mark, effects);
+    time_take(self, producer_of(self, entry), now_us, event, mark, effects);
     answer(effects, token, EVENT_HELD);
 }
 

@@ -24,7 +24,7 @@ size_t partition_gaps(const partition_t *self, gap_t *ret_gaps, size_t count)
     size_t found = self->gap_count < count ? self->gap_count : count;
     for (size_t i = 0; i < found; i++) {
         const hold_t *hold = all[i];
-        ret_gaps[i] = (gap_t){.producer = producer_name(hold->entry->producer),
+        ret_gaps[i] = (gap_t){.producer = producer_name(producer_of(self, hold->entry)),
                               .key = key_name(hold->entry),
                               .missing = hold->entry->accepted + 1,
                               .last_missing = hold->list[0].sequence - 1,

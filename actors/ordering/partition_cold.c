@@ -91,7 +91,7 @@ static bool may_go(const partition_t *self, const key_entry_t *entry)
 
 static void evict(partition_t *self, key_entry_t *entry)
 {
-    uint64_t hash = key_hash(self, entry->producer, key_name(entry));
+    uint64_t hash = key_hash(self, producer_of(self, entry), key_name(entry));
     add_cold(self, hash, entry->accepted);
     map_remove(&self->keys, hash, entry);
     free(entry);

@@ -22,7 +22,7 @@ bool key_leaves(const partition_share_t *share, slice_t key)
 static void encode_key(partition_t *self, const key_entry_t *entry, buffer_t *out)
 {
     buffer_clear(&self->row_value);
-    inherited_t key = {.producer = producer_name(entry->producer),
+    inherited_t key = {.producer = producer_name(producer_of(self, entry)),
                        .key = key_name(entry),
                        .accepted = entry->accepted};
     if (entry->row.skipped) {

@@ -47,6 +47,20 @@ producer_t *producer_find(partition_t *self, slice_t name)
     return producer;
 }
 
+static uint32_t add_to_list(partition_t *self, producer_t *producer)
+{
+    size_t count = self->producers.count;
+    ENSURE(count < UINT32_MAX);
+    if (count == self->producer_capacity) {
+        self->producer_capacity = count > 0 ? count * 2 : 8;
+        self->producer_list =
+            realloc(self->producer_list, self->producer_capacity * sizeof *self->producer_list);
+        ENSURE(self->producer_list);
+    }
+    self->producer_list[count] = producer;
+    return (uint32_t)count + 1;
+}
+
 producer_t *producer_get(partition_t *self, slice_t name)
 {
     producer_t *producer = producer_find(self, name);
@@ -55,7 +69,7 @@ producer_t *producer_get(partition_t *self, slice_t name)
     }
     producer = calloc(1, sizeof *producer + name.size);
     ENSURE(producer);
-    producer->number = self->producers.count + 1;
+    producer->number = add_to_list(self, producer);
     producer->row = (row_t){.kind = ROW_PRODUCER, .name_size = (uint32_t)name.size};
     memcpy(producer->name, name.data, name.size);
     map_add(&self->producers, siphash13(self->limits.hash_seed, 0, name), producer);
@@ -77,7 +91,7 @@ static bool key_is(const void *value, const void *wanted)
 {
     const key_entry_t *entry = value;
     const key_wanted_t *want = wanted;
-    return entry->producer == want->producer && slice_equal(key_name(entry), want->key);
+    return entry->producer == want->producer->number && slice_equal(key_name(entry), want->key);
 }
 
 uint64_t key_hash(const partition_t *self, const producer_t *producer, slice_t key)
@@ -97,9 +111,9 @@ key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
     if (entry) {
         return entry;
     }
-    entry = calloc(1, sizeof *entry + key.size);
+    entry = calloc(1, offsetof(key_entry_t, key) + key.size);
     ENSURE(entry);
-    entry->producer = producer;
+    entry->producer = producer->number;
     entry->row = (row_t){.kind = ROW_KEY, .phase = KEY_IN_ORDER, .name_size = (uint32_t)key.size};
     memcpy(entry->key, key.data, key.size);
     map_add(&self->keys, key_hash(self, producer, key), entry);
@@ -136,4 +150,5 @@ void keys_fini(partition_t *self)
     map_fini(&self->keys);
     key_filter_fini(&self->cold);
     map_fini(&self->producers);
+    free(self->producer_list);
 }

@@ -7,8 +7,9 @@
  * as the reader can answer, each the larger the longer it takes. Between a question and its answer
  * nothing is evicted: what was in memory when it was asked still is.
  *
- * What waits is bounded by the credit of those who sent it, as what waits for the disk is. A
- * question that fails is answered to them as UNAVAILABLE: they send again. */
+ * What waits is bounded by the credit of those who sent it, as what waits for the disk is. When a
+ * question fails, all of them hear UNAVAILABLE and send again, or STORE_CORRUPT: a row that cannot
+ * be read stays so, and which of them wants it is not known. */
 #include "actors/ordering/partition_parts.h"
 
 #include "actors/ordering/ordering_events.h"
@@ -257,7 +258,7 @@ static void fail(partition_actor_t *self, capstan_err_t err)
 {
     LOG(ordering, lookup_failed, log_string("topic", self->topic),
         log_uint("partition", self->index), log_error(err));
-    lookups_refuse(self, CAPSTAN_E_UNAVAILABLE);
+    lookups_refuse(self, err == CAPSTAN_E_STORE_CORRUPT ? err : CAPSTAN_E_UNAVAILABLE);
 }
 
 static void give(partition_actor_t *self, const capstan_message_t *message);

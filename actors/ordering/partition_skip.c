@@ -21,7 +21,7 @@ static bool list_is(const void *value, const void *wanted)
 
 static uint64_t hash_of(const partition_t *self, const key_entry_t *entry)
 {
-    return siphash13(self->limits.hash_seed, entry->producer->number, key_name(entry));
+    return siphash13(self->limits.hash_seed, entry->producer, key_name(entry));
 }
 
 static skip_list_t *list_of(const partition_t *self, const key_entry_t *entry)
@@ -126,9 +126,9 @@ bool skips_are_full(const partition_t *self)
     return self->skips + self->skip_stretches >= self->limits.skips_max;
 }
 
-static skip_t describe(const skip_entry_t *skip)
+static skip_t describe(const partition_t *self, const skip_entry_t *skip)
 {
-    return (skip_t){.producer = producer_name(skip->entry->producer),
+    return (skip_t){.producer = producer_name(producer_of(self, skip->entry)),
                     .key = key_name(skip->entry),
                     .first = skip->first,
                     .last = skip->last,
@@ -141,7 +141,7 @@ static skip_t describe(const skip_entry_t *skip)
 
 void skip_encode(partition_t *self, const skip_entry_t *skip, buffer_t *out)
 {
-    skip_t value = describe(skip);
+    skip_t value = describe(self, skip);
     if (!completed_is_empty(&skip->filled)) {
         buffer_clear(&self->row_list);
         completed_encode(&skip->filled, 0, &self->row_list);
@@ -187,7 +187,7 @@ size_t partition_skips(const partition_t *self, skip_t *ret_skips, size_t count)
     qsort(all, found, sizeof(skip_entry_t *), newest_first);
     found = found < count ? found : count;
     for (size_t i = 0; i < found; i++) {
-        ret_skips[i] = describe(all[i]);
+        ret_skips[i] = describe(self, all[i]);
     }
     free(all);
     return found;
@@ -287,7 +287,7 @@ capstan_err_t partition_skip(partition_t *self, const skip_t *request, skip_t *r
     skip_t what = *request;
     err = check_missing(self, entry, &what);
     if (err == CAPSTAN_E_EXISTS) {
-        *ret = describe(skip_find(self, entry, what.first));
+        *ret = describe(self, skip_find(self, entry, what.first));
         return CAPSTAN_OK;
     }
     if (!err && skips_are_full(self)) {
@@ -300,7 +300,7 @@ capstan_err_t partition_skip(partition_t *self, const skip_t *request, skip_t *r
         partition_fence(self, request->producer, request->producer_epoch, effects);
     }
     entry = entry ? entry : key_get(self, producer_get(self, request->producer), request->key);
-    *ret = describe(give_up(self, entry, &what, effects));
+    *ret = describe(self, give_up(self, entry, &what, effects));
     return CAPSTAN_OK;
 }
 

@@ -8,12 +8,13 @@
  *   skip_lists (map): what was given up of a key
  *   cold (filter): keys that are in the store only
  *
- * A key has a hold exactly while it has a gap; most keys never have one, so that an entry costs 40
- * bytes, its key, and its share of the map (21 to 43 bytes). */
+ * A key has a hold exactly while it has a gap; most keys never have one, so that an entry costs 36
+ * bytes, its key, what malloc adds, and its share of the map (21 to 43 bytes). */
 #ifndef ORDERING_PARTITION_STATE_H
 #define ORDERING_PARTITION_STATE_H
 
 #include "actors/ordering/key_filter.h"
+#include "actors/ordering/key_phase.h"
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_row.h"
 #include "actors/ordering/watermark.h"
@@ -24,31 +25,9 @@ enum {
     KEY_BYTES_MAX = 1024,
 };
 
-typedef enum key_phase {
-#define STATE(name, meaning) KEY_##name,
-#define INPUT(name, meaning)
-#define TRANSITION(from, input, to, what)
-#include "actors/ordering/ordering_states.def"
-#undef STATE
-#undef INPUT
-#undef TRANSITION
-    KEY_PHASE_COUNT
-} key_phase_t;
-
-typedef enum key_input {
-#define STATE(name, meaning)
-#define INPUT(name, meaning) KEY_INPUT_##name,
-#define TRANSITION(from, input, to, what)
-#include "actors/ordering/ordering_states.def"
-#undef STATE
-#undef INPUT
-#undef TRANSITION
-    KEY_INPUT_COUNT
-} key_input_t;
-
 typedef struct producer {
     row_t row;
-    uint64_t number; /* in this process; part of the hash of the producer's keys */
+    uint32_t number; /* in this process, from 1; part of the hash of the producer's keys */
     uint64_t epoch;  /* 0: none was issued */
     watermark_source_t source;
     uint8_t name[];
@@ -73,8 +52,8 @@ typedef struct hold {
 typedef struct key_entry {
     row_t row;
     uint64_t accepted;
-    producer_t *producer;
-    hold_t *hold; /* NULL: no gap */
+    hold_t *hold;      /* NULL: no gap */
+    uint32_t producer; /* its number: half of what its address would take */
     uint8_t key[];
 } key_entry_t;
 
@@ -85,6 +64,8 @@ struct partition {
     uint64_t offset_next;
     map_t keys;
     map_t producers;
+    producer_t **producer_list; /* by number - 1 */
+    size_t producer_capacity;
     map_t skip_lists;        /* by key entry */
     uint64_t skips;          /* rows of the ledger */
     uint64_t skip_stretches; /* of what came after all */
@@ -167,6 +148,11 @@ void key_step(partition_t *self, key_entry_t *entry, key_input_t input);
 static inline slice_t producer_name(const producer_t *producer)
 {
     return slice_of(producer->name, producer->row.name_size);
+}
+
+static inline producer_t *producer_of(const partition_t *self, const key_entry_t *entry)
+{
+    return self->producer_list[entry->producer - 1];
 }
 
 static inline slice_t key_name(const key_entry_t *entry)

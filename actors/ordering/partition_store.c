@@ -93,7 +93,7 @@ static capstan_err_t load_held(partition_t *self, key_entry_t *entry, slice_t li
         event_t event;
         if (event_decode(record, &event) || !event_releasable(record) || event.offset != 0 ||
             event.sequence <= last || !slice_equal(event.key, key_name(entry)) ||
-            !slice_equal(event.producer, producer_name(entry->producer))) {
+            !slice_equal(event.producer, producer_name(producer_of(self, entry)))) {
             return CAPSTAN_E_STORE_CORRUPT;
         }
         last = event.sequence;
@@ -241,7 +241,7 @@ static capstan_err_t load_event(partition_t *self, slice_t data)
         return CAPSTAN_E_STORE_CORRUPT;
     }
     key_entry_t *entry = key_get(self, producer_get(self, event.producer), event.key);
-    time_load(self, entry->producer, event.time_us, event.accepted_us, true);
+    time_load(self, producer_of(self, entry), event.time_us, event.accepted_us, true);
     if (event.diverted == DIVERTED_SKIPPED) {
         return event.offset > 0 ? load_diverted(self, entry, event.sequence)
                                 : CAPSTAN_E_STORE_CORRUPT;
@@ -315,7 +315,7 @@ void key_row_name(slice_t producer, slice_t key, buffer_t *out)
 
 static void save_key_name(partition_t *self, const key_entry_t *entry, uint8_t kind)
 {
-    add_key_name(kind, producer_name(entry->producer), key_name(entry), &self->row_key);
+    add_key_name(kind, producer_name(producer_of(self, entry)), key_name(entry), &self->row_key);
 }
 
 static void save_skip(partition_t *self, const skip_entry_t *skip)

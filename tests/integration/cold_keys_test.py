@@ -2,9 +2,11 @@
 """More keys than a partition keeps in memory: what was accepted of the others is read from the
 store when an event of theirs comes, also after kills of the node and with another number of
 partitions."""
+import contextlib
 import json
 import pathlib
 import random
+import sqlite3
 import sys
 import unittest
 
@@ -114,6 +116,26 @@ class ColdKeys(unittest.TestCase):
         self.assertEqual(self.publish([f"key-{key},3" for key in range(40)])["acked"], 40)
         self.assertEqual(self.metric("events_diverted"), 40)
         self.assertEqual(self.publish([f"key-{key},4" for key in range(40)])["duplicates"], 40)
+
+    def damage(self):
+        with contextlib.closing(sqlite3.connect(f"{self.node.folder}/capstan.db")) as store, store:
+            changed = store.execute("UPDATE snapshots SET checksum = ~checksum WHERE key = ?",
+                                    (b"k\0\x01p" + b"key-7",))
+            self.assertEqual(changed.rowcount, 1)
+
+    def test_a_row_that_cannot_be_read_is_told(self):
+        self.start()
+        self.publish_all(1)
+        self.publish(f"other-{key},1" for key in range(KEYS))  # by then it has left memory
+        self.damage()
+        done, summary = self.node.feed("--topic", "t", "--key", "key", "--seq", "seq",
+                                       "--producer", "p", "-", data=b"key,seq\nkey-7,2\n")
+        self.assertEqual((done.returncode, summary["rejected"]), (1, 1))
+        self.assertIn("STORE_CORRUPT", done.stderr.decode())
+        self.assertIn("ordering.lookup_failed", self.node.log())
+        self.assertEqual(self.publish(["key-8,1", "key-9,1"])["duplicates"], 2)
+        self.damage()
+        self.assertEqual(self.publish(["key-7,1"])["duplicates"], 1)
 
 
 if __name__ == "__main__":

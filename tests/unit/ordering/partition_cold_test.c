@@ -2,6 +2,7 @@
 #include "actors/ordering/partition_cold.h"
 #include "tests/unit/ordering/partition_kit.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 enum { RESIDENT_MAX = 4, KEYS = 20 };
@@ -368,4 +369,55 @@ Test(partition_cold, wants_a_snapshot_when_half_of_the_bound_has_changed)
     store_and_evict(kit);
     cr_assert_not(partition_is_crowded(kit->core));
     kit_cold_destroy(kit);
+}
+
+/* --- what they cost ---- */
+
+enum { MANY = 1000000 };
+
+/* Nothing is counted where a sanitizer has its own malloc. */
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+static void send_first_of_many(partition_t *core)
+{
+    partition_effects_t effects = {0};
+    char key[32];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(key, sizeof key, "shipment-%.*d", 11 - i % 11, i); /* of 10 to 20 bytes */
+        publish_t event = kit_event(key, 1);
+        partition_publish(core, KIT_NOW, 0, &event, &effects);
+        partition_effects_clear(&effects);
+    }
+    partition_effects_fini(&effects);
+}
+
+static void forget_row(void *context, slice_t key, slice_t value)
+{
+    (void)context;
+    (void)key;
+    (void)value;
+}
+
+Test(partition_cold, costs_100_bytes_for_a_key_in_memory_and_four_for_another)
+{
+    size_t before = allocated();
+    partition_t *core = kit_bounded(1);
+    send_first_of_many(core);
+    uint64_t keys = partition_figures(core).keys;
+    size_t all = allocated() - before;
+    cr_assert_leq(all, 100 * keys, "%zu bytes, %zu a key", all, all / keys);
+    while (!partition_save(core, 1 << 20, forget_row, NULL)) {
+    }
+    partition_saved(core);
+    size_t slots = core->keys.capacity * sizeof(map_slot_t); /* which stay, for as many as ever */
+    while (partition_evict(core)) {
+    }
+    cr_assert_eq(partition_cold(core), keys - 1);
+    size_t cold = allocated() - before - slots;
+    cr_assert_leq(cold, 4 * keys + 100000, "%zu bytes, %zu a key", cold, cold / keys);
+    partition_destroy(&core);
 }
