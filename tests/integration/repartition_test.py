@@ -235,7 +235,7 @@ class Repartition(unittest.TestCase):
         seed = random.SystemRandom().randrange(1 << 32)
         print(f"kills of seed {seed}", file=sys.stderr)
         dice = random.Random(seed)
-        self.start(3, "ordering.snapshot_records=1000")
+        self.start(3, "ordering.snapshot_records=1000", "ordering.resident_keys_max=100")
         self.publish_keys(2000, 1)
         self.node.kill()
         self.node.environment |= slow_disk(1000000)  # so that it lasts
