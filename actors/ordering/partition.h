@@ -143,6 +143,12 @@ void partition_destroy(partition_t **self_p);
 /* The limits in time, which may change at any time; the others are those of partition_new. */
 void partition_limit(partition_t *self, const partition_limits_t *limits);
 
+/* Ask for the memory that a publish of a key will touch, a little before it does: of many publishes
+ * first the places of all keys, then what is there. They do nothing while all keys fit the caches.
+ */
+uint64_t partition_fetch_place(partition_t *self, slice_t producer, slice_t key);
+void partition_fetch_key(const partition_t *self, uint64_t place);
+
 /* One event. `now_us` is UTC and durable. Effects are appended to `effects`. */
 void partition_publish(partition_t *self, int64_t now_us, uint64_t token, const publish_t *event,
                        partition_effects_t *effects);

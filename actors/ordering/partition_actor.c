@@ -379,65 +379,92 @@ static bool takes(const partition_actor_t *self, slice_t key)
     return !self->stopped && key_partition(key, self->topic_settings.partitions) == self->index;
 }
 
+typedef struct arrival {
+    uint64_t number; /* its sender's, for the answer */
+    slice_t body;
+    publish_t publish;
+    capstan_err_t err; /* it cannot be read */
+    uint64_t place;    /* of its key */
+} arrival_t;
+
 /* Whether it may go to the core. */
-static capstan_err_t check_publish(partition_actor_t *self, slice_t body, publish_t *ret_publish)
+static capstan_err_t check_arrival(partition_actor_t *self, const arrival_t *arrival)
 {
-    if (body.size > self->topic_settings.event_bytes_max) {
+    const publish_t *publish = &arrival->publish;
+    if (arrival->body.size > self->topic_settings.event_bytes_max) {
         METRIC_ADD(ordering, events_too_large, 1);
         return CAPSTAN_E_TOO_LARGE;
     }
-    capstan_err_t err = publish_decode(body, ret_publish);
-    err = err ? err : payloads_check(self, ret_publish);
+    capstan_err_t err = arrival->err ? arrival->err : payloads_check(self, publish);
     if (err != CAPSTAN_OK) {
         return err;
     }
-    if (ret_publish->producer_epoch > 0 &&
-        ret_publish->producer_epoch > partition_epoch_known(self->core, ret_publish->producer)) {
+    if (publish->producer_epoch > 0 &&
+        publish->producer_epoch > partition_epoch_known(self->core, publish->producer)) {
         return CAPSTAN_E_EPOCH_UNKNOWN;
     }
     /* Sent again, it finds its partition. */
-    return takes(self, ret_publish->key) ? CAPSTAN_OK : CAPSTAN_E_UNAVAILABLE;
+    return takes(self, publish->key) ? CAPSTAN_OK : CAPSTAN_E_UNAVAILABLE;
 }
 
 /* `from` is whom to answer, and by which number. */
-static void on_publish(partition_actor_t *self, int64_t now_us, const capstan_message_t *from,
-                       slice_t body)
+static void take_arrival(partition_actor_t *self, int64_t now_us, const capstan_message_t *from,
+                         const arrival_t *arrival)
 {
-    publish_t publish;
     answer_t refusal = {.to = from->sender,
                         .correlation = from->correlation,
                         .lsn = self->lsn_next,
-                        .result = EVENT_REJECTED};
-    if (self->phase != PARTITION_READY) {
-        bool known = self->phase == PARTITION_BROKEN || self->phase == PARTITION_REMOVING;
-        self->heard = true;
-        refusal.err = known ? self->broken : CAPSTAN_E_UNAVAILABLE;
-        answer_publish(self, &refusal);
-        return;
-    }
-    refusal.err = check_publish(self, body, &publish);
+                        .result = EVENT_REJECTED,
+                        .err = check_arrival(self, arrival)};
     if (refusal.err != CAPSTAN_OK) {
         owe(self, &refusal, false);
         return;
     }
-    partition_publish(self->core, now_us, 0, &publish, &self->effects);
+    partition_publish(self->core, now_us, 0, &arrival->publish, &self->effects);
     partition_take_effects(self, from);
+}
+
+/* A number of them at once, so that the memory of one's key comes while others are read. False when
+ * there is none left. */
+static bool take_some(partition_actor_t *self, int64_t now_us, capstan_message_t *from,
+                      slice_t *rows)
+{
+    enum { AT_ONCE = 16 };
+    arrival_t some[AT_ONCE];
+    size_t count = 0;
+    while (count < AT_ONCE && publishes_next(rows, &some[count].number, &some[count].body)) {
+        arrival_t *arrival = &some[count++];
+        arrival->err = publish_decode(arrival->body, &arrival->publish);
+        arrival->place = arrival->err ? 0
+                                      : partition_fetch_place(self->core, arrival->publish.producer,
+                                                              arrival->publish.key);
+    }
+    for (size_t i = 0; i < count; i++) {
+        partition_fetch_key(self->core, some[i].place);
+    }
+    for (size_t i = 0; i < count; i++) {
+        from->correlation = some[i].number;
+        take_arrival(self, now_us, from, &some[i]);
+    }
+    return count > 0;
 }
 
 static void on_publishes(partition_actor_t *self, const capstan_message_t *message)
 {
     publishes_t publishes;
     capstan_message_t from = *message;
-    slice_t body;
     int64_t now_us = capstan_utc_us(self->self);
+    if (self->phase != PARTITION_READY) {
+        bool known = self->phase == PARTITION_BROKEN || self->phase == PARTITION_REMOVING;
+        self->heard = true;
+        partition_refuse(self, message, known ? self->broken : CAPSTAN_E_UNAVAILABLE);
+        return;
+    }
     if (codec_decode(publishes_wire(), message->body, &publishes, NULL) != CAPSTAN_OK) {
         return;
     }
-    if (self->phase == PARTITION_READY) {
-        log_index_taken(&self->log_index, now_us);
-    }
-    while (publishes_next(&publishes.rows, &from.correlation, &body)) {
-        on_publish(self, now_us, &from, body);
+    log_index_taken(&self->log_index, now_us);
+    while (take_some(self, now_us, &from, &publishes.rows)) {
     }
 }
 

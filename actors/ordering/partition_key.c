@@ -105,6 +105,25 @@ key_entry_t *key_find(const partition_t *self, const producer_t *producer, slice
     return map_find(&self->keys, key_hash(self, producer, key), key_is, &wanted);
 }
 
+uint64_t partition_fetch_place(partition_t *self, slice_t name, slice_t key)
+{
+    enum { KEYS_CACHED = 8192 };
+    const producer_t *producer = self->keys.count > KEYS_CACHED ? producer_find(self, name) : NULL;
+    if (!producer) {
+        return 0;
+    }
+    uint64_t place = key_hash(self, producer, key);
+    map_prefetch(&self->keys, place);
+    return place;
+}
+
+void partition_fetch_key(const partition_t *self, uint64_t place)
+{
+    if (place != 0) {
+        map_prefetch_value(&self->keys, place);
+    }
+}
+
 key_entry_t *key_get(partition_t *self, producer_t *producer, slice_t key)
 {
     key_entry_t *entry = key_find(self, producer, key);
