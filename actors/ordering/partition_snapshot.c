@@ -62,7 +62,7 @@ static void send_chunk(partition_actor_t *self)
 static bool is_due(const partition_actor_t *self)
 {
     return (partition_is_crowded(self->core) &&
-            self->records_since_snapshot >= self->settings->resident_keys_max / 4) ||
+            self->records_since_snapshot > self->settings->resident_keys_max / 4) ||
            (self->records_since_snapshot >= self->settings->snapshot_records &&
             self->records_since_snapshot >= RECORDS_PER_ROW * partition_unsaved(self->core));
 }
