@@ -1,8 +1,9 @@
 /* The partition core, numbered by producers or, with the second bit of the first byte, by arrival.
  * An even first byte: the rest are events of a few producers and keys; after each the invariants
  * hold, and at the end the log alone gives the same state. An odd one: the rest are rows and
- * records of a damaged store, which must be refused or read, never more. */
-#include "actors/ordering/partition.h"
+ * records of a damaged store, which must be refused or read, never more; with the third bit few
+ * keys stay in memory. */
+#include "actors/ordering/partition_cold.h"
 #include "runtime/base/ensure.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -12,7 +13,7 @@ enum {
     PIECE_HEAD = 2,
 };
 
-static partition_t *make(sequence_mode_t mode)
+static partition_t *make_bounded(sequence_mode_t mode, uint64_t resident_keys_max)
 {
     return partition_new(&(partition_limits_t){.mode = mode,
                                                .held_items_max = 40,
@@ -23,7 +24,13 @@ static partition_t *make(sequence_mode_t mode)
                                                .ids_max = 30,
                                                .scheduled_items_max = 20,
                                                .scheduled_bytes_max = 1000,
+                                               .resident_keys_max = resident_keys_max,
                                                .hash_seed = "fifteen bytes.."});
+}
+
+static partition_t *make(sequence_mode_t mode)
+{
+    return make_bounded(mode, 0);
 }
 
 static void add_row(void *context, slice_t key, slice_t value)
@@ -100,9 +107,8 @@ static void publish_all(sequence_mode_t mode, const uint8_t *data, size_t size)
 }
 
 /* Pieces: a kind, a length, and that many bytes, of which a row's key are the first half. */
-static void load_all(sequence_mode_t mode, const uint8_t *data, size_t size)
+static void load_all(partition_t *self, const uint8_t *data, size_t size)
 {
-    partition_t *self = make(mode);
     capstan_err_t err = CAPSTAN_OK;
     while (size >= PIECE_HEAD && err == CAPSTAN_OK) {
         uint8_t kind = data[0];
@@ -112,8 +118,10 @@ static void load_all(sequence_mode_t mode, const uint8_t *data, size_t size)
             err = partition_load_record(self, kind, slice_of(piece, length));
         } else {
             size_t middle = kind % (length + 1);
-            err = partition_load_row(self, slice_of(piece, middle),
-                                     slice_of(piece + middle, length - middle));
+            slice_t name = slice_of(piece, middle);
+            slice_t value = slice_of(piece + middle, length - middle);
+            err = kind < 192 ? partition_load_row(self, name, value)
+                             : partition_warm(self, name, value);
         }
         ENSURE(err == CAPSTAN_OK || err == CAPSTAN_E_STORE_CORRUPT);
         data = piece + length;
@@ -132,7 +140,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] % 2 == 0) {
         publish_all(mode, data + 1, size - 1);
     } else {
-        load_all(mode, data + 1, size - 1);
+        load_all(make_bounded(mode, data[0] & 4 ? 2 : 0), data + 1, size - 1);
     }
     return 0;
 }
