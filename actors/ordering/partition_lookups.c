@@ -23,9 +23,10 @@
 #include <string.h>
 
 enum {
-    STEP_INHERIT = 3,  /* of partition_move */
-    EVICT_US = 1000,   /* between two turns of an idle partition that frees memory */
-    SERVED_MAX = 1024, /* by one question */
+    STEP_INHERIT = 3, /* of partition_move */
+    EVICT_US = 1000,  /* between two turns of an idle partition that frees memory */
+    ROUNDS_MAX = 4,   /* of those that want nothing, in a turn */
+    SERVED_MAX = 64,  /* messages, by one question */
 };
 
 /* --- what names keys ------------------------------------------------------------------------- */
@@ -200,6 +201,22 @@ static bool serve_next(partition_actor_t *self)
     return !wanted.any;
 }
 
+/* As far as a turn may go; the next one goes on. */
+static void serve_others(partition_actor_t *self)
+{
+    const lookups_t *lookups = &self->lookups;
+    int rounds = 0;
+    while (lookups->first && self->phase == PARTITION_READY && rounds < ROUNDS_MAX) {
+        if (!serve_next(self)) {
+            return;
+        }
+        rounds++;
+    }
+    if (lookups->first && self->phase == PARTITION_READY) {
+        capstan_timer_start(self->self, 0, NULL);
+    }
+}
+
 /* Not while rows are given: they would be others. */
 static void evict(partition_actor_t *self)
 {
@@ -227,8 +244,7 @@ void lookups_turn_end(partition_actor_t *self)
     if (lookups->ask == 0) {
         serve(self);
         evict(self);
-        while (lookups->first && self->phase == PARTITION_READY && serve_next(self)) {
-        }
+        serve_others(self);
     }
     if (self->phase == PARTITION_READY) {
         count(self);
