@@ -37,7 +37,7 @@ bool event_place(slice_t record, uint64_t *ret_offset, slice_t *ret_key)
     enum { OFFSET = 1, KEY = 2 };
     const uint8_t *at = walk_begin(record);
     const uint8_t *end = at + record.size;
-    if (record.size > 2 && (*at & 0xf0) == INLINE_MAP && at[1] == OFFSET) {
+    if (inline_may_hold(record, 2) && at[1] == OFFSET) {
         at += 2;
         if (!walk_uint(&at, end, ret_offset) && at < end && *at++ == KEY &&
             !inline_walk_BIN(&at, end, ret_key)) {
@@ -52,7 +52,7 @@ bool publish_way(slice_t body, slice_t *ret_topic, slice_t *ret_key)
     enum { TOPIC = 1, KEY = 2 };
     const uint8_t *at = walk_begin(body);
     const uint8_t *end = at + body.size;
-    if (body.size > 2 && (*at & 0xf0) == INLINE_MAP && at[1] == TOPIC) {
+    if (inline_may_hold(body, 2) && at[1] == TOPIC) {
         at += 2;
         if (!inline_walk_STR(&at, end, ret_topic) && at < end && *at++ == KEY &&
             !inline_walk_BIN(&at, end, ret_key)) {

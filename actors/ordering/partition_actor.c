@@ -747,6 +747,8 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
         compaction_tick(self);
     } else if (cookie == &self->lookups) {
         self->lookups.timed = false;
+    } else if (cookie == &self->lookups.retrying) {
+        self->lookups.retrying = false;
     } else if (self->removed) {
         removal_linger(self);
     } else if (cookie) {

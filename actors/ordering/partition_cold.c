@@ -66,11 +66,16 @@ static void add_cold(partition_t *self, uint64_t hash, uint64_t accepted)
     self->cold_accepted += accepted;
 }
 
+/* Only such a key goes out of memory. */
+static bool is_idle(const key_state_t *state)
+{
+    return state->accepted > 0 && state->held.size == 0 && state->gap_since_us == 0;
+}
+
 bool cold_keep(partition_t *self, const producer_t *producer, slice_t key, const key_state_t *state)
 {
     uint64_t max = self->limits.resident_keys_max;
-    bool idle = state->accepted > 0 && state->held.size == 0 && state->gap_since_us == 0;
-    if (max == 0 || self->keys.count < max || !idle || key_find(self, producer, key)) {
+    if (max == 0 || self->keys.count < max || !is_idle(state) || key_find(self, producer, key)) {
         return false; /* a row of the skip ledger may have made it known */
     }
     add_cold(self, key_hash(self, producer, key), state->accepted);
@@ -149,7 +154,7 @@ capstan_err_t partition_warm(partition_t *self, slice_t name, slice_t value)
     if (!producer || key_find(self, producer, names.key)) {
         return producer ? CAPSTAN_OK : CAPSTAN_E_STORE_CORRUPT;
     }
-    if (self->cold_count == 0 || state.accepted > self->cold_accepted || state.held.size > 0) {
+    if (self->cold_count == 0 || state.accepted > self->cold_accepted || !is_idle(&state)) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     self->cold_count--;

@@ -174,6 +174,15 @@ static void serve(partition_actor_t *self)
     }
 }
 
+static void go_on_in(partition_actor_t *self, int64_t after_us)
+{
+    lookups_t *lookups = &self->lookups;
+    if (!lookups->retrying) {
+        lookups->retrying = true;
+        capstan_timer_start(self->self, after_us, &lookups->retrying);
+    }
+}
+
 /* Asks for what all of them want, or serves them when that is nothing. False: it has to wait. */
 static bool serve_next(partition_actor_t *self)
 {
@@ -189,7 +198,7 @@ static bool serve_next(partition_actor_t *self)
     codec_list_end(&list);
     if (wanted.any && ask_rows(self, &rows, &lookups->ask) != CAPSTAN_OK) {
         lookups->ask = 0; /* the reader is behind by a whole mailbox */
-        capstan_timer_start(self->self, PARTITION_RETRY_US, NULL);
+        go_on_in(self, PARTITION_RETRY_US);
     } else {
         lookups->served = served;
         METRIC_ADD(ordering, keys_looked_up, wanted.any ? list.count : 0);
@@ -213,7 +222,7 @@ static void serve_others(partition_actor_t *self)
         rounds++;
     }
     if (lookups->first && self->phase == PARTITION_READY) {
-        capstan_timer_start(self->self, 0, NULL);
+        go_on_in(self, 0);
     }
 }
 
@@ -244,7 +253,9 @@ void lookups_turn_end(partition_actor_t *self)
     if (lookups->ask == 0) {
         serve(self);
         evict(self);
-        serve_others(self);
+        if (!lookups->retrying) {
+            serve_others(self);
+        }
     }
     if (self->phase == PARTITION_READY) {
         count(self);

@@ -26,7 +26,8 @@ typedef struct lookups {
     uint64_t give_partitions; /* that there will be */
     buffer_t given;           /* name of the last row that was read for it */
     buffer_t page;            /* of the log, which recovery applies once it has the rows */
-    bool timed;               /* a timer runs, with this as its cookie: more is to be evicted */
+    bool timed;               /* a timer runs, with all this as its cookie: more is to be evicted */
+    bool retrying;            /* a timer runs, with this as its cookie: those who wait are due */
     uint64_t resident;        /* keys that this partition has added to the metric */
     uint64_t evicted;         /* of the core's, counted so far */
 } lookups_t;

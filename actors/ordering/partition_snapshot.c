@@ -53,6 +53,7 @@ static void send_chunk(partition_actor_t *self)
     if (err != CAPSTAN_OK) {
         self->snapshot_ask = 0;
         self->saving = false;
+        self->records_since_snapshot = 0; /* the next try comes after as many records again */
         touch_all(self);
     }
     buffer_fini(&rows);

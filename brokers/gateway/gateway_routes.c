@@ -337,6 +337,7 @@ static void release(routes_t *self, route_t *route, capstan_err_t err)
         parked_publish_t *parked = route->parked_head;
         route->parked_head = parked->next;
         slice_t body = slice_of(parked->body, parked->size);
+        slice_t topic;
         slice_t key;
         if (parked->session) { /* each goes on in its own context, or in none */
             actor_trace_leave(parked->session->gateway->actor);
@@ -345,7 +346,8 @@ static void release(routes_t *self, route_t *route, capstan_err_t err)
         }
         if (parked->session && err != CAPSTAN_OK) {
             reject(parked->session, parked->sequence, err);
-        } else if (parked->session && codec_peek_slice(body, 2, &key)) {
+        } else if (parked->session) {
+            ENSURE(publish_way(body, &topic, &key)); /* as when it was parked */
             pass_on(self, route, parked->session, parked->sequence, key, body);
         }
         free(parked);

@@ -10,6 +10,14 @@ enum {
     INLINE_FIELDS_MAX = 15, /* in a map of the short form */
 };
 
+/* Whether bytes begin as a map of so many fields at least, and as no more than they can hold. */
+static inline bool inline_may_hold(slice_t input, unsigned fields)
+{
+    unsigned head = input.size > 1 ? *(const uint8_t *)input.data : 0;
+    unsigned count = head & 0x0f;
+    return (head & 0xf0) == INLINE_MAP && count >= fields && count <= (input.size - 1) / 2;
+}
+
 static inline size_t inline_room_UINT(uint64_t value)
 {
     (void)value;
