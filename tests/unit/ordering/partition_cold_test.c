@@ -191,7 +191,7 @@ Test(partition_cold, knows_a_duplicate_a_gap_and_what_is_next_of_a_cold_key)
 {
     kit_cold_t *kit = kit_cold();
     send_first_of_each(kit);
-    for (uint64_t round = 1; round <= 20; round++) {
+    for (uint64_t round = 1; round <= 20; round += 2) {
         store_and_evict(kit);
         cr_assert_eq(resident(kit->core), RESIDENT_MAX);
         for (size_t i = 0; i < KEYS; i++) {
@@ -204,7 +204,6 @@ Test(partition_cold, knows_a_duplicate_a_gap_and_what_is_next_of_a_cold_key)
             cr_assert_eq(send(kit, i, round + 1), EVENT_STORED);
             cr_assert_eq(send(kit, i, round + 1), EVENT_DUPLICATE);
         }
-        round++;
     }
     cr_assert_eq(partition_figures(kit->core).keys, KEYS);
     kit_cold_destroy(kit);
