@@ -251,9 +251,13 @@ Test(gateway_memory, is_bounded_against_messages_without_end_and_no_honest_event
     }
     uint64_t count = publish_until_resets(peer);
     for (int i = 0; i < STRANGERS; i++) {
+        /* One with many connections finds out only when it comes round to the first. */
+        for (int k = 0; atomic_load(&strangers[i].cut_off) == 0; k++) {
+            cr_assert_lt(k, 1000, "stranger %d", i);
+            peer_poll(peer, 10000);
+        }
         atomic_store(&strangers[i].stop, true);
         pthread_join(strangers[i].thread, NULL);
-        cr_assert_gt(atomic_load(&strangers[i].cut_off), 0u, "stranger %d", i);
     }
     for (int i = 0; peer_unanswered(peer) > 0; i++) {
         cr_assert_lt(i, 10000);
@@ -264,7 +268,8 @@ Test(gateway_memory, is_bounded_against_messages_without_end_and_no_honest_event
         cr_assert_eq(heard.answers[i], 1, "event %llu", (unsigned long long)i);
     }
     cr_assert_gt(heard.reconnected, 0u);
-    cr_assert_eq(kit_figure("sessions_ended/memory"), heard.reconnected);
+    /* One that ended before its welcome was read is none to the peer. */
+    cr_assert_leq(heard.reconnected, kit_figure("sessions_ended/memory"));
     peer_close(&peer, 0);
     free(heard.answers);
     kit_stop(); /* now the log is written */
