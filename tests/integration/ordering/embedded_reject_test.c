@@ -215,12 +215,15 @@ Test(embedded_reject, delivers_parked_events_again_or_gives_them_up)
         poll(NULL, 0, 1);
     }
     await_parked(&world, 4);
-    seen.last[0] = 2; /* which is given up */
-    cr_assert_eq(capstan_group_release(world.node, world.topic, "group", (capstan_slice_t){0}, true,
-                                       &released),
-                 CAPSTAN_OK);
+    seen.last[0] = 2;                                         /* which is given up */
+    for (int i = 0; i == 0 || released.discarded == 0; i++) { /* not while it is still tried */
+        cr_assert_lt(i, 10000);
+        cr_assert_eq(capstan_group_release(world.node, world.topic, "group", (capstan_slice_t){0},
+                                           true, &released),
+                     CAPSTAN_OK);
+        cr_assert_eq(released.replayed, released.discarded > 0 ? 3 : 0);
+    }
     cr_assert_eq(released.discarded, 1);
-    cr_assert_eq(released.replayed, 3);
     cr_assert(embedded_await(&seen.count, 4));
     await_parked(&world, 0);
     cr_assert_eq(seen.faults, 0);
