@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Ids in a topic that is numbered by arrival: what a peer sends again within the window is taken
-once, also after the node was killed; and what it may not."""
+"""A topic that is numbered by arrival: what a peer sends keeps its order; with an id, what it sends
+again within the window is taken once, also after the node was killed; and what it may not."""
+import base64
 import json
 import pathlib
 import subprocess
@@ -30,13 +31,14 @@ class Ids(unittest.TestCase):
         done = self.node.run("topic", "create", "t", "--partitions", "1", *options)
         self.assertEqual(done.returncode, 0, done.stderr)
 
-    def publish(self, *events):
+    def publish(self, *events, payload=lambda number: b"x"):
         """The results of events, each a (producer, number)."""
         results = []
         peer = peers.Peer(self.schema, self.node.endpoint, "asker", {
             "welcome": lambda *_: [peer.post(
                 "publish", lambda outcome: results.append(outcome["result"]), topic="t", key=b"k",
-                producer=producer, sequence=number, payload=b"x") for producer, number in events]})
+                producer=producer, sequence=number, payload=payload(number))
+                for producer, number in events]})
         late = time.monotonic() + SECONDS_MAX
         while len(results) < len(events):
             self.assertLess(time.monotonic(), late)
@@ -45,6 +47,17 @@ class Ids(unittest.TestCase):
         peer.flush()
         peer.socket.close()
         return results
+
+    def test_what_a_peer_sends_keeps_its_order(self):
+        """More than a batch from session to partition holds, with neighbours in one message."""
+        self.make()
+        sent = [("p", number) for number in range(1, 1001)]
+        self.assertEqual(self.publish(*sent, payload=lambda number: b"%d" % number),
+                         [STORED] * len(sent))
+        tail = self.node.run("tail", "--topic", "t", "--format", "json", "--idle-ms", "500")
+        events = [json.loads(line) for line in tail.stdout.splitlines()]
+        self.assertEqual([int(base64.b64decode(event["payload"])) for event in events],
+                         list(range(1, 1001)))
 
     def test_an_id_is_taken_once_also_after_a_kill(self):
         self.make("id_window_ms=3600000")
