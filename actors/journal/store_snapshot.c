@@ -39,8 +39,11 @@ static capstan_err_t open_rows(slice_t rows, chunk_rows_t *ret_rows)
     }
     chunk_rows_t opened = {.list = calloc(list.left + 1, sizeof *opened.list)};
     ENSURE(opened.list);
+    bool ordered = true; /* as most come */
     while (!err && codec_list_next(&list, &opened.list[opened.count])) {
-        if (opened.list[opened.count++].key.size == 0) { /* "after no key" is where a read begins */
+        const snapshot_row_t *row = &opened.list[opened.count++];
+        ordered = ordered && (opened.count == 1 || compare_rows(row - 1, row) < 0);
+        if (row->key.size == 0) { /* "after no key" is where a read begins */
             err = CAPSTAN_E_INVALID;
         }
     }
@@ -49,7 +52,9 @@ static capstan_err_t open_rows(slice_t rows, chunk_rows_t *ret_rows)
         free(opened.list);
         return err;
     }
-    qsort(opened.list, opened.count, sizeof *opened.list, compare_rows);
+    if (!ordered) {
+        qsort(opened.list, opened.count, sizeof *opened.list, compare_rows);
+    }
     *ret_rows = opened;
     return CAPSTAN_OK;
 }

@@ -96,10 +96,11 @@ struct partition {
     row_t *changed_first; /* rows to be saved, oldest change first */
     row_t *changed_last;
     uint64_t changed_count;
-    uint8_t pass;       /* the number of the last snapshot that was begun, modulo 256 */
-    bool pass_runs;     /* it is not complete */
-    bool pass_stored;   /* it is on disk */
-    uint64_t pass_left; /* changed rows that it still owes */
+    uint8_t pass;          /* the number of the last snapshot that was begun, modulo 256 */
+    bool pass_runs;        /* it is not complete */
+    bool pass_stored;      /* it is on disk */
+    uint64_t pass_left;    /* changed rows that it still owes */
+    uint64_t pass_ordered; /* of them, first in the list, by name */
     buffer_t row_key;
     buffer_t row_value;
     buffer_t row_list;
@@ -161,6 +162,10 @@ static inline slice_t key_name(const key_entry_t *entry)
 }
 
 void keys_fini(partition_t *self);
+
+/* partition_order.c: puts the first `count` of the changed rows, one at least, into the order in
+ * which the store keeps them. */
+void rows_put_in_order(partition_t *self, size_t count);
 
 /* partition_store.c: rows of keys. */
 bool key_row_parse(slice_t row_name, slice_t *ret_producer, slice_t *ret_key);

@@ -30,7 +30,8 @@ enum {
     ROW_KEY_SKIP = 'g',
     ROW_KEY_ID = 'i',
     ROW_KEY_SCHEDULED = 't',
-    ROW_KEY_KEY_HEAD = 3, /* kind and size of the producer */
+    ROW_KEY_KEY_HEAD = 3,       /* kind and size of the producer */
+    ROWS_ORDERED_MAX = 1 << 16, /* at once, which takes a few milliseconds */
 };
 
 static capstan_err_t load_partition_state(partition_t *self, slice_t value)
@@ -379,13 +380,21 @@ bool partition_save(partition_t *self, size_t bytes_max, partition_row_fn *add, 
         self->pass++;
         self->pass_stored = false;
         self->pass_left = self->changed_count;
+        self->pass_ordered = 0;
     }
     for (size_t bytes = 0; self->pass_left > 0 && bytes < bytes_max; self->pass_left--) {
+        if (self->pass_ordered == 0) {
+            self->pass_ordered =
+                self->pass_left < ROWS_ORDERED_MAX ? self->pass_left : ROWS_ORDERED_MAX;
+            rows_put_in_order(self, self->pass_ordered);
+        }
+        self->pass_ordered--;
         row_t *row = self->changed_first;
         self->changed_first = row->changed_next;
         if (!self->changed_first) {
             self->changed_last = NULL;
         }
+        __builtin_prefetch(self->changed_first, 1); /* keys lie where they were made */
         self->changed_count--;
         row->changed = false;
         row->pass = self->pass;
