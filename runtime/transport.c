@@ -17,6 +17,7 @@
 enum {
     COPY_BELOW = 4096,                      /* a smaller batch is copied and its buffer kept */
     BUFFER_BYTES = CELL_BATCH_BYTES + 8192, /* room for the message that fills it */
+    MESSAGE_ROOM = 512,                     /* around a body: the batch's head and its envelope */
     RETURNS_MAX = 64,                       /* buffers that lie ready for a cell: 4.5 MiB */
 };
 
@@ -415,8 +416,13 @@ void batch_returns_fini(batch_returns_t *self)
     }
 }
 
-static void take_buffer(cell_t *self, buffer_t *buffer)
+/* A usual one, or one for a message that is larger. */
+static void take_buffer(cell_t *self, buffer_t *buffer, size_t bytes)
 {
+    if (bytes > BUFFER_BYTES) {
+        buffer_reserve(buffer, bytes);
+        return;
+    }
     batch_returns_t *returns = node_batch_returns(self->node, self->index);
     if (!self->buffers) {
         self->buffers = atomic_exchange_explicit(&returns->head, NULL, memory_order_acquire);
@@ -510,12 +516,29 @@ static void add_message(outbox_t *outbox, const capstan_message_t *message,
     outbox->last = mine;
 }
 
+static void flush_now(cell_t *self, cell_t *to)
+{
+    flush_to(self, to);
+    for (size_t i = 0; i < self->dirty_count; i++) {
+        if (self->dirty[i] == to->index) {
+            self->dirty[i] = self->dirty[--self->dirty_count];
+            break;
+        }
+    }
+}
+
+/* A message that is larger than what is left of a buffer begins the next batch: to make the buffer
+ * larger would copy what is in it. */
 void transport_send_remote(cell_t *self, cell_t *to, const capstan_message_t *message)
 {
     outbox_t *outbox = &self->outboxes[to->index];
+    size_t left = outbox->buffer.capacity - outbox->buffer.size;
+    if (outbox->buffer.size >= COPY_BELOW && message->body.size + MESSAGE_ROOM > left) {
+        flush_now(self, to);
+    }
     if (outbox->buffer.size == 0) {
         if (outbox->buffer.capacity == 0) {
-            take_buffer(self, &outbox->buffer);
+            take_buffer(self, &outbox->buffer, message->body.size + MESSAGE_ROOM);
         }
         outbox->writer = batch_begin(&outbox->buffer);
         outbox->last.plain = 0;
@@ -523,13 +546,7 @@ void transport_send_remote(cell_t *self, cell_t *to, const capstan_message_t *me
     }
     add_message(outbox, message, self->trace);
     if (outbox->buffer.size >= CELL_BATCH_BYTES) {
-        flush_to(self, to);
-        for (size_t i = 0; i < self->dirty_count; i++) {
-            if (self->dirty[i] == to->index) {
-                self->dirty[i] = self->dirty[--self->dirty_count];
-                break;
-            }
-        }
+        flush_now(self, to);
     }
 }
 

@@ -49,7 +49,8 @@ static void open_segment(tail_t *self, uint64_t offset)
     tail_segment_t *segment = calloc(1, sizeof *segment);
     ENSURE(segment);
     segment->offset_first = offset;
-    if (self->last) {
+    if (self->last) { /* which tells how large this one will be */
+        buffer_reserve(&segment->bytes, self->last->bytes.size);
         self->last->next = segment;
     } else {
         self->head = segment;
@@ -135,37 +136,73 @@ bool tail_covers(const tail_t *self, uint64_t offset)
     return offset + 1 >= self->offset_first;
 }
 
+/* Where an event's bytes begin, and those before it end. */
+static size_t place_of(const tail_segment_t *segment, uint64_t index)
+{
+    return index < segment->count ? segment->positions[index] : segment->bytes.size;
+}
+
 static slice_t event_at(const tail_segment_t *segment, uint64_t index)
 {
-    size_t begin = segment->positions[index];
-    size_t end = index + 1 < segment->count ? segment->positions[index + 1] : segment->bytes.size;
-    return slice_of(segment->bytes.data + begin, end - begin);
+    size_t begin = place_of(segment, index);
+    return slice_of(segment->bytes.data + begin, place_of(segment, index + 1) - begin);
+}
+
+/* How many events from `first` on are within so many bytes. */
+static uint64_t count_within(const tail_segment_t *segment, uint64_t first, size_t bytes_max)
+{
+    size_t begin = place_of(segment, first);
+    uint64_t end = segment->count;
+    if (place_of(segment, end) - begin <= bytes_max) {
+        return end - first;
+    }
+    end = first;
+    while (place_of(segment, end + 1) - begin <= bytes_max) {
+        end++;
+    }
+    return end - first;
+}
+
+/* Neighbours go as one. */
+static void read_run(const tail_segment_t *segment, uint64_t first, uint64_t count,
+                     codec_list_writer_t *list, buffer_t *sizes)
+{
+    size_t begin = place_of(segment, first);
+    buffer_append(list->out, segment->bytes.data + begin, place_of(segment, first + count) - begin);
+    list->count += (uint32_t)count;
+    uint8_t *at = buffer_reserve(sizes, count * sizeof(uint32_t));
+    for (uint64_t i = first; i < first + count; i++, at += sizeof(uint32_t)) {
+        uint32_t size = (uint32_t)(place_of(segment, i + 1) - place_of(segment, i));
+        memcpy(at, &size, sizeof size);
+    }
+    sizes->size += count * sizeof(uint32_t);
 }
 
 uint64_t tail_read(const tail_t *self, tail_cursor_t *cursor, size_t bytes_max,
                    codec_list_writer_t *list, buffer_t *sizes)
 {
     uint64_t count = 0;
-    size_t bytes = 0;
+    size_t begin = list->out->size;
     for (const tail_segment_t *segment = self->head; segment; segment = segment->next) {
         uint64_t end = segment->offset_first + segment->count;
         if (end <= cursor->offset + 1) {
             continue;
         }
-        if (end - 1 > self->offset_committed) {
+        size_t bytes = list->out->size - begin;
+        if (end - 1 > self->offset_committed || bytes > bytes_max) {
             break;
         }
-        for (uint64_t offset = cursor->offset + 1; offset < end; offset++) {
-            slice_t event = event_at(segment, offset - segment->offset_first);
-            if (count > 0 && bytes + event.size > bytes_max) {
-                return count;
-            }
-            codec_list_add_raw(list, event);
-            buffer_append(sizes, &(uint32_t){(uint32_t)event.size}, sizeof(uint32_t));
-            bytes += event.size;
-            count++;
-            cursor->offset = offset;
-            cursor->lsn = offset + 1 == end ? segment->lsn_next : segment->lsn_first;
+        uint64_t first = cursor->offset + 1 - segment->offset_first;
+        uint64_t fit = count_within(segment, first, bytes_max - bytes);
+        fit += count + fit == 0; /* one at least */
+        read_run(segment, first, fit, list, sizes);
+        count += fit;
+        cursor->offset += fit;
+        if (fit > 0) {
+            cursor->lsn = cursor->offset + 1 == end ? segment->lsn_next : segment->lsn_first;
+        }
+        if (cursor->offset + 1 < end) {
+            break;
         }
     }
     return count;

@@ -24,7 +24,7 @@ static bool is_present(const wire_field_t *field, const uint8_t *place)
         return !capstan_ref_is_null(ref);
     case CAPSTAN_TYPE_LIST:
         memcpy(&slice, place, sizeof slice);
-        return codec_list_count(slice) > 0;
+        return slice.size > 0 && codec_list_count(slice) > 0;
     default:
         memcpy(&slice, place, sizeof slice);
         return slice.size > 0;

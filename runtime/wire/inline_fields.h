@@ -89,7 +89,7 @@ static inline bool inline_present_BIN(slice_t value)
 
 static inline bool inline_present_LIST(slice_t value)
 {
-    return codec_list_count(value) > 0;
+    return value.size > 0 && codec_list_count(value) > 0; /* most have none at all */
 }
 
 #define inline_pack_UINT pack_uint
