@@ -199,7 +199,7 @@ void group_wait_for_record(group_t *self, uint32_t partition, uint64_t offset)
 
 /* --- ends of events -------------------------------------------------------------------------- */
 
-/* It is in no list any more. */
+/* It is in no list any more. What is completed is said of the partition, at once or with others. */
 static void finish(group_t *self, group_event_t *event, group_effects_t *effects)
 {
     group_partition_t *place = &self->partitions[event->partition];
@@ -208,11 +208,17 @@ static void finish(group_t *self, group_event_t *event, group_effects_t *effects
         place->parked_bytes -= event->size;
         add_effect(effects, GROUP_UNPARK, event);
     } else {
-        completed_add(&place->completed, event->offset, event->offset);
-        completed_add(&place->unsaved, event->offset, event->offset);
         place->unfinished--;
     }
     group_event_free(self, event);
+}
+
+static void say_completed(group_partition_t *place, const offset_range_t *range)
+{
+    if (range->first > 0) {
+        completed_add(&place->completed, range->first, range->last);
+        completed_add(&place->unsaved, range->first, range->last);
+    }
 }
 
 static void leave_key(group_t *self, group_event_t *event)
@@ -226,8 +232,16 @@ static void leave_key(group_t *self, group_event_t *event)
                    NULL);
 }
 
-void group_complete(group_t *self, group_event_t *event, group_effects_t *effects)
+/* Adds to `range` what follows it, and says it before it begins another one. */
+static void complete(group_t *self, group_event_t *event, offset_range_t *range,
+                     group_effects_t *effects)
 {
+    if (!event->parked && range->first > 0 && event->offset == range->last + 1) {
+        range->last = event->offset;
+    } else if (!event->parked) {
+        say_completed(&self->partitions[event->partition], range);
+        *range = (offset_range_t){event->offset, event->offset};
+    }
     leave_key(self, event);
     self->counted.completed++;
     finish(self, event, effects);
@@ -375,9 +389,12 @@ static uint64_t complete_some(group_t *self, group_event_t **event, uint64_t las
         __builtin_prefetch(some[i]->key->age_before, 1); /* it leaves its member's list */
         __builtin_prefetch(some[i]->key->age_behind, 1);
     }
+    offset_range_t range = {0};
+    group_partition_t *place = &self->partitions[some[0]->partition];
     for (size_t i = 0; i < count; i++) {
-        group_complete(self, some[i], effects);
+        complete(self, some[i], &range, effects);
     }
+    say_completed(place, &range);
     return count;
 }
 

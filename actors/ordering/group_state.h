@@ -58,6 +58,7 @@ struct group_event {
     uint32_t partition;
     uint32_t attempts;
     uint32_t size;
+    uint32_t capacity;  /* of `data`: its memory may have been another one's */
     uint8_t generation; /* barriers that it is behind */
     bool parked;        /* it is on record as parked, and delivered once more */
     uint8_t data[];
@@ -151,6 +152,9 @@ struct group {
     size_t longest; /* no bucket behind it has a key */
     key_list_t ready;
 
+    group_event_t *spare; /* the memory of events that are done, by `chain` */
+    size_t spare_count;
+
     group_event_t **retries;
     size_t retry_count;
     size_t retry_capacity;
@@ -177,9 +181,7 @@ void group_key_relist(group_t *self, group_key_t *key);
 void group_key_forget(group_t *self, group_key_t *key);
 void group_keys_fini(group_t *self);
 
-/* group.c: ends of events. */
-void group_complete(group_t *self, group_event_t *event, group_effects_t *effects);
-/* Tried and failed once more: retried, or parked. `delay_us` 0: by the limits. */
+/* group.c. Tried and failed once more: retried, or parked. `delay_us` 0: by the limits. */
 void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final, int64_t delay_us,
                 group_effects_t *effects);
 
