@@ -373,19 +373,22 @@ void partition_take_effects(partition_actor_t *self, const capstan_message_t *me
     partition_effects_clear(&self->effects);
 }
 
-/* A publish may have been sent on its way when there was another number of partitions. */
-static bool takes(const partition_actor_t *self, slice_t key)
-{
-    return !self->stopped && key_partition(key, self->topic_settings.partitions) == self->index;
-}
-
 typedef struct arrival {
     uint64_t number; /* its sender's, for the answer */
     slice_t body;
     publish_t publish;
-    capstan_err_t err; /* it cannot be read */
-    uint64_t place;    /* of its key */
+    capstan_err_t err;   /* it cannot be read */
+    uint64_t place;      /* of its key */
+    uint64_t partitions; /* by which its sender picked this one; 0: not known */
 } arrival_t;
+
+/* A publish may have been sent on its way when there was another number of partitions. */
+static bool takes(const partition_actor_t *self, const arrival_t *arrival)
+{
+    uint64_t partitions = self->topic_settings.partitions;
+    return !self->stopped && (arrival->partitions == partitions ||
+                              key_partition(arrival->publish.key, partitions) == self->index);
+}
 
 /* Whether it may go to the core. */
 static capstan_err_t check_arrival(partition_actor_t *self, const arrival_t *arrival)
@@ -404,7 +407,7 @@ static capstan_err_t check_arrival(partition_actor_t *self, const arrival_t *arr
         return CAPSTAN_E_EPOCH_UNKNOWN;
     }
     /* Sent again, it finds its partition. */
-    return takes(self, publish->key) ? CAPSTAN_OK : CAPSTAN_E_UNAVAILABLE;
+    return takes(self, arrival) ? CAPSTAN_OK : CAPSTAN_E_UNAVAILABLE;
 }
 
 /* `from` is whom to answer, and by which number. */
@@ -427,13 +430,15 @@ static void take_arrival(partition_actor_t *self, int64_t now_us, const capstan_
 /* A number of them at once, so that the memory of one's key comes while others are read. False when
  * there is none left. */
 static bool take_some(partition_actor_t *self, int64_t now_us, capstan_message_t *from,
-                      slice_t *rows)
+                      publishes_t *publishes)
 {
     enum { AT_ONCE = 16 };
     arrival_t some[AT_ONCE];
     size_t count = 0;
-    while (count < AT_ONCE && publishes_next(rows, &some[count].number, &some[count].body)) {
+    while (count < AT_ONCE &&
+           publishes_next(&publishes->rows, &some[count].number, &some[count].body)) {
         arrival_t *arrival = &some[count++];
+        arrival->partitions = publishes->partitions;
         arrival->err = publish_decode(arrival->body, &arrival->publish);
         arrival->place = arrival->err ? 0
                                       : partition_fetch_place(self->core, arrival->publish.producer,
@@ -464,7 +469,7 @@ static void on_publishes(partition_actor_t *self, const capstan_message_t *messa
         return;
     }
     log_index_taken(&self->log_index, now_us);
-    while (take_some(self, now_us, &from, &publishes.rows)) {
+    while (take_some(self, now_us, &from, &publishes)) {
     }
 }
 

@@ -76,10 +76,13 @@ static void refuse_gathered(link_t *session, const buffer_t *gathered, capstan_e
     }
 }
 
-static capstan_err_t send_gathered(const link_t *session, const route_partition_t *partition)
+static capstan_err_t send_gathered(const link_t *session, const route_t *route,
+                                   const route_partition_t *partition)
 {
     buffer_t body = {0};
-    codec_encode(publishes_wire(), &(publishes_t){.rows = buffer_slice(&partition->gathered)},
+    codec_encode(publishes_wire(),
+                 &(publishes_t){.rows = buffer_slice(&partition->gathered),
+                                .partitions = route->partition_count},
                  &body);
     capstan_err_t err =
         actor_send(session->actor, partition->actor,
@@ -94,7 +97,7 @@ void routes_flush(routes_t *self)
     while (self->filled) {
         route_partition_t *partition = self->filled;
         self->filled = partition->next_filled;
-        capstan_err_t err = send_gathered(self->publisher, partition);
+        capstan_err_t err = send_gathered(self->publisher, self->way, partition);
         if (err != CAPSTAN_OK) {
             refuse_gathered(self->publisher, &partition->gathered, err);
         }
@@ -218,6 +221,7 @@ static void pass_on(routes_t *self, route_t *route, link_t *session, uint64_t se
     self->publisher = session;
     self->way = route;
     if (partition->gathered.size == 0) {
+        buffer_reserve(&partition->gathered, GATHERED_KEPT_BYTES);
         partition->next_filled = self->filled;
         self->filled = partition;
     }
