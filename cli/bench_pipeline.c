@@ -38,11 +38,11 @@ static const pipeline_t poisoned = {
 static const pipeline_t beside_stuck = {
     .events = 1000000, .batch = 64, .consumers = 2, .stuck = true, .keys = KEYS};
 /* As many events before with few keys, so that both write on in a store of the same size. Behind
- * four for each key, which is within what is measured, the partitions save all their keys. */
+ * eight for each key, which is within what is measured, the partitions save all their keys. */
 static const pipeline_t few_keys = {
-    .events = 4000000, .batch = 64, .consumers = 1, .keys = KEYS_FEW, .warm_up = KEYS_MANY};
+    .events = 8000000, .batch = 64, .consumers = 1, .keys = KEYS_FEW, .warm_up = KEYS_MANY};
 static const pipeline_t many_keys = {
-    .events = 4000000, .batch = 64, .consumers = 1, .keys = KEYS_MANY, .warm_up = KEYS_MANY};
+    .events = 8000000, .batch = 64, .consumers = 1, .keys = KEYS_MANY, .warm_up = KEYS_MANY};
 
 /* Events that each consumer processes. */
 static uint64_t taken_of(const pipeline_t *pipeline)

@@ -7,10 +7,11 @@
 #include "actors/ordering/partition_cold.h"
 #include "runtime/base/ensure.h"
 
-/* A row costs the journal several times what a record of the log does. With so many records for
- * each row that is to be written, many keys that are each changed now and then cost about what few
- * keys do, and what a restart replays stays in proportion to the state that it reads. */
-enum { RECORDS_PER_ROW = 4 };
+/* A row costs the journal several times what a record of the log does, and a restart more than a
+ * record that it replays. With so many records for each row that is to be written, many keys that
+ * are each changed now and then cost about what few keys do, and what a restart replays stays in
+ * proportion to the state that it reads: a million keys take 0.6 s, eight million records 3 s. */
+enum { RECORDS_PER_ROW = 8 };
 
 static void add_row(void *context, slice_t key, slice_t value)
 {

@@ -188,10 +188,10 @@ Test(ordering_node, keeps_held_events_over_a_snapshot_in_chunks, .timeout = 120)
     twice(hold_much);
 }
 
-/* Each key's row is to be written with the next snapshot: that waits for four records for each. */
+/* Each key's row is to be written with the next snapshot: that waits for eight records for each. */
 static void change_many_keys(bench_t *bench)
 {
-    enum { MANY = 256, FEW_ROUNDS = 2, ROUNDS = 8 };
+    enum { MANY = 256, FEW_ROUNDS = 4, ROUNDS = 16 };
     static item_t items[MANY];
     for (uint64_t round = 1; round <= ROUNDS; round++) {
         start(bench);
@@ -203,7 +203,7 @@ static void change_many_keys(bench_t *bench)
         bench_stop(bench);
         client_destroy(&client);
         if (round == FEW_ROUNDS) {
-            cr_assert_eq(snapshots(bench), 0, "there were twice as many records as rows");
+            cr_assert_eq(snapshots(bench), 0, "there were four times as many records as rows");
         }
     }
     cr_assert_eq(snapshots(bench), PARTITIONS);
