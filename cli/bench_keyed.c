@@ -5,8 +5,8 @@
  *   ideal = the sleeps as they were measured, summed, divided by the workers that can be busy at
  *           once (keys or workers, whichever are fewer), and never below what the longest key takes
  *
- * Each worker is a process and a member. It may hold two events, so that it goes on with the second
- * while what it says of the first is on its way. */
+ * Each worker is a process and a member. It may hold three events, so that it goes on with the next
+ * ones while what it says of the first is on its way, also when one of them is done at once. */
 #include "cli/bench.h"
 
 #include "brokers/peer/peer.h"
@@ -25,7 +25,7 @@ enum {
     WORKERS = 16,
     EVENTS = 10000,
     SLEEP_US_MAX = 5000,
-    HELD_MAX = 2,
+    HELD_MAX = 3,
     SILENCE_NS = 2000000000, /* after which a worker believes that all is done */
     REQUEST_US = 10000000,
     PARTITIONS = 16,

@@ -3,6 +3,7 @@
 #include "runtime/base/scarcity.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <zmq.h>
 
 enum {
@@ -33,14 +34,27 @@ static capstan_err_t start(void *context, unsigned descriptors)
     return err;
 }
 
-capstan_err_t context_new(int sockets_max, unsigned descriptors, void **ret_context)
+/* A thread under SCHED_BATCH preempts nobody when it wakes: who sends goes on with its own work,
+ * and the sending is done when it waits or on another core. Only from the usual policy is this
+ * always permitted, and libzmq aborts where it is not (thread.cpp). */
+static void be_modest(void *context)
+{
+    if (sched_getscheduler(0) == SCHED_OTHER) {
+        zmq_ctx_set(context, ZMQ_THREAD_SCHED_POLICY, SCHED_BATCH);
+    }
+}
+
+capstan_err_t context_new(const context_options_t *options, void **ret_context)
 {
     void *context = zmq_ctx_new();
     if (!context) {
         return descriptor_error(zmq_errno());
     }
-    zmq_ctx_set(context, ZMQ_MAX_SOCKETS, sockets_max);
-    capstan_err_t err = start(context, descriptors);
+    zmq_ctx_set(context, ZMQ_MAX_SOCKETS, options->sockets_max);
+    if (options->modest) {
+        be_modest(context);
+    }
+    capstan_err_t err = start(context, options->descriptors);
     if (err != CAPSTAN_OK) {
         context_destroy(&context);
         return err;

@@ -5,11 +5,16 @@
 #define RUNTIME_CONTEXT_H
 
 #include <capstan/error.h>
+#include <stdbool.h>
 
-/* A context whose threads run. `descriptors` is what its user will want at once, to be refused here
- * rather than halfway. Errors: NO_DESCRIPTOR, NO_THREAD, NO_MEMORY, SYSTEM. */
-CAPSTAN_MUST_CHECK capstan_err_t context_new(int sockets_max, unsigned descriptors,
-                                             void **ret_context);
+typedef struct context_options {
+    int sockets_max;
+    unsigned descriptors; /* that its user will want at once: refused here rather than halfway */
+    bool modest;          /* its thread, when it is woken, does not push aside who woke it */
+} context_options_t;
+
+/* A context whose threads run. Errors: NO_DESCRIPTOR, NO_THREAD, NO_MEMORY, SYSTEM. */
+CAPSTAN_MUST_CHECK capstan_err_t context_new(const context_options_t *options, void **ret_context);
 /* Waits for all of its sockets to be closed. NULL is fine. */
 void context_destroy(void **self_p);
 

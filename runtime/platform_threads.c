@@ -262,7 +262,7 @@ static void close_cell(cell_t *self)
 
 static capstan_err_t open_node(capstan_node_t *node)
 {
-    capstan_err_t err = context_new(SOCKETS_MAX, 0, &node->zmq);
+    capstan_err_t err = context_new(&(context_options_t){.sockets_max = SOCKETS_MAX}, &node->zmq);
     if (err == CAPSTAN_OK) {
         err = log_writer_start();
         node->logging = err == CAPSTAN_OK;

@@ -102,7 +102,7 @@ void group_place_parked(group_t *self, uint32_t partition, uint64_t count, uint6
  * group whose members take all that they may and then nothing more should cost little. */
 static bool may_read_ahead(const group_t *self)
 {
-    return self->room_count > 0 ||
+    return self->idle.count + self->busy.count > 0 ||
            self->unfinished - self->held < READ_AHEAD_MIN + self->counted.completed;
 }
 
@@ -476,13 +476,14 @@ static void give(group_t *self, group_member_t *member, group_key_t *key, group_
 /* While nothing waits, events go on as they come, in the order of their offsets. */
 static void give_at_once(group_t *self, group_key_t *key, group_effects_t *effects)
 {
-    if (key->may_grow && key->member->has_room && !self->ready.first) {
+    if (key->may_grow && key->member->room && !self->ready.first) {
         give(self, key->member, key, effects);
-    } else if (key->state == GROUP_KEY_READY && !key->age_before && !key->age_behind &&
-               self->room_first) {
-        group_member_t *member = self->room_first;
-        group_member_rotate(self, member);
-        give(self, member, key, effects);
+    } else if (key->state == GROUP_KEY_READY && !key->age_before && !key->age_behind) {
+        group_member_t *member = self->idle.first ? self->idle.first : self->busy.first;
+        if (member) {
+            group_member_rotate(member);
+            give(self, member, key, effects);
+        }
     }
 }
 
@@ -713,11 +714,14 @@ void group_dispatch(group_t *self, int64_t now_us, group_effects_t *effects)
 {
     retry_due(self, now_us, effects);
     unstick(self, effects);
+    for (group_member_t *member; self->ready.first && (member = self->idle.first);) {
+        give(self, member, choose(self, member), effects);
+    }
     uint64_t without = 0; /* members in a row for whom there was nothing */
-    while (self->room_first && without < self->room_count) {
-        group_member_t *member = self->room_first;
+    while (self->busy.first && without < self->busy.count) {
+        group_member_t *member = self->busy.first;
         group_key_t *key = choose(self, member);
-        group_member_rotate(self, member);
+        group_member_rotate(member);
         if (key) {
             give(self, member, key, effects);
             without = 0;

@@ -22,7 +22,9 @@
  * key may lie in another partition. An event's generation is the number of barriers that it is
  * behind; a key's events stand in the order of their generations first.
  *
- * While members keep up, they get events as they are read. When events wait, a member gets the key
+ * While members keep up, they get events as they are read. A key goes to one that has nothing, if
+ * there is one: with another it would wait behind what that one has. When events wait, a member
+ * gets the key
  * with the longest backlog: first come, first served wastes the workers'
  * time when keys are few more than workers, since the last keys are then worked off one by one.
  * Every sixteenth time it is the key that has waited longest, so that none waits for ever. */

@@ -16,9 +16,10 @@
  *                             +---- mark <-------+---- acknowledge <----+
  *
  * An acknowledgement releases the key's successor at once; it is on disk with the next mark, of
- * which one per partition is under way. What a partition cannot store is said again. Without
- * members the group stores what is left, and then rests: it holds no events and no state. It does
- * not while parked events wait to be delivered again. */
+ * which one per partition is under way, and which follows the one before after some milliseconds,
+ * so that what many members say costs few commits. What a partition cannot store is said again.
+ * Without members the group stores what is left, and then rests: it holds no events and no state.
+ * It does not while parked events wait to be delivered again. */
 #include "actors/ordering/group_actor.h"
 
 #include "actors/ordering/beginning.h"
@@ -543,6 +544,8 @@ static void timer(capstan_actor_t *actor, uint64_t number, void *cookie)
     group_actor_t *self = capstan_actor_state(actor);
     if (cookie == &self->retrying) {
         self->retrying = false;
+    } else if (cookie == &self->pacing) {
+        self->pacing = false;
     } else {
         self->due_us = INT64_MAX;
     }

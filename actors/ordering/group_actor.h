@@ -19,6 +19,7 @@ enum {
     GROUP_WINDOW_BYTES = 4 << 20, /* of deliveries that a member has not taken from its session */
     GROUP_ASK_US = 60000000,
     GROUP_RETRY_US = 500000, /* before a mark is tried again that could not be stored */
+    GROUP_PACE_US = 5000,    /* from marks to the next ones, while members are at work */
 };
 
 /* Events that a member acknowledged and whose mark is not on disk yet. */
@@ -127,6 +128,7 @@ typedef struct group_actor {
     release_t *releases;
     policy_job_t *set;
     bool retrying; /* a timer runs, after a mark could not be stored */
+    bool pacing;   /* a timer runs, after marks were sent */
     bool ended;
     bool stopping;
     int64_t due_us; /* for when a timer of the core runs; INT64_MAX: none */

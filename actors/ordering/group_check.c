@@ -87,12 +87,12 @@ static const char *check_members(const group_t *self, const totals_t *totals)
             growing++;
         }
         held += own;
-        room += member->has_room;
+        room += member->room != NULL;
     }
     if (held != totals->held || held != self->held || growing != totals->growing) {
         return "O1: what is held is at a member";
     }
-    return room == self->room_count ? NULL : "O1: members with room are listed";
+    return room == self->idle.count + self->busy.count ? NULL : "O1: members with room are listed";
 }
 
 static const char *check_partition(const group_partition_t *place)

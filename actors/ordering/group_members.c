@@ -14,38 +14,48 @@ group_member_t *group_member_find(const group_t *self, uint64_t number)
     return member;
 }
 
-static void room_add(group_t *self, group_member_t *member)
+static void room_enter(group_member_t *member, room_list_t *list)
 {
-    member->room_before = self->room_last;
+    member->room = list;
+    member->room_before = list->last;
     member->room_behind = NULL;
-    *(self->room_last ? &self->room_last->room_behind : &self->room_first) = member;
-    self->room_last = member;
-    self->room_count++;
+    *(list->last ? &list->last->room_behind : &list->first) = member;
+    list->last = member;
+    list->count++;
 }
 
-static void room_remove(group_t *self, group_member_t *member)
+static void room_leave(group_member_t *member)
 {
+    room_list_t *list = member->room;
     group_member_t *before = member->room_before;
     group_member_t *behind = member->room_behind;
-    *(before ? &before->room_behind : &self->room_first) = behind;
-    *(behind ? &behind->room_before : &self->room_last) = before;
-    self->room_count--;
+    *(before ? &before->room_behind : &list->first) = behind;
+    *(behind ? &behind->room_before : &list->last) = before;
+    list->count--;
+    member->room = NULL;
 }
 
 void group_member_relist(group_t *self, group_member_t *member)
 {
     bool has_room = member->open && member->held < member->limits.events_max;
-    if (has_room != member->has_room) {
-        member->has_room = has_room;
-        (has_room ? room_add : room_remove)(self, member);
+    room_list_t *list = !has_room ? NULL : member->held == 0 ? &self->idle : &self->busy;
+    if (member->room == list) {
+        return;
+    }
+    if (member->room) {
+        room_leave(member);
+    }
+    if (list) {
+        room_enter(member, list);
     }
 }
 
-void group_member_rotate(group_t *self, group_member_t *member)
+void group_member_rotate(group_member_t *member)
 {
-    if (member->has_room) {
-        room_remove(self, member);
-        room_add(self, member);
+    room_list_t *list = member->room;
+    if (list) {
+        room_leave(member);
+        room_enter(member, list);
     }
 }
 
@@ -93,8 +103,8 @@ void group_leave(group_t *self, int64_t now_us, uint64_t number, bool lost,
         group_key_step(self, key, GROUP_INPUT_give_back, NULL);
     }
     ENSURE(member->held == 0);
-    if (member->has_room) {
-        room_remove(self, member);
+    if (member->room) {
+        room_leave(member);
     }
     group_member_t **link = &self->members;
     while (*link != member) {

@@ -7,7 +7,7 @@
 group_member_t *group_member_find(const group_t *self, uint64_t number);
 /* Its limits or what it holds changed. */
 void group_member_relist(group_t *self, group_member_t *member);
-void group_member_rotate(group_t *self, group_member_t *member);
+void group_member_rotate(group_member_t *member);
 void group_members_fini(group_t *self);
 
 #endif

@@ -2,7 +2,7 @@
  *
  *   group --> members (list) --> per partition: events that it holds, ascending offsets (list)
  *         |      |               keys that it holds (list), those of them that may grow (list)
- *         |      `-- those with room (list)
+ *         |      `-- those with room: idle, busy (lists)
  *         |-> keys (map)  -->  key --> events, ascending offsets: [ held ][ pending ... (list)
  *         |-> per partition: events (table)
  *         |-> ready keys: by backlog (a list per length), by age (list)
@@ -98,15 +98,22 @@ typedef struct held_list {
     group_event_t *last;
 } held_list_t;
 
+/* Members that may be given something, those that got something longest ago first. */
+typedef struct room_list {
+    group_member_t *first;
+    group_member_t *last;
+    uint64_t count;
+} room_list_t;
+
 struct group_member {
-    group_member_t *next;        /* of all */
-    group_member_t *room_before; /* among those that may be given something */
+    group_member_t *next; /* of all */
+    room_list_t *room;    /* that it is in; NULL: it may be given nothing */
+    group_member_t *room_before;
     group_member_t *room_behind;
     uint64_t number;
     member_limits_t limits;
     uint64_t held;
     bool open;
-    bool has_room;
     key_list_t keys;
     key_list_t may_grow;
     held_list_t partitions[];
@@ -114,8 +121,8 @@ struct group_member {
 
 typedef struct group_partition {
     completed_t completed;
-    completed_t unsaved; /* what the next mark says */
-    completed_t taken;   /* what the last one said */
+    completed_t unsaved;    /* what the next mark says */
+    completed_t taken;      /* what the last one said */
     group_event_t **events; /* by offset: chains, of which neighbours stand side by side */
     size_t events_mask;
     uint64_t events_count; /* the unfinished ones, and those of the parked that are back */
@@ -135,9 +142,8 @@ struct group {
     group_limits_t limits;
     group_member_t *members;
     uint64_t open_count; /* members that take what they are sent */
-    group_member_t *room_first;
-    group_member_t *room_last;
-    uint64_t room_count;
+    room_list_t idle;    /* members that hold nothing */
+    room_list_t busy;    /* those that hold something, and may have more */
     map_t keys;
     uint64_t unfinished;
     uint64_t bytes;

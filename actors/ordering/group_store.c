@@ -173,7 +173,7 @@ static void encode_unparked(const outbox_t *unparked, uint64_t partition, buffer
 
 /* What was acknowledged is said no later than what was parked after it: otherwise a crash between
  * the two would leave a parked event on record that can be replayed before it. */
-static void send_mark(group_actor_t *self, uint32_t partition)
+static bool send_mark(group_actor_t *self, uint32_t partition)
 {
     source_t *source = &self->sources[partition];
     const completed_t nothing = {0};
@@ -184,7 +184,8 @@ static void send_mark(group_actor_t *self, uint32_t partition)
     source->parked.sent = encode_parked(&source->parked, &lists[1]);
     bool all = source->parked.sent == source->parked.bytes.size;
     bool completed = group_take_mark(self->core, partition, all, &done, &lsn);
-    if (completed || policy || source->parked.sent > 0 || source->unparked.bytes.size > 0) {
+    bool any = completed || policy || source->parked.sent > 0 || source->unparked.bytes.size > 0;
+    if (any) {
         completed_encode(done, partition, &lists[0]);
         encode_unparked(&source->unparked, partition, &lists[2]);
         buffer_t mark = {0};
@@ -205,14 +206,31 @@ static void send_mark(group_actor_t *self, uint32_t partition)
     for (size_t i = 0; i < 4; i++) {
         buffer_fini(&lists[i]);
     }
+    return any;
+}
+
+/* Each mark costs a commit and tells members: where many do a little each, that is more than their
+ * deliveries cost. Nobody waits for it but a crash, which delivers a few events more again; when
+ * somebody does, it goes at once. */
+static bool may_wait(const group_actor_t *self)
+{
+    return self->members && !self->closing && !self->stopping && !self->set && !self->releases;
 }
 
 void group_send_marks(group_actor_t *self)
 {
+    bool any = false;
+    if (self->pacing && may_wait(self)) {
+        return;
+    }
     for (size_t i = 0; i < self->count && !self->ended && !self->retrying; i++) {
         if (self->sources[i].placed && self->sources[i].mark_ask == 0) {
-            send_mark(self, (uint32_t)i);
+            any |= send_mark(self, (uint32_t)i);
         }
+    }
+    if (any && !self->pacing) {
+        self->pacing = true;
+        capstan_timer_start(self->self, GROUP_PACE_US, &self->pacing);
     }
 }
 

@@ -44,7 +44,11 @@ capstan_err_t peer_socket_open(peer_socket_t *self, const char *endpoint)
     static const char monitor_name[] = "inproc://peer-monitor";
     capstan_err_t err = CAPSTAN_OK;
     if (!self->context) {
-        err = context_new(SOCKETS_MAX, DESCRIPTORS, &self->context);
+        /* A peer works on what it was given while its answers leave. */
+        err = context_new(&(context_options_t){.sockets_max = SOCKETS_MAX,
+                                               .descriptors = DESCRIPTORS,
+                                               .modest = true},
+                          &self->context);
     }
     err = err ? err : context_socket(self->context, ZMQ_DEALER, &self->dealer);
     err = err ? err : context_socket(self->context, ZMQ_PAIR, &self->monitor);

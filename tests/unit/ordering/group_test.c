@@ -114,6 +114,28 @@ Test(group, gives_each_key_to_one_member_at_a_time)
     group_destroy(&group);
 }
 
+/* Whoever holds something may be at it for long; the other one could begin at once. */
+Test(group, gives_a_key_to_a_member_that_has_nothing_rather_than_to_one_that_is_busy)
+{
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    group_join(group, 1, &many);
+    group_join(group, 2, &many);
+    read_keys(group, 1, "ab", &effects);
+    expect(group, &effects, "1:1 2:2 ");
+    cr_assert_eq(acknowledge(group, 2, 2, 2, &effects), CAPSTAN_OK);
+    read_keys(group, 3, "c", &effects);
+    expect(group, &effects, "2:3 ");
+    group_join(group, 3, &many);
+    read_keys(group, 4, "d", &effects);
+    expect(group, &effects, "3:4 ");
+    cr_assert_eq(acknowledge(group, 2, 3, 3, &effects), CAPSTAN_OK);
+    group_leave(group, 0, 3, false, &effects);
+    dispatch(group, 0, &effects, "2:4 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, passes_over_what_compaction_removed)
 {
     for (group_events_t events = GROUP_EVENTS_IN_ORDER; events <= GROUP_EVENTS_DIVERTED; events++) {
