@@ -54,9 +54,9 @@ static capstan_err_t check_for_people(store_t *store, const char *path,
         printf("... and %" PRIu64 " more\n", findings.count - FINDINGS_SHOWN);
     }
     printf("%s: %" PRIu64 " streams, %" PRIu64 " records (%" PRIu64 " bytes in %" PRIu64
-           " rows), %" PRIu64 " snapshot rows, checked in %.1f s: ",
+           " rows), %" PRIu64 " snapshot rows with %" PRIu64 " terms, checked in %.1f s: ",
            path, ret_result->streams, ret_result->records, ret_result->bytes, ret_result->rows,
-           ret_result->snapshot_rows, seconds_now() - begin);
+           ret_result->snapshot_rows, ret_result->terms, seconds_now() - begin);
     if (ret_result->faults == 0) {
         printf("no damage\n");
     } else {
@@ -90,6 +90,7 @@ static capstan_err_t check_for_programs(store_t *store, const char *path,
             {"records", ret_result->records},
             {"bytes", ret_result->bytes},
             {"snapshot_rows", ret_result->snapshot_rows},
+            {"terms", ret_result->terms},
             {"faults", ret_result->faults},
         };
         for (size_t i = 0; i < sizeof figures / sizeof figures[0]; i++) {

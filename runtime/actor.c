@@ -453,7 +453,7 @@ static void handle(capstan_actor_t *self, const capstan_message_t *message, wait
         answer_waiter(waiter, message);
         return;
     }
-    switch (message_is_users(message) ? LINKS_DELIVER : actor_take_control(self, message)) {
+    switch (message_is_by_reference(message) ? LINKS_DELIVER : actor_take_control(self, message)) {
     case LINKS_DELIVER:
         self->handling = message->kind == CAPSTAN_KIND_REQUEST ? message : NULL;
         call_receive(self, message);

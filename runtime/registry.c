@@ -166,6 +166,14 @@ void registry_know(registry_t *self, table_list_t built_in)
     pthread_mutex_unlock(&self->mutex);
 }
 
+table_list_t registry_built_in(registry_t *self)
+{
+    pthread_mutex_lock(&self->mutex);
+    table_list_t built_in = self->built_in;
+    pthread_mutex_unlock(&self->mutex);
+    return built_in;
+}
+
 static const char *find_name(table_list_t list, uint32_t message)
 {
     for (size_t i = 0; i < list.count; i++) {

@@ -39,6 +39,8 @@ CAPSTAN_MUST_CHECK capstan_err_t registry_add(registry_t *self, const wire_table
 /* Beside the runtime's own tables, which it knows: those that registry_name is to know too. The
  * list outlives the registry. */
 void registry_know(registry_t *self, table_list_t built_in);
+/* That list; empty when it was not told. */
+table_list_t registry_built_in(registry_t *self);
 /* The name of a message's row; NULL when there is none. It lives as long as its table. */
 const char *registry_name(registry_t *self, uint32_t message);
 

@@ -200,7 +200,7 @@ static bool overflows(cell_t *self, slot_t *slot, const capstan_message_t *messa
 static mail_lane_t lane_of(const capstan_actor_t *actor, const capstan_message_t *message)
 {
     if (__builtin_expect(actor->outside, 0)) {
-        return message_is_users(message) ? LANE_NORMAL : LANE_PRIORITY;
+        return message_is_by_reference(message) ? LANE_NORMAL : LANE_PRIORITY;
     }
     return message->flags & WIRE_KIND_FLAG_PRIORITY ? LANE_PRIORITY : LANE_NORMAL;
 }

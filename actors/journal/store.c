@@ -81,6 +81,7 @@ void store_forget(store_t *self)
         self->positions[i].known = false;
     }
     self->log_id_next = 0;
+    self->terms_new = -1;
 }
 
 /* Within a write transaction nobody else can write, so one look at its begin is enough for the

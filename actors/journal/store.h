@@ -11,7 +11,7 @@
 #include "actors/journal/journal_messages.h"
 #include "runtime/base/buffer.h"
 
-enum { STORE_FORMAT = 1 };
+enum { STORE_FORMAT = 2 };
 
 typedef struct store store_t;
 
@@ -75,15 +75,28 @@ CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_read(store_t *self, const snapsh
 CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_get(store_t *self, const snapshot_get_t *request,
                                                     buffer_t *out, snapshot_rows_t *ret_reply);
 
+/* Rows by their terms (see store_find.c). INVALID: terms, or a count, that are not allowed. A reply
+ * may end before all is found: it says where the next one goes on. */
+CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_find(store_t *self, const snapshot_find_t *request,
+                                                     buffer_t *out, snapshot_rows_t *ret_reply);
+CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_range(store_t *self,
+                                                      const snapshot_range_t *request,
+                                                      buffer_t *out, snapshot_terms_t *ret_reply);
+CAPSTAN_MUST_CHECK capstan_err_t store_snapshot_count(store_t *self,
+                                                      const snapshot_count_t *request,
+                                                      buffer_t *out, snapshot_counts_t *ret_reply);
+
 /* Checks the whole database: SQLite's integrity check, every row's checksum, every list's
- * encoding, lsn without holes per stream. `report` gets one line of text per finding. One read
- * transaction, so that while it runs beside a node the node's write-ahead log grows. */
+ * encoding, lsn without holes per stream, that rows and terms agree. `report` gets one line of text
+ * per finding. One read transaction, so that while it runs beside a node the node's write-ahead log
+ * grows. */
 typedef struct store_check_result {
     uint64_t streams;
     uint64_t rows;
     uint64_t records;
     uint64_t bytes;
     uint64_t snapshot_rows;
+    uint64_t terms; /* that rows have */
     uint64_t faults;
 } store_check_result_t;
 typedef void store_report_fn(void *context, const char *line);

@@ -116,22 +116,86 @@ static capstan_err_t check_log(check_t *self, const char *name, uint64_t stream,
     return is_damage(self, err, name) ? CAPSTAN_OK : err;
 }
 
+static capstan_err_t count_rows(check_t *self, store_sql_t sql, uint64_t *ret_count)
+{
+    sqlite3_stmt *statement = self->store->sql[sql];
+    int step = sqlite3_step(statement);
+    *ret_count = column_number(statement, 0);
+    return store_finish(self->store, sql, step);
+}
+
+static capstan_err_t find_term(check_t *self, uint64_t stream, slice_t term, slice_t key,
+                               bool *ret_found)
+{
+    sqlite3_stmt *statement = self->store->sql[SQL_terms_has];
+    bind_number(statement, 1, stream);
+    bind_bytes(statement, 2, term);
+    bind_bytes(statement, 3, key);
+    int step = sqlite3_step(statement);
+    *ret_found = step == SQLITE_ROW;
+    return store_finish(self->store, SQL_terms_has, step);
+}
+
+/* That each term of a row leads to it. Adds those that do to `*led`. */
+static capstan_err_t check_terms(check_t *self, const char *name, uint64_t stream,
+                                 const snapshot_row_t *row, uint64_t *led)
+{
+    term_set_t set = {.count = 0};
+    if (row->terms.size > 0 &&
+        (terms_read(row->terms, &set) || set.count != codec_list_count(row->terms))) {
+        finding(self, "stream %s: snapshot row %" PRIu64 ": its terms cannot be read", name,
+                self->result.snapshot_rows);
+        return CAPSTAN_OK;
+    }
+    capstan_err_t err = CAPSTAN_OK;
+    self->result.terms += set.count;
+    for (size_t i = 0; !err && i < set.count; i++) {
+        bool found = false;
+        err = find_term(self, stream, set.terms[i], row->key, &found);
+        *led += found;
+        if (!err && !found) {
+            finding(self, "stream %s: snapshot row %" PRIu64 ": is not found by its term %zu", name,
+                    self->result.snapshot_rows, i + 1);
+        }
+    }
+    return err;
+}
+
+/* Since each term of a row is there once, what is there besides leads to no row. */
+static capstan_err_t count_terms(check_t *self, const char *name, uint64_t stream, uint64_t led)
+{
+    bind_number(self->store->sql[SQL_terms_count], 1, stream);
+    uint64_t count = 0;
+    capstan_err_t err = count_rows(self, SQL_terms_count, &count);
+    if (!err && count > led) {
+        finding(self, "stream %s: %" PRIu64 " terms lead to rows that do not have them", name,
+                count - led);
+    }
+    return err;
+}
+
 static capstan_err_t check_snapshot(check_t *self, const char *name, uint64_t stream)
 {
     sqlite3_stmt *statement = self->store->sql[SQL_snapshot_read];
     bind_number(statement, 1, stream);
     bind_bytes(statement, 2, (slice_t){0});
-    int step;
-    while ((step = sqlite3_step(statement)) == SQLITE_ROW) {
-        slice_t key = column_bytes(statement, 0);
-        slice_t value = column_bytes(statement, 2);
+    uint64_t led = 0;
+    capstan_err_t fault = CAPSTAN_OK;
+    int step = SQLITE_ROW;
+    while (!fault && (step = sqlite3_step(statement)) == SQLITE_ROW) {
+        snapshot_row_t row = {.key = column_bytes(statement, 0),
+                              .value = column_bytes(statement, 2),
+                              .terms = column_bytes(statement, 3)};
         self->result.snapshot_rows++;
-        if (snapshot_checksum(key, value) != column_number(statement, 1)) {
+        if (snapshot_checksum(&row) != column_number(statement, 1)) {
             finding(self, "stream %s: snapshot row %" PRIu64 ": the checksum does not match", name,
                     self->result.snapshot_rows);
         }
+        fault = check_terms(self, name, stream, &row, &led);
     }
     capstan_err_t err = store_finish(self->store, SQL_snapshot_read, step);
+    err = err ? err : fault;
+    err = err ? err : count_terms(self, name, stream, led);
     return is_damage(self, err, name) ? CAPSTAN_OK : err;
 }
 
@@ -163,14 +227,6 @@ static capstan_err_t check_stream(check_t *self, sqlite3_stmt *statement)
                 name, lsn_first, snapshot_lsn);
     }
     return check_snapshot(self, name, stream);
-}
-
-static capstan_err_t count_rows(check_t *self, store_sql_t sql, uint64_t *ret_count)
-{
-    sqlite3_stmt *statement = self->store->sql[sql];
-    int step = sqlite3_step(statement);
-    *ret_count = column_number(statement, 0);
-    return store_finish(self->store, sql, step);
 }
 
 /* Rows that no stream leads to, and owners that are not 256. */

@@ -6,12 +6,17 @@
 
 #include <sqlite3.h>
 
-enum { STORE_BUSY_MS = 5000 }; /* another program holds a lock for milliseconds at most */
+enum {
+    STORE_BUSY_MS = 5000, /* another program holds a lock for milliseconds at most */
+    STORE_TERMS_MAX = 32, /* of a row */
+};
 
 typedef enum store_sql {
-#define STATEMENT(name) SQL_##name,
+#define STATEMENT(name)    SQL_##name,
+#define COPY(name, number) SQL_##name##_##number,
 #include "actors/journal/store_statements.def"
 #undef STATEMENT
+#undef COPY
     SQL_COUNT
 } store_sql_t;
 
@@ -35,7 +40,11 @@ struct store {
     capstan_err_t failed;  /* the open transaction cannot be committed any more, and why */
     position_t *positions; /* by stream number */
     size_t position_count;
-    int64_t log_id_next; /* 0: not known */
+    int64_t log_id_next;  /* 0: not known */
+    int64_t terms_new;    /* rows of the table of that name; -1: not known */
+    uint64_t move_stream; /* the last of them that was moved */
+    buffer_t move_term;
+    buffer_t move_key;
     int64_t data_version;
     capstan_err_t checkpoint_result; /* of the last one */
     uint64_t checkpoint_bytes;
@@ -93,7 +102,50 @@ static inline void bind_text(sqlite3_stmt *statement, int index, slice_t text)
 }
 
 uint64_t log_checksum(slice_t records, uint64_t lsn);
-uint64_t snapshot_checksum(slice_t key, slice_t value);
+uint64_t snapshot_checksum(const snapshot_row_t *row);
+/* Adds the row to the list if there is one. */
+capstan_err_t snapshot_get_row(store_t *self, uint64_t stream, slice_t key,
+                               codec_list_writer_t *out);
 uint64_t stream_shard(slice_t concern, slice_t instance);
+
+/* The order of keys and terms, which is SQLite's of blobs. */
+static inline int order_bytes(slice_t a, slice_t b)
+{
+    size_t size = a.size < b.size ? a.size : b.size;
+    int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
+    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
+}
+
+/* The terms of a list, ascending and each once. INVALID: more or longer ones than allowed. The
+ * slices point into the list. */
+typedef struct term_set {
+    slice_t terms[STORE_TERMS_MAX];
+    size_t count;
+} term_set_t;
+capstan_err_t terms_read(slice_t list, term_set_t *ret_set);
+
+/* Keeps the table of terms as the rows of one stream say, while these are written: begin, replace
+ * for each row before it is written (no key twice), end. What is new is written at the end, in the
+ * order of the table, since in that of the rows each term would find its page anew. */
+typedef struct term_writer {
+    store_t *store;
+    uint64_t stream;
+    bool any; /* the stream had terms at the begin: a row may have some that are to be deleted */
+    snapshot_entry_t *added; /* slices of the rows' bytes */
+    size_t added_count;
+    size_t added_capacity;
+    buffer_t before; /* the list that the row at hand had */
+    buffer_t after;  /* and gets: what is to be stored with it */
+} term_writer_t;
+
+capstan_err_t terms_begin(store_t *store, uint64_t stream, term_writer_t *ret_writer);
+/* `row->terms` is replaced by the list to be stored, valid until the next call. The row's key and
+ * the list that it came with have to live until the end. */
+capstan_err_t terms_replace(term_writer_t *self, snapshot_row_t *row);
+/* Writes what was gathered unless `err` says that something failed; returns that, or how it went.
+ * To be called in any case. */
+capstan_err_t terms_end(term_writer_t *self, capstan_err_t err);
+/* Deletes the terms of the first rows of a stream. */
+capstan_err_t terms_remove(store_t *self, uint64_t stream, int rows_max);
 
 #endif

@@ -19,14 +19,23 @@ enum {
 };
 
 #define STATEMENT(name) extern const char sql_store_##name[];
+#define COPY(name, number)
 #include "actors/journal/store_statements.def"
 #undef STATEMENT
+#undef COPY
 extern const char sql_store_schema[];
+extern const char sql_store_migrate_2[];
+
+/* The steps from format 1, which is what the schema makes, to STORE_FORMAT. */
+static const char *const migrations[] = {sql_store_migrate_2};
+_Static_assert(sizeof migrations / sizeof migrations[0] == STORE_FORMAT - 1, "a step per format");
 
 static const char *const statement_texts[SQL_COUNT] = {
-#define STATEMENT(name) [SQL_##name] = sql_store_##name,
+#define STATEMENT(name)    [SQL_##name] = sql_store_##name,
+#define COPY(name, number) [SQL_##name##_##number] = sql_store_##name,
 #include "actors/journal/store_statements.def"
 #undef STATEMENT
+#undef COPY
 };
 
 /* Where the text for people goes while a store is being opened. */
@@ -164,8 +173,9 @@ static bool execute(sqlite3 *db, const char *sql)
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
-/* Whether the file is empty, ours, newer, or something else: before anything is written to it. */
-static capstan_err_t identify(const opening_t *opening, sqlite3 *db, bool *ret_empty)
+/* Whether the file is empty (format 0), ours, newer, or something else: before anything is written
+ * to it. */
+static capstan_err_t identify(const opening_t *opening, sqlite3 *db, int *ret_format)
 {
     const char *path = opening->options->path;
     int64_t tables = query_number(db, "SELECT count(*) FROM sqlite_schema");
@@ -174,7 +184,7 @@ static capstan_err_t identify(const opening_t *opening, sqlite3 *db, bool *ret_e
         return refuse_database(opening, db);
     }
     if (tables == 0 && application == 0) {
-        *ret_empty = true;
+        *ret_format = 0;
         return CAPSTAN_OK;
     }
     if (application != APPLICATION_ID) {
@@ -193,7 +203,7 @@ static capstan_err_t identify(const opening_t *opening, sqlite3 *db, bool *ret_e
                       "version that wrote it, or a newer one",
                       path, (long long)format, STORE_FORMAT);
     }
-    *ret_empty = false;
+    *ret_format = (int)format;
     return CAPSTAN_OK;
 }
 
@@ -238,11 +248,25 @@ static bool has_wal(sqlite3 *db)
     return wal;
 }
 
-static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool empty)
+/* What is missing to the present format, from nothing on; all or, after a crash, none of it. */
+static bool migrate(sqlite3 *db, int format)
+{
+    bool done = execute(db, "BEGIN IMMEDIATE");
+    if (done && format == 0) {
+        done = execute(db, sql_store_schema);
+        format = 1;
+    }
+    for (; done && format < STORE_FORMAT; format++) {
+        done = execute(db, migrations[format - 1]);
+    }
+    return done && execute(db, "COMMIT");
+}
+
+static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, int format)
 {
     char page_size[64];
     snprintf(page_size, sizeof page_size, "PRAGMA page_size = %d", PAGE_BYTES);
-    if (empty && !execute(db, page_size)) {
+    if (format == 0 && !execute(db, page_size)) {
         return refuse_database(opening, db);
     }
     if (!execute(db, "PRAGMA journal_mode = WAL") ||
@@ -255,11 +279,28 @@ static capstan_err_t make_schema(const opening_t *opening, sqlite3 *db, bool emp
                       "%s: no write-ahead log is possible there; put the store on a local disk",
                       opening->options->path);
     }
-    if (empty && (!execute(db, "BEGIN IMMEDIATE") || !execute(db, sql_store_schema) ||
-                  !execute(db, "COMMIT"))) {
+    if (format < STORE_FORMAT && !migrate(db, format)) {
         capstan_err_t err = refuse_database(opening, db);
         execute(db, "ROLLBACK");
         return err;
+    }
+    /* What that wrote leaves no room in the write-ahead log, which would hide a full disk. */
+    execute(db, "PRAGMA wal_checkpoint(TRUNCATE)");
+    return CAPSTAN_OK;
+}
+
+/* A reader changes nothing, and so cannot bring a store to the present format. */
+static capstan_err_t check_format(const opening_t *opening, int format)
+{
+    const char *path = opening->options->path;
+    if (format == 0) {
+        return refuse(opening, CAPSTAN_E_STORE_CORRUPT, "%s is empty, not a Capstan store", path);
+    }
+    if (format < STORE_FORMAT) {
+        return refuse(opening, CAPSTAN_E_INVALID,
+                      "%s has format %d, this program reads format %d; start a node on it once, "
+                      "which brings it there, or use the program version that wrote it",
+                      path, format, STORE_FORMAT);
     }
     return CAPSTAN_OK;
 }
@@ -279,17 +320,13 @@ static capstan_err_t open_database(store_t *self, const opening_t *opening)
     if (!set_up_connection(self, options)) {
         return refuse_database(opening, self->db);
     }
-    bool empty = false;
-    capstan_err_t err = identify(opening, self->db, &empty);
+    int format = 0;
+    capstan_err_t err = identify(opening, self->db, &format);
     if (err) {
         return err;
     }
-    if (options->read_only) {
-        return empty ? refuse(opening, CAPSTAN_E_STORE_CORRUPT, "%s is empty, not a Capstan store",
-                              options->path)
-                     : CAPSTAN_OK;
-    }
-    return make_schema(opening, self->db, empty);
+    return options->read_only ? check_format(opening, format)
+                              : make_schema(opening, self->db, format);
 }
 
 capstan_err_t store_open(const store_options_t *options, store_t **ret_store, char *ret_text,
@@ -302,6 +339,7 @@ capstan_err_t store_open(const store_options_t *options, store_t **ret_store, ch
     store_t *self = calloc(1, sizeof *self);
     ENSURE(self);
     self->lock_fd = -1;
+    self->terms_new = -1;
     self->read_only = options->read_only;
     self->checkpoint_bytes =
         options->checkpoint_bytes > 0 ? options->checkpoint_bytes : CHECKPOINT_BYTES;
@@ -359,6 +397,8 @@ void store_close(store_t **self_p)
         close(self->lock_fd);
     }
     free(self->positions);
+    buffer_fini(&self->move_term);
+    buffer_fini(&self->move_key);
     free(self);
 }
 

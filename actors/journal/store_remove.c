@@ -1,13 +1,13 @@
 /* Removing a stream with all that it has. In pieces, since a transaction holds up everybody who
- * writes: first the log from its beginning, then the snapshot, last the stream itself. Between two
- * pieces the store is one that `store check` finds nothing wrong with, and a crash leaves a stream
- * that can be removed as before. */
+ * writes: first the log from its beginning, then the snapshot, its rows with their terms, last the
+ * stream itself. Between two pieces the store is one that `store check` finds nothing wrong with,
+ * and a crash leaves a stream that can be removed as before. */
 #include "actors/journal/store_internal.h"
 #include "runtime/base/ensure.h"
 
 enum {
-    LOG_ROWS = 256, /* each is one append, of a megabyte at most */
-    SNAPSHOT_ROWS = 4096,
+    LOG_ROWS = 256,       /* each is one append, of a megabyte at most */
+    SNAPSHOT_ROWS = 1024, /* and up to 32 terms of each */
 };
 
 static capstan_err_t remove_some(store_t *self, store_sql_t sql, uint64_t stream, int rows_max,
@@ -67,7 +67,10 @@ capstan_err_t store_stream_remove(store_t *self, const stream_remove_t *request,
     err = remove_some(self, SQL_remove_log, request->stream, LOG_ROWS, ret_more);
     err = err ? err : move_beginning(self, request->stream, lsn_next);
     if (!err && !*ret_more) {
-        err = remove_some(self, SQL_remove_snapshots, request->stream, SNAPSHOT_ROWS, ret_more);
+        err = terms_remove(self, request->stream, SNAPSHOT_ROWS);
+        err =
+            err ? err
+                : remove_some(self, SQL_remove_snapshots, request->stream, SNAPSHOT_ROWS, ret_more);
     }
     if (err || *ret_more) {
         return err;

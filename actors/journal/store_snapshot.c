@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <xxhash.h>
 
-uint64_t snapshot_checksum(slice_t key, slice_t value)
+uint64_t snapshot_checksum(const snapshot_row_t *row)
 {
-    return XXH64(value.data, value.size, XXH64(key.data, key.size, 0));
+    uint64_t sum = XXH64(row->value.data, row->value.size, XXH64(row->key.data, row->key.size, 0));
+    return row->terms.size > 0 ? XXH64(row->terms.data, row->terms.size, sum) : sum;
 }
 
 /* The rows of a chunk, in the order of the table: in that of their changes each would find its page
- * anew, and dirty it once more for the next checkpoint. A key that comes twice keeps its order. */
+ * anew, and dirty it once more for the next checkpoint. Of a key that comes twice the last counts.
+ */
 typedef struct chunk_rows {
     snapshot_row_t *list;
     size_t count;
@@ -21,12 +23,18 @@ static int compare_rows(const void *a, const void *b)
 {
     const snapshot_row_t *x = a;
     const snapshot_row_t *y = b;
-    size_t size = x->key.size < y->key.size ? x->key.size : y->key.size;
-    int order = memcmp(x->key.data, y->key.data, size);
-    if (order == 0 && x->key.size != y->key.size) {
-        order = x->key.size < y->key.size ? -1 : 1;
-    }
+    int order = order_bytes(x->key, y->key);
     return order != 0 ? order : x->key.data < y->key.data ? -1 : x->key.data > y->key.data;
+}
+
+/* "After no key" is where a read begins, and what is deleted has no terms. */
+static capstan_err_t check_row(const snapshot_row_t *row)
+{
+    term_set_t terms;
+    if (row->key.size == 0 || (row->value.size == 0 && row->terms.size > 0)) {
+        return CAPSTAN_E_INVALID;
+    }
+    return row->terms.size > 0 ? terms_read(row->terms, &terms) : CAPSTAN_OK;
 }
 
 /* A chunk is looked through before its first row is written: one that is refused leaves nothing. */
@@ -43,9 +51,7 @@ static capstan_err_t open_rows(slice_t rows, chunk_rows_t *ret_rows)
     while (!err && codec_list_next(&list, &opened.list[opened.count])) {
         const snapshot_row_t *row = &opened.list[opened.count++];
         ordered = ordered && (opened.count == 1 || compare_rows(row - 1, row) < 0);
-        if (row->key.size == 0) { /* "after no key" is where a read begins */
-            err = CAPSTAN_E_INVALID;
-        }
+        err = check_row(row);
     }
     err = err ? err : list.fault.err;
     if (err) {
@@ -72,16 +78,35 @@ static capstan_err_t check_chunk(const position_t *position, const snapshot_writ
     return CAPSTAN_OK;
 }
 
-static capstan_err_t write_row(store_t *self, uint64_t stream, const snapshot_row_t *row)
+static capstan_err_t write_row(store_t *self, uint64_t stream, snapshot_row_t *row,
+                               term_writer_t *terms)
 {
+    capstan_err_t err = terms_replace(terms, row);
+    if (err) {
+        return err;
+    }
     store_sql_t sql = row->value.size > 0 ? SQL_snapshot_put : SQL_snapshot_delete;
     bind_number(self->sql[sql], 1, stream);
     bind_bytes(self->sql[sql], 2, row->key);
     if (sql == SQL_snapshot_put) {
-        bind_number(self->sql[sql], 3, snapshot_checksum(row->key, row->value));
+        bind_number(self->sql[sql], 3, snapshot_checksum(row));
         bind_bytes(self->sql[sql], 4, row->value);
+        if (row->terms.size > 0) {
+            bind_bytes(self->sql[sql], 5, row->terms);
+        }
     }
     return store_run(self, sql);
+}
+
+static capstan_err_t write_rows(store_t *self, uint64_t stream, chunk_rows_t *rows)
+{
+    term_writer_t terms;
+    capstan_err_t err = terms_begin(self, stream, &terms);
+    for (size_t i = 0; !err && i < rows->count; i++) {
+        bool last = i + 1 == rows->count || !slice_equal(rows->list[i].key, rows->list[i + 1].key);
+        err = last ? write_row(self, stream, &rows->list[i], &terms) : CAPSTAN_OK;
+    }
+    return terms_end(&terms, err);
 }
 
 capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk)
@@ -97,9 +122,7 @@ capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk)
     }
     chunk_rows_t rows = {0};
     err = err ? err : open_rows(chunk->rows, &rows);
-    for (size_t i = 0; !err && i < rows.count; i++) {
-        err = write_row(self, chunk->stream, &rows.list[i]);
-    }
+    err = err ? err : write_rows(self, chunk->stream, &rows);
     free(rows.list);
     if (err || !chunk->last) {
         return err;
@@ -116,8 +139,10 @@ capstan_err_t store_snapshot_write(store_t *self, const snapshot_write_t *chunk)
 /* Copies the row at hand to the list. */
 static capstan_err_t add_row(sqlite3_stmt *statement, codec_list_writer_t *writer)
 {
-    snapshot_row_t row = {.key = column_bytes(statement, 0), .value = column_bytes(statement, 2)};
-    if (snapshot_checksum(row.key, row.value) != column_number(statement, 1)) {
+    snapshot_row_t row = {.key = column_bytes(statement, 0),
+                          .value = column_bytes(statement, 2),
+                          .terms = column_bytes(statement, 3)};
+    if (snapshot_checksum(&row) != column_number(statement, 1)) {
         return CAPSTAN_E_STORE_CORRUPT;
     }
     codec_list_add(writer, snapshot_row_wire(), &row);
@@ -151,7 +176,8 @@ capstan_err_t store_snapshot_read(store_t *self, const snapshot_read_t *request,
     return CAPSTAN_OK;
 }
 
-static capstan_err_t get_row(store_t *self, uint64_t stream, slice_t key, codec_list_writer_t *out)
+capstan_err_t snapshot_get_row(store_t *self, uint64_t stream, slice_t key,
+                               codec_list_writer_t *out)
 {
     sqlite3_stmt *statement = self->sql[SQL_snapshot_get];
     bind_number(statement, 1, stream);
@@ -175,7 +201,7 @@ capstan_err_t store_snapshot_get(store_t *self, const snapshot_get_t *request, b
     codec_list_writer_t writer = codec_list_begin(out);
     for (size_t i = 0; !err && i < wanted.count; i++) {
         if (i == 0 || !slice_equal(wanted.list[i].key, wanted.list[i - 1].key)) {
-            err = get_row(self, request->stream, wanted.list[i].key, &writer);
+            err = snapshot_get_row(self, request->stream, wanted.list[i].key, &writer);
         }
     }
     free(wanted.list);

@@ -13,11 +13,11 @@
 #ifndef ORDERING_PARTITION_STATE_H
 #define ORDERING_PARTITION_STATE_H
 
-#include "actors/ordering/key_filter.h"
 #include "actors/ordering/key_phase.h"
 #include "actors/ordering/partition.h"
 #include "actors/ordering/partition_row.h"
 #include "actors/ordering/watermark.h"
+#include "runtime/base/key_filter.h"
 #include "runtime/base/map.h"
 
 enum {

@@ -161,9 +161,9 @@ bool link_take(link_t *session, const envelope_t *envelope, slice_t body, uint64
 }
 
 /* An answer of kind ERROR has Capstan's own number. */
-static bool is_users(const envelope_t *envelope)
+static bool is_by_reference(const envelope_t *envelope)
 {
-    return (envelope->message >= CAPSTAN_USER_ID_MIN && envelope->message <= UINT16_MAX &&
+    return (envelope->message >= WIRE_REFERENCE_ID_MIN && envelope->message <= UINT16_MAX &&
             envelope->kind != CAPSTAN_KIND_ERROR) ||
            (envelope->message == MESSAGE_failure && envelope->kind == CAPSTAN_KIND_ERROR);
 }
@@ -221,7 +221,7 @@ static void on_message(gateway_t *self, link_t *session, const envelope_t *envel
         }
         return;
     }
-    if (is_users(envelope)) {
+    if (is_by_reference(envelope)) {
         users_on_message(session, envelope, body);
     } else {
         on_other(self, session, envelope, body);

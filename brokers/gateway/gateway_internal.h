@@ -72,11 +72,13 @@ typedef struct gateway_figures {
     uint64_t faults[FAULT_COUNT];
 } gateway_figures_t;
 
-/* Which messages of users may come from a peer, and to whom the last one went. */
+/* Which messages may come from a peer by reference, and to whom the last one went. */
 typedef struct users_rules {
+    bool learnt;
     size_t tables; /* that were registered when the kinds were learnt */
-    uint8_t kinds[0x10000 - CAPSTAN_USER_ID_MIN]; /* 0: of no registered table, any will do */
-    capstan_ref_t last;                           /* may be sent to */
+    uint8_t kinds[0x10000 - WIRE_REFERENCE_ID_MIN]; /* 0: a user's of no registered table, any will
+                                                       do */
+    capstan_ref_t last;                             /* may be sent to */
     uint64_t asked; /* number of the last request to a peer. It begins anywhere, so that an answer
                        to another session's, or to an earlier node's, finds nothing */
 } users_rules_t;

@@ -490,7 +490,7 @@ static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *me
         on_down(self, message);
         break;
     default:
-        if (message_is_users(message)) {
+        if (message_is_by_reference(message)) {
             users_deliver(self, message);
         } else {
             capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);

@@ -1,5 +1,6 @@
-/* Messages of users' own tables that cross a session: what its peer sends to actors and to other
- * peers, and what they send to it. Bodies are not looked into.
+/* Messages that cross a session by reference: what its peer sends to actors and to other peers, and
+ * what they send to it. They are those of users' own tables, and of Capstan's concerns from 0x100
+ * on (sagas). Bodies are not looked into.
  *
  *   peer ==event, request==> session's actor --> an actor that is open to peers, another session
  *   peer <==event, request== session's actor <-- whoever has its reference
@@ -22,28 +23,45 @@ static const char peer_prefix[] = "peer/";
 
 /* --- which messages -------------------------------------------------------------------------- */
 
-void users_learn(gateway_t *self)
+static void learn_table(users_rules_t *self, const wire_table_t *table)
 {
-    registry_t *registry = node_registry(capstan_actor_node(self->actor));
-    if (registry_count(registry) == self->users.tables) {
-        return;
-    }
-    const wire_table_t **tables = registry_all(registry, (table_list_t){0}, &self->users.tables);
-    for (size_t i = 0; i < self->users.tables; i++) {
-        for (size_t k = 0; k < tables[i]->count; k++) {
-            const wire_record_t *row = tables[i]->records[k]();
+    for (size_t i = 0; i < table->count; i++) {
+        const wire_record_t *row = table->records[i]();
+        /* Records of Capstan's have numbers of their own, which are no messages'. */
+        if (row->id >= WIRE_REFERENCE_ID_MIN &&
+            (row->kind != CAPSTAN_KIND_RECORD || row->id >= CAPSTAN_USER_ID_MIN)) {
             bool open = row->kind == CAPSTAN_KIND_REPLY || row->permission[0] != 0;
-            self->users.kinds[row->id - CAPSTAN_USER_ID_MIN] =
+            self->kinds[row->id - WIRE_REFERENCE_ID_MIN] =
                 open ? (uint8_t)row->kind : (uint8_t)KIND_CLOSED;
         }
     }
+}
+
+void users_learn(gateway_t *self)
+{
+    registry_t *registry = node_registry(capstan_actor_node(self->actor));
+    users_rules_t *rules = &self->users;
+    if (rules->learnt && registry_count(registry) == rules->tables) {
+        return;
+    }
+    table_list_t built_in = registry_built_in(registry);
+    if (!rules->learnt) { /* a number of Capstan's that it does not know is nobody's */
+        memset(rules->kinds, KIND_CLOSED, CAPSTAN_USER_ID_MIN - WIRE_REFERENCE_ID_MIN);
+        rules->learnt = true;
+    }
+    size_t count;
+    const wire_table_t **tables = registry_all(registry, built_in, &count);
+    for (size_t i = 0; i < count; i++) {
+        learn_table(rules, tables[i]);
+    }
+    rules->tables = count - built_in.count;
     free(tables);
 }
 
 /* A message that its table does not let in breaks the protocol, as one of Capstan's own does. */
 static bool is_allowed(link_t *self, const envelope_t *envelope)
 {
-    uint8_t kind = self->gateway->users.kinds[envelope->message - CAPSTAN_USER_ID_MIN];
+    uint8_t kind = self->gateway->users.kinds[envelope->message - WIRE_REFERENCE_ID_MIN];
     uint64_t correlation = envelope->kind == CAPSTAN_KIND_REQUEST ? envelope->correlation : 0;
     if (kind == KIND_CLOSED) {
         link_break(self, FAULT_unknown_message, correlation, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);

@@ -190,7 +190,7 @@ static capstan_err_t queue(peer_t *self, const envelope_t *envelope, slice_t bod
                                    .body_bytes = (uint32_t)body.size,
                                    .request = envelope->kind == CAPSTAN_KIND_REQUEST,
                                    .tell = envelope->kind == CAPSTAN_KIND_EVENT &&
-                                           envelope->message >= CAPSTAN_USER_ID_MIN,
+                                           envelope->message >= WIRE_REFERENCE_ID_MIN,
                                    .token = token});
     bool full = peer_link_unsent(self->link) >= self->options.batch_messages ||
                 peer_link_unsent_bytes(self->link) >= PEER_BATCH_BYTES;
@@ -319,7 +319,7 @@ capstan_err_t peer_request(peer_t *self, const wire_record_t *message, const voi
     return err;
 }
 
-/* --- messages of users' tables --------------------------------------------------------------- */
+/* --- messages by reference ------------------------------------------------------------------- */
 
 capstan_err_t peer_resolve(peer_t *self, slice_t address, int64_t timeout_us,
                            capstan_ref_t *ret_ref, char *ret_text, size_t text_size)
@@ -342,7 +342,7 @@ static capstan_err_t check(const peer_t *self, capstan_ref_t target, uint32_t me
     if (self->state == PEER_STALE) {
         return CAPSTAN_E_STALE_SESSION;
     }
-    if (message < CAPSTAN_USER_ID_MIN || message > UINT16_MAX || capstan_ref_is_null(target)) {
+    if (message < WIRE_REFERENCE_ID_MIN || message > UINT16_MAX || capstan_ref_is_null(target)) {
         return CAPSTAN_E_INVALID;
     }
     return body.size > self->welcome.event_bytes_max ? CAPSTAN_E_TOO_LARGE : CAPSTAN_OK;

@@ -33,7 +33,8 @@ typedef struct peer_handlers {
      * once the node has noticed its end. It is called before anything is sent in the new session;
      * it may not call the peer. */
     void (*reconnected)(void *context);
-    /* A message of a user's table: an event, or a request that peer_answer answers. */
+    /* A message by reference, of a user's table or of sagas: an event, or a request that
+     * peer_answer answers. */
     void (*user)(void *context, const envelope_t *envelope, slice_t body);
     /* The asker of such a request wants no answer any more. */
     void (*cancelled)(void *context, uint64_t correlation);
@@ -78,11 +79,11 @@ CAPSTAN_MUST_CHECK capstan_err_t peer_request(peer_t *self, const wire_record_t 
 CAPSTAN_MUST_CHECK capstan_err_t peer_resolve(peer_t *self, slice_t address, int64_t timeout_us,
                                               capstan_ref_t *ret_ref, char *ret_text,
                                               size_t text_size);
-/* Queues an event of a user's table. It is sent once or, when the session is lost first, perhaps
- * not. Errors as in peer_publish; INVALID: the id is not a user's, or there is no target. */
+/* Queues an event that goes by reference. It is sent once or, when the session is lost first,
+ * perhaps not. Errors as in peer_publish; INVALID: the id is below 0x100, or there is no target. */
 CAPSTAN_MUST_CHECK capstan_err_t peer_tell(peer_t *self, capstan_ref_t target, uint32_t message,
                                            slice_t body);
-/* As peer_request, of a user's table; `ret_message` is the number of the reply. TOO_LARGE. */
+/* As peer_request, by reference; `ret_message` is the number of the reply. TOO_LARGE. */
 CAPSTAN_MUST_CHECK capstan_err_t peer_ask(peer_t *self, capstan_ref_t target, uint32_t message,
                                           slice_t body, int64_t timeout_us, uint32_t *ret_message,
                                           slice_t *ret_body, char *ret_text, size_t text_size);

@@ -1,4 +1,4 @@
-/* The public peer: the messages of users' tables. */
+/* The public peer: the messages that go by reference. */
 #include "brokers/peer/peer.h"
 #include "runtime/base/ensure.h"
 
@@ -129,7 +129,7 @@ void capstan_peer_reply(capstan_peer_t *self, const capstan_peer_message_t *requ
     if (request->kind != CAPSTAN_KIND_REQUEST) {
         return;
     }
-    capstan_err_t err = message < CAPSTAN_USER_ID_MIN
+    capstan_err_t err = message < WIRE_REFERENCE_ID_MIN
                             ? CAPSTAN_E_INVALID
                             : peer_answer(self->peer, request->correlation, message, body);
     if (err != CAPSTAN_OK) {

@@ -319,7 +319,7 @@ static void on_message(peer_t *self, const envelope_t *envelope, slice_t body)
     default:
         if (envelope->kind == CAPSTAN_KIND_REPLY) {
             on_reply(self, envelope, body);
-        } else if (envelope->message >= CAPSTAN_USER_ID_MIN) {
+        } else if (envelope->message >= WIRE_REFERENCE_ID_MIN) {
             on_user(self, envelope, body);
         }
         break;

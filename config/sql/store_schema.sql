@@ -1,4 +1,5 @@
--- The embedded store, format 1. Created in one transaction.
+-- The embedded store, format 1. Created in one transaction, with the steps of store_migrate_*.sql
+-- to the present format.
 --
 -- meta       one row: the format, the node's random id, how often a node was started on it
 -- owners     who may write a shard, and under which epoch; all 256 rows exist from the beginning

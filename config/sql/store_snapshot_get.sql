@@ -1,1 +1,1 @@
-SELECT key, checksum, value FROM snapshots WHERE stream = ?1 AND key = ?2
+SELECT key, checksum, value, terms FROM snapshots WHERE stream = ?1 AND key = ?2

@@ -32,7 +32,7 @@ typedef struct capstan_peer capstan_peer_t;
 /* A message for the peer. It and its body live until the handler returns. A request that is
  * answered later is named by a copy of it. */
 typedef struct capstan_peer_message {
-    uint32_t message;     /* its number, from 0x8000 */
+    uint32_t message;     /* its number: of your tables, or of sagas (from 0x100) */
     uint32_t kind;        /* CAPSTAN_KIND_EVENT, or CAPSTAN_KIND_REQUEST */
     capstan_ref_t sender; /* null: nothing can be sent to it */
     uint64_t correlation;

@@ -77,10 +77,15 @@ void emit_array_end(json_writer_t *self)
 
 void emit_key(json_writer_t *self, const char *name)
 {
+    emit_key_text(self, slice_text(name));
+}
+
+void emit_key_text(json_writer_t *self, slice_t name)
+{
     ENSURE(in_object(self) && !self->keyed);
     separate(self);
     put(self, "\"");
-    emit_escaped(self->out, slice_text(name));
+    emit_escaped(self->out, name);
     put(self, "\":");
     self->keyed = true;
 }

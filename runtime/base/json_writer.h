@@ -39,6 +39,7 @@ void emit_array_begin(json_writer_t *self);
 void emit_array_end(json_writer_t *self);
 
 void emit_key(json_writer_t *self, const char *name);
+void emit_key_text(json_writer_t *self, slice_t name);
 void emit_text(json_writer_t *self, slice_t value);
 void emit_string(json_writer_t *self, const char *value);
 void emit_uint(json_writer_t *self, uint64_t value);

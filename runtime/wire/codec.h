@@ -20,6 +20,9 @@
 enum {
     WIRE_KEY_MAX = CAPSTAN_KEY_MAX,
     WIRE_DEPTH_MAX = 16, /* nesting that is skipped over in unknown fields */
+    /* Messages from here on go through sessions by reference, and their bodies unread: those of
+     * Capstan's own concerns, and from CAPSTAN_USER_ID_MIN users'. */
+    WIRE_REFERENCE_ID_MIN = 0x100,
 };
 
 /* The internal short names of what message.h describes. */

@@ -53,7 +53,8 @@ static bool is_within(const wire_record_t *record, uint32_t first, uint32_t last
 static bool is_peer_message(const wire_record_t *record)
 {
     bool internal =
-        (record->id >= SCHEMA_INTERNAL_FIRST && !is_users(record)) ||
+        is_within(record, SCHEMA_INTERNAL_FIRST, SCHEMA_INTERNAL_LAST) ||
+        is_within(record, SCHEMA_SAGA_INTERNAL_FIRST, SCHEMA_SAGA_INTERNAL_LAST) ||
         is_within(record, SCHEMA_GATEWAY_INTERNAL_FIRST, SCHEMA_GATEWAY_INTERNAL_LAST) ||
         is_within(record, SCHEMA_TOPICS_INTERNAL_FIRST, SCHEMA_TOPICS_INTERNAL_LAST);
     return record->kind != CAPSTAN_KIND_RECORD && !internal;
@@ -107,7 +108,7 @@ const char *schema_sender(const wire_record_t *record)
     if (is_users(record)) {
         return record->permission[0] || record->kind == CAPSTAN_KIND_REPLY ? "either" : "node";
     }
-    return record->kind == CAPSTAN_KIND_REQUEST ? "peer" : "node";
+    return record->permission[0] || record->kind == CAPSTAN_KIND_REQUEST ? "peer" : "node";
 }
 
 const char *schema_credited(const wire_record_t *record)
@@ -119,7 +120,7 @@ const char *schema_credited(const wire_record_t *record)
     if (i < sizeof exceptions / sizeof exceptions[0]) {
         return exceptions[i].credited;
     }
-    if (is_users(record)) {
+    if (record->id >= WIRE_REFERENCE_ID_MIN) {
         return record->kind == CAPSTAN_KIND_REPLY ? "" : "receiver";
     }
     return record->kind == CAPSTAN_KIND_REQUEST ? "node" : "";

@@ -25,6 +25,9 @@ enum {
     SCHEMA_TOPICS_INTERNAL_FIRST = 0x60,
     SCHEMA_TOPICS_INTERNAL_LAST = 0x63,
     SCHEMA_INTERNAL_FIRST = 0x66,
+    SCHEMA_INTERNAL_LAST = WIRE_REFERENCE_ID_MIN - 1,
+    SCHEMA_SAGA_INTERNAL_FIRST = 0x130,
+    SCHEMA_SAGA_INTERNAL_LAST = 0x13f,
 };
 
 /* Appends the description of `tables` to `out`. The same tables give the same bytes. */

@@ -7,6 +7,9 @@
 `answer` is called for each publish with its fields by name and how often its (key, sequence) came
 before; it returns "stored", "duplicate", "held", the name of an error, or None for no answer.
 `events` are delivered to whoever subscribes. `forget()` loses all sessions, as a restart does.
+`sagas` is called for each request to the actor `saga` with its name and its fields; it returns the
+name and the fields of the reply (values within fields: `encode`), raises Refused, or returns None
+for no answer.
 The numbers come from the tables (*.def).
 """
 import pathlib
@@ -18,9 +21,9 @@ import zmq
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TABLES = ["runtime/wire/wire_messages.def", "brokers/gateway/gateway_messages.def",
-          "actors/ordering/ordering_messages.def"]
+          "actors/ordering/ordering_messages.def", "actors/saga/saga_messages.def"]
 RESULTS = {"stored": 1, "duplicate": 2, "held": 3}
-EVENT, REPLY = 3, 2
+EVENT, REPLY, ERROR = 3, 2, 4
 
 
 def read_tables():
@@ -43,13 +46,22 @@ ERRORS = {name: int(number) for name, number in
                      (ROOT / "include/capstan/errors.def").read_text(encoding="utf-8"), re.M)}
 
 
-def encode(row, **fields):
+def encode(row, /, **fields):
     return {ROWS[row][1][name]: value for name, value in fields.items() if value is not None}
 
 
 def decode(row, data):
     names = {key: name for name, key in ROWS[row][1].items()}
     return {names[key]: value for key, value in data.items()}
+
+
+def encoded(row, /, **fields):
+    """A record as it stands in a field of another one."""
+    return msgpack.packb(encode(row, **fields))
+
+
+class Refused(Exception):
+    """The name of an error, and what is said about it."""
 
 
 class FakeNode:
@@ -59,6 +71,8 @@ class FakeNode:
         self.endpoint = f"tcp://127.0.0.1:{self.socket.bind_to_random_port('tcp://127.0.0.1')}"
         self.answer = lambda event, attempt: "stored"
         self.events = []  # (partition, {field: value})
+        self.sagas = None
+        self.asked = []  # (name, {field: value}) of each request to the actor `saga`
         self.subscribes, self.acknowledged, self.published = [], [], []
         self.hellos = 0
         self.sessions = {}  # routing id: credited messages taken
@@ -81,16 +95,16 @@ class FakeNode:
         """Only from within `answer`."""
         self.sessions.clear()
 
-    def send(self, peer, messages, correlation=None):
+    def send(self, peer, messages, correlation=None, sender=None):
         data = msgpack.packb(encode("link_header", version=1, count=len(messages), sequence=1,
                                     credit_messages=1 << 30, credit_bytes=1 << 40))
         for name, kind, body in messages:
             data += msgpack.packb(encode("envelope", message=ROWS[name][0], kind=kind,
-                                         correlation=correlation))
-            data += msgpack.packb(msgpack.packb(body), use_bin_type=True)
+                                         correlation=correlation, sender=sender))
+            data += msgpack.packb(body if isinstance(body, bytes) else msgpack.packb(body))
         self.socket.send_multipart([peer, data])
 
-    def reply(self, peer, envelope, name, **fields):
+    def reply(self, peer, envelope, name, /, **fields):
         self.send(peer, [(name, REPLY, encode(name, **fields))], envelope.get("correlation"))
 
     def serve(self):
@@ -126,6 +140,9 @@ class FakeNode:
             self.acknowledged += [decode("position", one) for one in body["through"]]
         elif name == "goodbye":
             self.parted.set()
+        elif name.startswith("saga_"):
+            self.sessions[peer] += 1
+            self.on_saga(peer, name, envelope, body)
         else:
             self.sessions[peer] += 1
             getattr(self, "on_" + name)(peer, envelope, body, outcomes)
@@ -151,3 +168,23 @@ class FakeNode:
             deliver = encode("deliver", subscription=1, partition=partition,
                              events=[encode("event", **event)])
             self.send(peer, [("deliver", EVENT, deliver)])
+
+    def on_resolve(self, peer, envelope, body, _):
+        if body["address"] == "saga" and self.sagas:
+            self.reply(peer, envelope, "resolved", actor=[1, 1])
+        else:
+            self.refuse(peer, envelope, "NOT_FOUND", "")
+
+    def refuse(self, peer, envelope, error, text):
+        self.send(peer, [("failure", ERROR, encode("failure", number=ERRORS[error], text=text))],
+                  envelope["correlation"])
+
+    def on_saga(self, peer, name, envelope, body):
+        self.asked.append((name, body))
+        try:
+            answer = self.sagas(name, body)
+        except Refused as refused:
+            self.refuse(peer, envelope, *refused.args)
+            return
+        if answer:
+            self.reply(peer, envelope, answer[0], **answer[1])

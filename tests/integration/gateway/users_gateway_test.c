@@ -1,7 +1,12 @@
-/* Messages of users' own tables across the gateway: from peers to actors that are open to them,
- * from actors to peers, and from peer to peer; and what becomes of those that cannot pass. */
+/* Messages by reference, of users' own tables and of sagas, across the gateway: from peers to
+ * actors that are open to them, from actors to peers, and from peer to peer; and what becomes of
+ * those that cannot pass. */
 #include "gateway_kit.h"
 
+#include "actors/saga/saga_messages.h"
+#include "node/tables.h"
+#include "runtime/registry.h"
+#include "runtime/runtime_messages.h"
 #include "tests/kit/shop_messages.h"
 
 #include <capstan/peer.h>
@@ -9,6 +14,7 @@
 
 enum {
     ASK_US = 10000000,
+    COMMANDS = 1500,    /* more than is granted at once, less than a session's mailbox takes */
     USER_note = 0x9000, /* an event: counted */
     USER_echo,          /* a request: its body comes back */
     USER_fail,          /* a request: answered by an error */
@@ -63,6 +69,16 @@ static void count_down(capstan_actor_t *self, const capstan_message_t *message)
     }
 }
 
+/* To a participant; what is in them only it could read. */
+static void send_commands(capstan_actor_t *self, const capstan_message_t *message)
+{
+    for (uint64_t i = 0; i < COMMANDS; i++) {
+        cr_assert_eq(capstan_tell(self, message->sender, MESSAGE_participant_commands,
+                                  slice_of(&i, sizeof i)),
+                     CAPSTAN_OK);
+    }
+}
+
 static capstan_err_t desk_receive(capstan_actor_t *self, const capstan_message_t *message)
 {
     uint64_t correlation;
@@ -96,6 +112,13 @@ static capstan_err_t desk_receive(capstan_actor_t *self, const capstan_message_t
         break;
     case USER_count_down:
         count_down(self, message);
+        break;
+    case MESSAGE_participant_open:
+        capstan_reply(self, message, MESSAGE_participant_opened, message->body);
+        send_commands(self, message);
+        break;
+    case MESSAGE_participant_results:
+        on_note(message->body);
         break;
     case USER_wait:
         atomic_fetch_add(&desk.waits, 1);
@@ -404,6 +427,82 @@ Test(users, that_are_slow_slow_their_peers)
     kit_stop();
 }
 
+/* --- of sagas ----------------------------------------------------------------------------------
+ */
+
+static void know_tables(void)
+{
+    table_list_t tables;
+    tables.tables = node_tables(&tables.count);
+    registry_know(node_registry(kit.node), tables);
+}
+
+static void sagas_by_reference(void)
+{
+    start();
+    know_tables();
+    heard_t heard = {0};
+    capstan_peer_t *peer = connect_peer("till", &heard);
+    capstan_ref_t ref = resolve(peer, "desk");
+    capstan_buffer_t answer = {0};
+    cr_assert_eq(capstan_peer_ask(peer, ref, MESSAGE_participant_open, slice_text("unread"), ASK_US,
+                                  &answer),
+                 CAPSTAN_OK);
+    cr_assert(slice_equal(capstan_buffer_slice(&answer), slice_text("unread")));
+    SERVE_UNTIL(heard.notes == COMMANDS, peer, NOBODY);
+    cr_assert_eq(heard.out_of_order, 0u);
+    cr_assert(capstan_ref_equal(heard.sender, ref));
+    for (uint64_t i = 0; i < 5000; i++) {
+        tell(peer, ref, MESSAGE_participant_results, i);
+    }
+    SERVE_UNTIL(atomic_load(&desk.notes) == 5000, peer, NOBODY);
+    cr_assert_eq(atomic_load(&desk.out_of_order), 0u);
+    cr_assert_eq(heard.refused, 0u);
+    capstan_buffer_fini(&answer);
+    capstan_peer_close(&peer, ASK_US);
+    kit_stop();
+}
+
+Test(users, are_joined_by_the_messages_of_sagas)
+{
+    sagas_by_reference();
+}
+
+Test(users, are_joined_by_the_messages_of_sagas_under_strict_wire)
+{
+    kit.strict_wire = true;
+    sagas_by_reference();
+}
+
+/* The mailbox of an actor that takes nothing slows the peer, whatever the messages are. */
+Test(users, of_sagas_that_are_slow_slow_their_peers)
+{
+    start_with((capstan_spawn_options_t){.mailbox_messages = 4096});
+    know_tables();
+    heard_t heard = {0};
+    capstan_peer_t *peer = connect_peer("till", &heard);
+    capstan_ref_t ref = resolve(peer, "desk");
+    tell(peer, ref, USER_wait, 0);
+    SERVE_UNTIL(atomic_load(&desk.waits) == 1, peer, NOBODY);
+    uint64_t sent = 0;
+    for (int quiet = 0; quiet < 100;) {
+        capstan_err_t err = sent < 4096 ? capstan_peer_tell(peer, ref, MESSAGE_participant_results,
+                                                            slice_of(&sent, sizeof sent))
+                                        : CAPSTAN_E_NO_CREDIT;
+        sent += err == CAPSTAN_OK;
+        quiet += err != CAPSTAN_OK;
+        if (err != CAPSTAN_OK || sent % 64 == 0) {
+            capstan_peer_poll(peer, 1000);
+        }
+    }
+    cr_assert_leq(kit_figure("users_in"), 2048u + 1024u + 64u);
+    atomic_store(&desk.go, true);
+    SERVE_UNTIL(atomic_load(&desk.notes) == sent, peer, NOBODY);
+    cr_assert_eq(heard.refused, 0u);
+    capstan_peer_close(&peer, ASK_US);
+    kit_stop();
+}
+
 /* --- peer to peer ------------------------------------------------------------------------------
  */
 
@@ -567,6 +666,7 @@ Test(users, cannot_be_sent_what_does_not_fit_and_the_session_goes_on)
 Test(users, have_tables_that_say_what_peers_may_send)
 {
     start();
+    know_tables();
     cr_assert_eq(capstan_node_register(kit.node, &shop_table, NULL, 0), CAPSTAN_OK);
     const struct {
         uint64_t message;
@@ -586,6 +686,12 @@ Test(users, have_tables_that_say_what_peers_may_send)
          CAPSTAN_E_UNKNOWN_MESSAGE},
         {0x10000, CAPSTAN_KIND_EVENT, "protocol_errors/unknown_message", 4,
          CAPSTAN_E_UNKNOWN_MESSAGE},
+        {MESSAGE_participant_commands, CAPSTAN_KIND_EVENT, "protocol_errors/unknown_message", 5,
+         CAPSTAN_E_UNKNOWN_MESSAGE}, /* no permission */
+        {MESSAGE_participant_open, CAPSTAN_KIND_EVENT, "protocol_errors/malformed", 3,
+         CAPSTAN_E_MALFORMED}, /* a request */
+        {MESSAGE_down, CAPSTAN_KIND_EVENT, "protocol_errors/unknown_message", 6,
+         CAPSTAN_E_UNKNOWN_MESSAGE}, /* of the runtime's own */
     };
     raw_peer_t peer;
     raw_open(&peer);

@@ -153,6 +153,59 @@ Test(journal, takes_snapshots_and_truncates_below_them)
     actors_stop(&actors);
 }
 
+Test(journal, finds_rows_by_their_terms_through_the_reader)
+{
+    actors_t actors = {0};
+    actors_start(&actors);
+    stream_opened_t stream = ask_stream(&actors, "orders/7");
+    buffer_t terms = {0};
+    codec_list_writer_t writer = codec_list_begin(&terms);
+    codec_list_add(&writer, snapshot_term_wire(), &(snapshot_term_t){.term = slice_text("term")});
+    codec_list_end(&writer);
+    buffer_t rows = {0};
+    writer = codec_list_begin(&rows);
+    codec_list_add(&writer, snapshot_row_wire(),
+                   &(snapshot_row_t){.key = slice_text("key"),
+                                     .value = slice_text("value"),
+                                     .terms = buffer_slice(&terms)});
+    codec_list_end(&writer);
+    snapshot_write_t chunk = {
+        .stream = stream.stream, .epoch = stream.epoch, .lsn = 1, .rows = buffer_slice(&rows)};
+    snapshot_written_t written;
+    cr_assert_eq(ask(&actors, actors.journal, snapshot_write_wire(), &chunk,
+                     snapshot_written_wire(), &written),
+                 CAPSTAN_OK);
+    snapshot_find_t find = {.stream = stream.stream,
+                            .terms = buffer_slice(&terms),
+                            .count_max = 5,
+                            .bytes_max = 1 << 16};
+    snapshot_rows_t found = {0};
+    cr_assert_eq(
+        ask(&actors, actors.reader, snapshot_find_wire(), &find, snapshot_rows_wire(), &found),
+        CAPSTAN_OK);
+    cr_assert(found.end && codec_list_count(found.rows) == 1);
+    snapshot_range_t range = {
+        .stream = stream.stream, .first = slice_text("a"), .last = slice_text("z"), .count_max = 5};
+    snapshot_terms_t entries = {0};
+    cr_assert_eq(
+        ask(&actors, actors.reader, snapshot_range_wire(), &range, snapshot_terms_wire(), &entries),
+        CAPSTAN_OK);
+    cr_assert(entries.end && codec_list_count(entries.entries) == 1);
+    snapshot_count_t count = {.stream = stream.stream, .prefix = slice_text("t")};
+    snapshot_counts_t counts = {0};
+    cr_assert_eq(
+        ask(&actors, actors.reader, snapshot_count_wire(), &count, snapshot_counts_wire(), &counts),
+        CAPSTAN_OK);
+    cr_assert(counts.end && codec_list_count(counts.counts) == 1);
+    find.count_max = 0;
+    cr_assert_eq(
+        ask(&actors, actors.reader, snapshot_find_wire(), &find, snapshot_rows_wire(), &found),
+        CAPSTAN_E_INVALID);
+    buffer_fini(&terms);
+    buffer_fini(&rows);
+    actors_stop(&actors);
+}
+
 Test(journal, refuses_what_is_wrong_and_goes_on)
 {
     actors_t actors = {0};

@@ -94,8 +94,15 @@ static capstan_err_t snapshot_some(trial_t *self, int stream)
     buffer_t rows = {0};
     codec_list_writer_t writer = codec_list_begin(&rows);
     snapshot_row_t row = {.key = row_key(key), .value = slice_text(version)};
+    buffer_t terms = {0}; /* one that stays and one that changes; the check compares them */
+    codec_list_writer_t list = codec_list_begin(&terms);
+    codec_list_add(&list, snapshot_term_wire(), &(snapshot_term_t){.term = row.key});
+    codec_list_add(&list, snapshot_term_wire(), &(snapshot_term_t){.term = row.value});
+    codec_list_end(&list);
+    row.terms = buffer_slice(&terms);
     codec_list_add(&writer, snapshot_row_wire(), &row);
     codec_list_end(&writer);
+    buffer_fini(&terms);
     uint64_t number = self->streams[stream].stream;
     uint64_t epoch = self->streams[stream].epoch;
     snapshot_write_t chunk = {

@@ -62,10 +62,10 @@ Test(store_refusal, of_a_newer_format_changes_nothing)
     store_close(&fixture.store);
     sqlite3 *db;
     cr_assert_eq(sqlite3_open(fixture.path, &db), SQLITE_OK);
-    cr_assert_eq(sqlite3_exec(db, "UPDATE meta SET format = 2", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(db, "UPDATE meta SET format = 3", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
     cr_assert_eq(try_open(&fixture, fixture.path), CAPSTAN_E_STORE_NEWER);
-    expect_text(&fixture, "format 2");
+    expect_text(&fixture, "format 3");
     fixture_fini(&fixture);
 }
 
@@ -336,7 +336,7 @@ Test(store_check, finds_rows_that_are_missing_misplaced_or_belong_nowhere)
         "UPDATE streams SET snapshot_lsn = 99",
         "UPDATE streams SET lsn_first = 6",
         "DELETE FROM owners WHERE shard NOT IN (SELECT shard FROM streams) AND shard > 200",
-        "INSERT INTO snapshots VALUES (7, x'61', 0, x'62')",
+        "INSERT INTO snapshots VALUES (7, x'61', 0, x'62', NULL)",
     };
     for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
         fixture_t fixture;

@@ -565,14 +565,25 @@ Test(store, reads_walk_indexes_and_never_scan)
 {
     extern const char sql_store_read[], sql_store_truncate_rows[], sql_store_snapshot_read[],
         sql_store_snapshot_get[], sql_store_stream_get[], sql_store_remove_log[],
-        sql_store_remove_snapshots[];
+        sql_store_remove_snapshots[], sql_store_remove_first[], sql_store_snapshot_keys[],
+        sql_store_terms_any[], sql_store_terms_of[], sql_store_terms_up[], sql_store_terms_down[],
+        sql_store_terms_last[], sql_store_terms_next[], sql_store_terms_range[];
     const char *const statements[] = {sql_store_read,
                                       sql_store_truncate_rows,
                                       sql_store_snapshot_read,
                                       sql_store_snapshot_get,
                                       sql_store_stream_get,
                                       sql_store_remove_log,
-                                      sql_store_remove_snapshots};
+                                      sql_store_remove_snapshots,
+                                      sql_store_remove_first,
+                                      sql_store_snapshot_keys,
+                                      sql_store_terms_any,
+                                      sql_store_terms_of,
+                                      sql_store_terms_up,
+                                      sql_store_terms_down,
+                                      sql_store_terms_last,
+                                      sql_store_terms_next,
+                                      sql_store_terms_range};
     fixture_t fixture;
     fixture_folder(&fixture);
     fixture_open(&fixture);

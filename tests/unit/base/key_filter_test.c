@@ -1,5 +1,5 @@
 /* The filter of keys that are in the store only. */
-#include "actors/ordering/key_filter.h"
+#include "runtime/base/key_filter.h"
 #include "runtime/base/map.h"
 
 #include <criterion/criterion.h>

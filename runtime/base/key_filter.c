@@ -1,4 +1,4 @@
-#include "actors/ordering/key_filter.h"
+#include "runtime/base/key_filter.h"
 
 #include "runtime/base/ensure.h"
 

@@ -7,8 +7,8 @@
  * one memory access per part. The newest part takes hashes until it is full; then one of twice its
  * size is added. So a hash costs two to four bytes, and of a thousand others about two per part are
  * taken for one that is in it. Nothing is ever taken out. Zeroed it is empty. */
-#ifndef ORDERING_KEY_FILTER_H
-#define ORDERING_KEY_FILTER_H
+#ifndef BASE_KEY_FILTER_H
+#define BASE_KEY_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,1 @@
+RELEASE capstan_command

@@ -1,0 +1,1 @@
+ROLLBACK TO capstan_command

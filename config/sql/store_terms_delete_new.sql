@@ -1,0 +1,1 @@
+DELETE FROM terms_new WHERE stream = ?1 AND term = ?2 AND key = ?3
