@@ -100,7 +100,7 @@ class Peer:
         if not name:
             return  # of a newer version
         body = self.from_map(name, msgpack.unpackb(data, strict_map_key=False))
-        if name == "failure":
+        if name == "failure" and name not in self.on:
             sys.exit(f"peer.py: error {body['number']}: {body['text']}")
         if name == "not_greeted" and self.greeted:
             self.greet()
