@@ -3,6 +3,7 @@
 #include "runtime/base/json_writer.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Longer words than this are compared by their beginning. */
@@ -42,6 +43,36 @@ bool value_parse_share(const char *text, double *ret_value)
     }
     *ret_value = value;
     return true;
+}
+
+bool value_parse_duration(const char *text, int64_t *ret_us)
+{
+    static const struct {
+        const char *name;
+        int64_t us;
+    } units[] = {
+        {"ms", 1000},
+        {"s", 1000000},
+        {"m", INT64_C(60) * 1000000},
+        {"h", INT64_C(3600) * 1000000},
+        {"d", INT64_C(86400) * 1000000},
+        {"w", INT64_C(7) * 86400 * 1000000},
+    };
+    const int64_t us_max = INT64_C(3650) * 86400 * 1000000;
+    char digits[24];
+    size_t size = strspn(text, "0123456789");
+    uint64_t number;
+    snprintf(digits, sizeof digits, "%.*s", (int)size, text);
+    if (size >= sizeof digits || !value_parse_uint(digits, &number)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(text + size, units[i].name) == 0 && number <= (uint64_t)(us_max / units[i].us)) {
+            *ret_us = (int64_t)number * units[i].us;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool value_is_utf8(const char *text)

@@ -12,6 +12,9 @@ bool value_parse_uint(const char *text, uint64_t *ret_value);
 /* A decimal number from 0 to 1. */
 bool value_parse_share(const char *text, double *ret_value);
 
+/* A duration: digits and a unit, one of ms, s, m (minutes), h, d, w; at most ten years. */
+bool value_parse_duration(const char *text, int64_t *ret_us);
+
 /* True for valid UTF-8. */
 bool value_is_utf8(const char *text);
 

@@ -127,6 +127,7 @@ capstan_err_t assembly_start(const assembly_settings_t *settings, assembly_t **r
     self->settings = *settings;
     self->durable.journal_settings = settings->journal;
     self->durable.ordering_settings = settings->ordering;
+    self->durable.saga_settings = settings->saga;
     err = durable_open(&self->durable, settings->node->name, ret_text, text_size);
     if (err == CAPSTAN_OK) {
         err = explain(start_node(self), "runtime", ret_text, text_size);

@@ -1,10 +1,11 @@
-/* A whole node: runtime, journal, ordering and gateway, put together from their settings. The only
- * place that knows them all; the program and its tests start nodes through it. */
+/* A whole node: runtime, journal, ordering, sagas and gateway, put together from their settings.
+ * The only place that knows them all; the program and its tests start nodes through it. */
 #ifndef NODE_ASSEMBLY_H
 #define NODE_ASSEMBLY_H
 
 #include "actors/journal/journal_settings.h"
 #include "actors/ordering/ordering_settings.h"
+#include "actors/saga/saga_settings.h"
 #include "brokers/gateway/gateway_settings.h"
 #include "node/node_settings.h"
 #include "runtime/runtime_settings.h"
@@ -20,6 +21,7 @@ typedef struct assembly_settings {
     const gateway_settings_t *gateway;
     const ordering_settings_t *ordering;
     const journal_settings_t *journal;
+    const saga_settings_t *saga;
 } assembly_settings_t;
 
 /* Opens the store, recovers, and returns when peers can connect. On failure nothing is left

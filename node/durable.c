@@ -2,6 +2,7 @@
 
 #include "actors/ordering/ordering.h"
 #include "actors/ordering/ordering_messages.h"
+#include "actors/saga/saga_actor.h"
 
 #include <sodium.h>
 #include <stdio.h>
@@ -75,10 +76,25 @@ static capstan_err_t start_ordering(durable_t *self, capstan_node_t *node)
                                   RECOVERY_US, NULL, NULL);
 }
 
+/* Peers reach it by its name. */
+static capstan_err_t start_sagas(durable_t *self, capstan_node_t *node)
+{
+    saga_arguments_t arguments = {.settings = self->saga_settings,
+                                  .journal = self->journal,
+                                  .reader = self->reader,
+                                  .topics = self->topics};
+    return capstan_node_spawn(
+        node, &saga_behaviour,
+        &(capstan_spawn_options_t){
+            .name = saga_behaviour.name, .cell = "saga", .argument = &arguments, .external = true},
+        &self->saga);
+}
+
 capstan_err_t durable_start(durable_t *self, capstan_node_t *node, char *ret_text, size_t text_size)
 {
     capstan_err_t err = start_journal(self, node);
     err = err ? err : start_ordering(self, node);
+    err = err ? err : start_sagas(self, node);
     return explain(err, self, ret_text, text_size);
 }
 

@@ -105,8 +105,8 @@ static capstan_err_t start(capstan_node_t *node, embedded_topics_t *self,
 capstan_err_t capstan_topics_open(capstan_node_t *node, const capstan_topics_options_t *options,
                                   char *ret_text, size_t text_size)
 {
-    static const settings_section_t *const sections[] = {&ordering_settings_section,
-                                                         &journal_settings_section};
+    static const settings_section_t *const sections[] = {
+        &ordering_settings_section, &journal_settings_section, &saga_settings_section};
     static const capstan_topics_options_t defaults = {0};
     char unwanted[1];
     char *text = ret_text ? ret_text : unwanted;
@@ -126,6 +126,7 @@ capstan_err_t capstan_topics_open(capstan_node_t *node, const capstan_topics_opt
     if (err == CAPSTAN_OK) {
         self->durable.journal_settings = settings_get(self->settings, &journal_settings_section);
         self->durable.ordering_settings = settings_get(self->settings, &ordering_settings_section);
+        self->durable.saga_settings = settings_get(self->settings, &saga_settings_section);
         err = start(node, self, options ? options : &defaults, text, size);
     } else {
         release(self);

@@ -35,10 +35,10 @@ typedef struct capstan_topics_options {
 
 /* Opens a store, made when there is none, and recovers what is in it; once per node, before its
  * gateway is opened, whose peers then reach the topics too. Starts the actors `journal`,
- * `journal-reader`, `topics` and `publisher`, on cells of their own, which end with the node. From
- * a thread that is no cell; blocks. `options` may be NULL. On failure `ret_text` (may be NULL, with
- * size 0) says what, where and what to do; when something had started already, the node is to be
- * stopped.
+ * `journal-reader`, `topics`, `saga` and `publisher`, on cells of their own, which end with the
+ * node. From a thread that is no cell; blocks. `options` may be NULL. On failure `ret_text` (may be
+ * NULL, with size 0) says what, where and what to do; when something had started already, the node
+ * is to be stopped.
  * Errors: CONFIG (a value), EXISTS (they are open), STORE_LOCKED, STORE_PERMISSION, STORE_NEWER,
  * STORE_CORRUPT, STORE_IO, and those of capstan_node_spawn. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t

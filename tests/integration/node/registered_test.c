@@ -31,6 +31,7 @@ static void host_start(host_t *self)
         .gateway = settings_get(self->loaded, &gateway_settings_section),
         .ordering = settings_get(self->loaded, &ordering_settings_section),
         .journal = settings_get(self->loaded, &journal_settings_section),
+        .saga = settings_get(self->loaded, &saga_settings_section),
     };
     cr_assert_eq(assembly_start(&self->settings, &self->assembly, text, sizeof text), CAPSTAN_OK,
                  "%s", text);

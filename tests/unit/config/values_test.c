@@ -59,3 +59,29 @@ Test(values, compare_words_of_any_length)
     longest[sizeof longest - 1] = '\0';
     cr_expect_null(nearest_of(longest));
 }
+
+Test(values, parse_durations_with_their_unit)
+{
+    static const struct {
+        const char *text;
+        int64_t us;
+    } rows[] = {{"0ms", 0},
+                {"500ms", 500000},
+                {"30s", 30000000},
+                {"5m", 300000000},
+                {"2h", INT64_C(7200000000)},
+                {"1d", INT64_C(86400000000)},
+                {"521w", INT64_C(521) * 7 * 86400000000},
+                {"3650d", INT64_C(3650) * 86400000000}};
+    static const char *const wrong[] = {"",      "5",    "m",   "-5m",
+                                        "5 m",   "1.5h", "5M",  "1h5m",
+                                        "3651d", "522w", "5us", "99999999999999999999s"};
+    int64_t us = 77;
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        cr_expect_not(value_parse_duration(wrong[i], &us), "%s", wrong[i]);
+    }
+    cr_assert_eq(us, 77, "untouched by a failure");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        cr_expect(value_parse_duration(rows[i].text, &us) && us == rows[i].us, "%s", rows[i].text);
+    }
+}
