@@ -15,7 +15,7 @@
 
 enum { REPEATS = 3 };
 
-#define BENCHES "tell, ask, metrics, pipeline, poison, growth, rebalance, keyed"
+#define BENCHES "tell, ask, metrics, pipeline, poison, growth, rebalance, keyed, saga"
 
 static const bench_case_t cases[] = {
     {
@@ -154,6 +154,64 @@ static const bench_case_t cases[] = {
         .p99_us_max = 50000,
         .run = bench_rebalance_kill,
         .run_peer = bench_rebalance_quiet,
+    },
+    {
+        .bench = "saga",
+        .name = "three_steps",
+        .what = "sagas of three steps, 500 under way, each transition on disk before the next "
+                "action, and a participant in the process whose inbox is on disk",
+        .peer = "SQLite, rows of 150 bytes in commits of 1,024",
+        .metric = "ops_per_s",
+        .goal = "at least 25 k/s",
+        .ops_per_s_min = 25000,
+        .run = bench_saga_inside,
+        .run_peer = bench_pipeline_peer,
+    },
+    {
+        .bench = "saga",
+        .name = "three_steps_tcp",
+        .what = "the same, the participant in another process",
+        .peer = "SQLite, rows of 150 bytes in commits of 1,024",
+        .metric = "ops_per_s",
+        .goal = "at least 15 k/s",
+        .ops_per_s_min = 15000,
+        .run = bench_saga_tcp,
+        .run_peer = bench_pipeline_peer,
+    },
+    {
+        .bench = "saga",
+        .name = "alone",
+        .what = "the same as the first, one after the other",
+        .peer = "four commits of SQLite, one row each, and 1 ms",
+        .metric = "p50_us",
+        .goal = "at most 1x the peer's median",
+        .ratio_max = 1,
+        .run = bench_saga_alone,
+        .run_peer = bench_saga_four_commits,
+    },
+    {
+        .bench = "saga",
+        .name = "recovery",
+        .what = "100,000 sagas whose commands are out; their node is killed and started again: "
+                "from its being ready until all of them have been heard again",
+        .peer = "SQLite, rows of 150 bytes in commits of 1,024",
+        .metric = "ops_per_s",
+        .goal = "within 3 s",
+        .ops_per_s_min = 100000.0 / 3,
+        .run = bench_saga_recovery,
+        .run_peer = bench_pipeline_peer,
+    },
+    {
+        .bench = "saga",
+        .name = "resting",
+        .what = "a page of 50, the newest or from anywhere, a start or a show among 1,000,000 "
+                "sagas that await a signal: the one of them that suffers most",
+        .peer = "the same among 1,000",
+        .metric = "p50_us",
+        .goal = "at most 1.5x",
+        .ratio_max = 1.5,
+        .run = bench_saga_resting,
+        .run_peer = bench_saga_resting_few,
     },
 #define KEYED(keys)                                                                                \
     {                                                                                              \
@@ -364,9 +422,18 @@ static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
 } processes[] = {
-    {"publisher", bench_publisher},   {"consumer", bench_consumer}, {"picky", bench_consumer},
-    {"memory", bench_consumer},       {"stuck", bench_stuck},       {"worker", bench_worker},
+    {"publisher", bench_publisher},
+    {"consumer", bench_consumer},
+    {"picky", bench_consumer},
+    {"memory", bench_consumer},
+    {"stuck", bench_stuck},
+    {"worker", bench_worker},
     {"rebalanced", bench_rebalanced},
+    {"three_steps", bench_three_steps},
+    {"participant", bench_participant},
+    {"stalled", bench_stalled},
+    {"recovered", bench_recovered},
+    {"resting", bench_resting},
 };
 
 int cli_bench(int argc, char **argv)

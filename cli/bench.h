@@ -52,6 +52,13 @@ capstan_err_t bench_pipeline_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_counter(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_histogram(bench_figures_t *ret_figures);
 capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_inside(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_tcp(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_alone(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_four_commits(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_recovery(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_resting(bench_figures_t *ret_figures);
+capstan_err_t bench_saga_resting_few(bench_figures_t *ret_figures);
 
 #define KEYED(keys) capstan_err_t bench_keyed_##keys(bench_figures_t *ret_figures);
 #include "cli/bench_keyed.def"
@@ -59,12 +66,17 @@ capstan_err_t bench_metrics_peer(bench_figures_t *ret_figures);
 capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
 
 /* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker|
- * rebalanced ...`. */
+ * rebalanced|three_steps|participant|stalled|recovered|resting ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);
 int bench_worker(int argc, char **argv);
 int bench_rebalanced(int argc, char **argv);
+int bench_three_steps(int argc, char **argv);
+int bench_participant(int argc, char **argv);
+int bench_stalled(int argc, char **argv);
+int bench_recovered(int argc, char **argv);
+int bench_resting(int argc, char **argv);
 
 /* Says on stderr what went wrong; returns the exit status. */
 int bench_failed(const char *who, const char *text);

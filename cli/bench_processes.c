@@ -71,8 +71,9 @@ bool bench_make_folder(char folder[64])
 
 void bench_remove_folder(const char *folder)
 {
-    static const char *const files[] = {"capstan.db", "capstan.db-wal", "capstan.db-shm",
-                                        "capstan.db-lock"};
+    static const char *const files[] = {"capstan.db",      "capstan.db-wal", "capstan.db-shm",
+                                        "capstan.db-lock", "inbox.db",       "inbox.db-wal",
+                                        "inbox.db-shm"};
     char path[256];
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);

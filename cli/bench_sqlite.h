@@ -7,5 +7,8 @@
  * in `folder`, which is removed afterwards. Blocks for `seconds` and the last commit. -1 when
  * SQLite refuses; stderr says why. */
 double bare_sqlite_rows_per_s(const char *folder, double seconds);
+/* The median time of a commit of one such row, of as many as fit into `seconds`, in microseconds.
+ * -1 as above. */
+double bare_sqlite_commit_us(const char *folder, double seconds);
 
 #endif

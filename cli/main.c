@@ -91,6 +91,9 @@ static int run_help(int argc, char **argv)
         return unknown_command(argv[1]);
     }
     char option[] = "--help";
+    if (argc > 2) { /* an action of the command */
+        return command->run(3, (char *[]){argv[1], argv[2], option, NULL});
+    }
     return command->run(2, (char *[]){argv[1], option, NULL});
 }
 

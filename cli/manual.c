@@ -98,6 +98,23 @@ static const char *summary_of(const char *name, size_t size)
     return "";
 }
 
+/* What --help of the action says. */
+static void put_action(FILE *out, const command_line_t *line)
+{
+    const char *name;
+    size_t size = options_action_name(line, &name);
+    fprintf(out, ".SS %.*s\n", (int)size, name);
+    put_literal(out, line->usage);
+    fputs(".PP\n", out);
+    put_text(out, line->summary);
+    fputs("\n", out);
+    for (size_t i = 0; i < line->count; i++) {
+        put_option(out, &line->options[i]);
+    }
+    fputs(".PP\n", out);
+    put_literal(out, line->examples);
+}
+
 void manual_print_command(const command_line_t *line, FILE *out)
 {
     static const option_t help = {.name = "help", .meaning = "print a summary of this page"};
@@ -115,6 +132,12 @@ void manual_print_command(const command_line_t *line, FILE *out)
         put_option(out, &line->options[i]);
     }
     put_option(out, &help);
+    if (line->actions) {
+        fputs(".SH ACTIONS\n", out);
+    }
+    for (size_t i = 0; line->actions && line->actions[i]; i++) {
+        put_action(out, line->actions[i]);
+    }
     put_exit_status(out);
     fputs(".SH EXAMPLES\n", out);
     put_literal(out, line->examples);

@@ -210,6 +210,7 @@ int cli_node(int argc, char **argv)
             .gateway = settings_get(loaded, &gateway_settings_section),
             .ordering = settings_get(loaded, &ordering_settings_section),
             .journal = settings_get(loaded, &journal_settings_section),
+            .saga = settings_get(loaded, &saga_settings_section),
         };
         mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
         status = run_node(&settings);

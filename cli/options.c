@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* Where the meanings begin in --help. */
-#define HELP_COLUMN 26
+#define HELP_COLUMN   26
+#define ACTION_COLUMN 13
 
 void option_put_notes(const option_t *option, FILE *out)
 {
@@ -38,23 +39,53 @@ static void print_option(const option_t *option)
     printf("\n");
 }
 
+/* The words that name the command: "capstan feed" of "capstan feed --topic T ...". */
+static int name_width(const command_line_t *line)
+{
+    size_t words = line->words > 0 ? line->words : 2;
+    const char *at = line->usage + strcspn(line->usage, " ");
+    for (size_t i = 1; i < words && *at; i++) {
+        at += 1 + strcspn(at + 1, " ");
+    }
+    return (int)(at - line->usage);
+}
+
+size_t options_action_name(const command_line_t *line, const char **ret_name)
+{
+    const char *end = line->usage + name_width(line);
+    const char *begin = end;
+    while (begin > line->usage && begin[-1] != ' ') {
+        begin--;
+    }
+    *ret_name = begin;
+    return (size_t)(end - begin);
+}
+
+static void print_actions(const command_line_t *line)
+{
+    printf("\n\nActions, each with --help of its own:\n");
+    for (size_t i = 0; line->actions[i]; i++) {
+        const char *name;
+        const char *summary = line->actions[i]->summary;
+        size_t size = options_action_name(line->actions[i], &name);
+        printf("  %-*.*s%.*s\n", ACTION_COLUMN, (int)size, name, (int)strcspn(summary, "\n"),
+               summary);
+    }
+}
+
 static void print_help(const command_line_t *line)
 {
     static const option_t help = {.name = "help", .meaning = "print this text"};
-    printf("Usage: %s\n\n%s\n\nOptions:\n", line->usage, line->summary);
+    printf("Usage: %s\n\n%s", line->usage, line->summary);
+    if (line->actions) {
+        print_actions(line);
+    }
+    printf("%s\nOptions:\n", line->actions ? "" : "\n");
     for (size_t i = 0; i < line->count; i++) {
         print_option(&line->options[i]);
     }
     print_option(&help);
     printf("\nExamples:\n%s", line->examples);
-}
-
-/* "capstan feed" of "capstan feed --topic T ...". */
-static int name_width(const command_line_t *line)
-{
-    const char *blank = strchr(line->usage, ' ');
-    const char *end = blank ? strchr(blank + 1, ' ') : NULL;
-    return (int)(end ? (size_t)(end - line->usage) : strlen(line->usage));
 }
 
 int options_wrong(const command_line_t *line, const char *format, ...)
@@ -135,6 +166,14 @@ static int set_value(const command_line_t *line, const option_t *option, const c
                                  value);
         }
         return OPTIONS_RUN;
+    case OPTION_TIME:
+        if (!value_parse_duration(value, option->target.time_us)) {
+            return options_wrong(line,
+                                 "--%s: \"%s\" is no duration such as 500ms, 30s, 5m, 2h, 1d or "
+                                 "1w, at most ten years",
+                                 option->name, value);
+        }
+        return OPTIONS_RUN;
     case OPTION_LIST:
         if (option->target.list->count == OPTION_LIST_MAX) {
             return options_wrong(line, "--%s: given more than %d times", option->name,
@@ -173,6 +212,11 @@ static int take_option(const command_line_t *line, int argc, char **argv, int *a
             return options_wrong(line, "--%s is given twice", option->name);
         }
         *given |= UINT64_C(1) << i;
+        int64_t unused;
+        if (option->bare && !value &&
+            (*at + 1 == argc || !value_parse_duration(argv[*at + 1], &unused))) {
+            value = option->bare;
+        }
         if (option->type != OPTION_FLAG && !value) {
             if (*at + 1 == argc) {
                 return options_wrong(line, "--%s wants a value: %s", option->name,

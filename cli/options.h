@@ -45,6 +45,7 @@ typedef enum option_type {
     OPTION_UINT,   /* uint64_t, minimum to maximum; maximum 0 means no upper bound */
     OPTION_SHARE,  /* double, 0 to 1 */
     OPTION_LIST,   /* option_list_t: may be given several times */
+    OPTION_TIME,   /* int64_t: microseconds, of a duration such as 500ms, 30s, 5m, 2h, 1d, 1w */
 } option_type_t;
 
 #define OPTION_LIST_MAX 64
@@ -61,6 +62,7 @@ typedef struct option_row {
     bool required;
     const char *initial; /* parsed like a given value; NULL: the target is left as it is */
     const char *choices; /* "csv|json" */
+    const char *bare;    /* of a TIME that may stand alone: what it means then */
     uint64_t minimum;
     uint64_t maximum;
     union {
@@ -69,6 +71,7 @@ typedef struct option_row {
         uint64_t *number;
         double *share;
         option_list_t *list;
+        int64_t *time_us;
     } target;
 } option_t;
 
@@ -82,6 +85,10 @@ typedef struct command_line {
     size_t count;
     size_t operands_min;
     size_t operands_max;
+    size_t words; /* of `usage` that name the command; 0: the first two */
+    /* What the command's first operand may be, each with a line of its own; ends with NULL. The
+     * first line of an action's summary says in short what it does. */
+    const struct command_line *const *actions;
 } command_line_t;
 
 typedef struct operands {
@@ -93,6 +100,9 @@ typedef struct operands {
  * stdout. EXIT_USAGE: stderr got what is wrong, the nearest option, and how to get help.
  * `ret_operands` may be NULL when operands_max is 0. */
 int options_parse(const command_line_t *line, int argc, char **argv, operands_t *ret_operands);
+
+/* The last word of the name of an action's line: `start` of "capstan saga start ...". */
+size_t options_action_name(const command_line_t *line, const char **ret_name);
 
 /* What is said behind an option's meaning: required, default, several times. */
 void option_put_notes(const option_t *option, FILE *out);

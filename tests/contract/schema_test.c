@@ -113,6 +113,11 @@ Test(schema, json_tells_who_sends_and_who_credits)
     check_credit("outcomes", "node", "");
     check_credit("welcome", "node", "");
     check_credit("failure", "either", "");
+    check_credit("reject", "peer", "");
+    check_credit("participant_open", "peer", "receiver");
+    check_credit("participant_opened", "node", "");
+    check_credit("participant_commands", "node", "receiver");
+    check_credit("participant_results", "peer", "receiver");
     check_credit("journal_append", "", "");
     check_credit("gateway_status", "", "");
     json_decref(schema);

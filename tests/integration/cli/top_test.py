@@ -121,7 +121,7 @@ class Top(unittest.TestCase):
                                                     row_of(frame, "status") or ""), "a rate")
         self.assertLessEqual(len(frame), LINES)
         self.assertLessEqual(max(map(len, frame)), COLUMNS)
-        self.assertRegex(frame[0], r"^capstan  up .* actors 26 ")
+        self.assertRegex(frame[0], r"^capstan  up .* actors 28 ")
         self.assertIn("[r rate]", frame[1])
         self.assertTrue(frame[1].endswith(" q end"))
         self.assertRegex(frame[2].rstrip(), HEADING)
