@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "kit"))
 from real_node import ENVIRONMENT, PROGRAM, RealNode, slow_disk  # noqa: E402
 
 FEED = ["--topic", "t", "--key", "key", "--seq", "seq"]
+OWN_STREAMS = 2  # of the list of topics, and of sagas
 
 
 def rows(keys, first, last, size=10):
@@ -147,7 +148,7 @@ class Deletion(Case):
         self.node.process.terminate()
         self.node.process.wait(30)
         self.node.kill()
-        self.assertEqual(self.check_store()["streams"], 1 + 16)
+        self.assertEqual(self.check_store()["streams"], OWN_STREAMS + 16)
         self.node.start()
         self.assertEqual([one["topic"] for one in json.loads(self.must("list", "--json"))], ["u"])
         self.must("create", "t")
@@ -220,7 +221,7 @@ class Deletion(Case):
             self.must("delete", "t")
         self.assertGreater(cut, 0, "no kill came in time")
         self.node.kill()
-        self.assertEqual(self.check_store()["streams"], 1)
+        self.assertEqual(self.check_store()["streams"], OWN_STREAMS)
 
 
 class Retention(Case):

@@ -7,11 +7,18 @@ import subprocess
 import sys
 
 import pipeline
-from servers import CapstanNode, Failed, JetStream, NatsServer, Redis, take_priority
+from servers import (CapstanNode, Failed, JetStream, NatsServer, Postgres, Redis, Restate,
+                     take_priority)
 
 RUN_S = 120  # a program that takes longer has failed
 PACKAGES = {"caf": "libcaf-dev", "erlang": "erlang-base", "nats": "nats-server",
-            "redis": "redis-server", "zmq": "libzmq3-dev"}
+            "redis": "redis-server", "zmq": "libzmq3-dev",
+            "postgresql": "postgresql-15"}
+NODE_SIDES = ("dbos", "restate")  # packages of npm
+BENCHES = ("three_steps",)  # which our own side runs by `capstan bench`
+# What a side's program needs beside itself, started for each run.
+SERVERS = {"nats": lambda programs: NatsServer(), "dbos": lambda programs: Postgres(),
+           "restate": lambda programs: Restate(os.path.join(programs.npm, "node_modules"))}
 
 
 def run(command, environment):
@@ -42,6 +49,7 @@ class Programs:
     def __init__(self, root):
         self.root = root
         self.folder = os.path.join(root, "build/bench")
+        self.npm = os.path.join(self.folder, "npm")
 
     def install(self):
         for packages in ("cmake/packages.txt", "tests/bench/packages.txt"):
@@ -57,11 +65,25 @@ class Programs:
             if done.returncode != 0:
                 sys.exit(f"{done.stdout}\n'{' '.join(command)}' failed")
 
+    def install_from_npm(self):
+        """The programs that run under Node.js, and their packages beside them."""
+        peers = os.path.join(self.root, "tests/bench/peers")
+        shutil.copytree(peers, self.npm, dirs_exist_ok=True,
+                        ignore=lambda folder, names: [
+                            name for name in names if folder == peers and
+                            name not in (*NODE_SIDES, "package.json", "saga.mjs")])
+        subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"],
+                       cwd=self.npm, check=True, stdout=sys.stderr)
+
     def command(self, side, program, arguments, options=()):
         built = os.path.join(self.folder, "tests/bench")
         numbers = [str(argument) for argument in arguments]
+        if side == "capstan" and program in BENCHES:
+            return [os.path.join(self.folder, "capstan"), "bench", program, *numbers]
         if side == "capstan":
             return [os.path.join(built, "runtime", program), *numbers]
+        if side in NODE_SIDES:
+            return ["node", os.path.join(self.npm, side, f"{program}.mjs"), *numbers]
         if side == "erlang":
             return ["erl", "-noshell", "-noinput", "+P", "4000000", *options,
                     "-pa", os.path.join(built, "peers/erlang"), "-run", program, "main",
@@ -69,12 +91,12 @@ class Programs:
         return [os.path.join(built, "peers", side, program), *numbers]
 
     def run(self, side, program, arguments, options, environment):
-        """The figures of one run; NATS's include its server's, and that takes the port first."""
+        """The figures of one run. A server's are in them; the program takes its address first."""
         if program in ("pipeline", "stream"):
             return self.run_pipeline(side, program, arguments)
-        if side != "nats":
+        if side not in SERVERS:
             return run(self.command(side, program, arguments, options), environment)
-        with NatsServer() as server:
+        with SERVERS[side](self) as server:
             idle_s = server.cpu_s()
             figures = run(self.command(side, program, (server.address, *arguments)), environment)
             figures["cpu_s"] += server.cpu_s() - idle_s

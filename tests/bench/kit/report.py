@@ -6,7 +6,8 @@ COLUMNS = ("bench", "case", "side", "ops/s", "p50 us", "p99 us", "CPU s", "peak 
            "growth", "ratio", "goal", "met")
 TEXT_COLUMNS = {"bench", "case", "side", "goal", "met"}
 NAMES = {"capstan": "Capstan", "caf": "CAF", "erlang": "Erlang", "nats": "NATS", "redis": "Redis",
-         "zmq": "libzmq"}
+         "zmq": "libzmq",
+         "dbos": "DBOS", "restate": "Restate"}
 VERDICTS = {None: "", True: "met", False: "missed"}
 
 

@@ -2,11 +2,15 @@
 port, ended by its process when the case has."""
 import json
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import time
+import urllib.request
 
 PRIORITY = -10  # for all sides alike, where the system grants it
 
@@ -36,6 +40,7 @@ class Server:
     """A side says with which command it starts in a folder, and which lines say where it listens
     and that it is ready. `address` is what its clients take as their first argument."""
     says = subprocess.PIPE, subprocess.DEVNULL  # its output and errors; one of them is read
+    start = staticmethod(take_priority)  # in its process, before it runs
 
     def command(self, folder):
         raise NotImplementedError
@@ -44,6 +49,10 @@ class Server:
         """Whether the line says that it is ready."""
         raise NotImplementedError
 
+    def wait(self):
+        """Until it is ready; False: it has ended."""
+        return any(self.hear(line) for line in self._process.stdout or self._process.stderr)
+
     def __enter__(self):
         self.address = None
         self._folder = tempfile.TemporaryDirectory(prefix="capstan-bench-")
@@ -51,8 +60,8 @@ class Server:
         self._process = subprocess.Popen(
             self.command(self._folder.name), cwd=self._folder.name, stdin=subprocess.DEVNULL,
             stdout=output, stderr=errors, encoding="utf-8", start_new_session=True,
-            preexec_fn=take_priority)
-        if any(self.hear(line) for line in self._process.stdout or self._process.stderr):
+            preexec_fn=self.start)
+        if self.wait():
             return self
         self.__exit__()
         raise Failed(f"{type(self).__name__} ended before it was ready")
@@ -62,14 +71,29 @@ class Server:
         self._process.communicate()
         self._folder.cleanup()
 
+    def _processes(self):
+        """Its process and, where it starts others, those: all of its session."""
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.getsid(int(name)) == self._process.pid:
+                    yield name
+            except ProcessLookupError:
+                pass
+
     def cpu_s(self):
-        with open(f"/proc/{self._process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        ticks = 0
+        for pid in self._processes():
+            with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                fields = file.read().rsplit(") ", 1)[1].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def rss_peak(self):
-        with open(f"/proc/{self._process.pid}/status", encoding="ascii") as file:
-            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) * 1024
+        peak = 0
+        for pid in self._processes():
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                peak += int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) * 1024
+        return peak
 
 
 class NatsServer(Server):
@@ -110,3 +134,72 @@ class CapstanNode(Server):
     def hear(self, line):
         self.address = json.loads(line)["gateway"]
         return True
+
+
+POSTGRES = "/usr/lib/postgresql/15/bin"
+
+
+def become_nobody_special():
+    """In the child: PostgreSQL refuses to run as root."""
+    take_priority()
+    if os.getuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+
+
+class Postgres(Server):
+    """`address` is the URL of a database that does not exist yet."""
+    says = subprocess.DEVNULL, subprocess.PIPE
+    start = staticmethod(become_nobody_special)
+
+    def command(self, folder):
+        if os.getuid() == 0:
+            shutil.chown(folder, "postgres")
+        subprocess.run([f"{POSTGRES}/initdb", "--auth=trust", "--username=bench", "-D", "data"],
+                       cwd=folder, check=True, stdout=subprocess.DEVNULL,
+                       preexec_fn=become_nobody_special)
+        port = free_port()
+        self.address = f"postgresql://bench@127.0.0.1:{port}/saga"
+        return [f"{POSTGRES}/postgres", "-D", "data", "-p", str(port), "-k", folder,
+                "-c", "listen_addresses=127.0.0.1"]
+
+    def hear(self, line):
+        return "ready to accept connections" in line
+
+
+class Restate(Server):
+    """`address` is the ports of its ingress and of its administration."""
+    says = subprocess.DEVNULL, subprocess.DEVNULL
+
+    def __init__(self, modules):
+        self._program = os.path.join(
+            modules, "@restatedev/restate-server-linux-x64/bin/restate-server")
+
+    def command(self, folder):
+        ports = [free_port() for _ in range(3)]
+        self.address = f"{ports[0]},{ports[1]}"
+        return ["env", f"RESTATE_INGRESS__BIND_ADDRESS=127.0.0.1:{ports[0]}",
+                f"RESTATE_ADMIN__BIND_ADDRESS=127.0.0.1:{ports[1]}",
+                f"RESTATE_BIND_ADDRESS=127.0.0.1:{ports[2]}",
+                f"RESTATE_ADVERTISED_ADDRESS=http://127.0.0.1:{ports[2]}",
+                "RESTATE_DISABLE_TELEMETRY=true", "RESTATE_LOG_FORMAT=json",
+                self._program, "--node-name", "bench", "--base-dir", folder]
+
+    def wait(self):
+        """Its words change between versions; its ports answer when it is ready."""
+        ingress, admin = self.address.split(",")
+        while self._process.poll() is None:
+            if answers(f"http://127.0.0.1:{ingress}/restate/health") and \
+                    answers(f"http://127.0.0.1:{admin}/health"):
+                return True
+            time.sleep(0.1)
+        return False
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status == 200
+    except OSError:
+        return False

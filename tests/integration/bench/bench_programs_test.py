@@ -26,6 +26,7 @@ SMALL = {
     "growth": ["1 1000 10 100", "10 1000 1 100 1000"],
     "mailbox": ["1 1", "10 5000"],
     "one_way": ["1 1", "1 2", "100000 1", "100000 2"],
+    "participate": ["2000 100", "1 1"],
     "rings": ["1 1 1", "4 10 20"],
     "round_trip": ["200"],
     "skynet": ["1", "10", "1000"],
@@ -40,6 +41,12 @@ SPEED_EVENTS = ('"event":"runtime.cell_stalled"', '"event":"runtime.cell_went_on
 
 def run(name, arguments):
     return subprocess.run([os.path.join(PROGRAMS, name), *arguments.split()], timeout=WAIT_S,
+                          capture_output=True, encoding="utf-8", check=False)
+
+
+def bench(*arguments):
+    """A process of `capstan bench`."""
+    return subprocess.run([os.environ["CAPSTAN_PROGRAM"], "bench", *arguments], timeout=WAIT_S,
                           capture_output=True, encoding="utf-8", check=False)
 
 
@@ -64,6 +71,39 @@ class Programs(unittest.TestCase):
         built = {name for name in os.listdir(PROGRAMS)
                  if os.access(os.path.join(PROGRAMS, name), os.X_OK)}
         self.assertEqual(built, set(SMALL))
+
+    def test_sagas_of_three_steps_end_with_all_figures(self):
+        for options in ([], ["tcp"]):
+            with self.subTest(options=options):
+                result = bench("three_steps", "300", "20", *options)
+                self.assertEqual((result.returncode, result.stderr), (0, ""))
+                figures = json.loads(result.stdout)
+                self.assertEqual(figures["ops"], 300)
+                for name in ("ops_per_s", "p50_us", "p99_us", "cpu_s", "rss_bytes"):
+                    self.assertGreater(figures[name], 0)
+
+    def test_sagas_whose_node_was_killed_are_all_heard_again(self):
+        result = bench("recovered", "300")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        ready_s, heard_s = map(float, result.stdout.split())
+        self.assertGreater(min(ready_s, heard_s), 0)
+
+    def test_sagas_that_rest_are_looked_at_among_few_and_more(self):
+        result = bench("resting", "100", "300")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        lines = [line.split() for line in result.stdout.splitlines()]
+        self.assertEqual([line[0] for line in lines], ["100", "300"])
+        for line in lines:
+            self.assertEqual(len(line), 6)
+            self.assertGreater(min(map(float, line)), 0)
+
+    def test_no_sagas_are_refused(self):
+        for arguments in (["three_steps", "0", "1"], ["three_steps", "1", "none"],
+                          ["recovered", "0"], ["resting", "10"], ["resting", "100", "100"]):
+            with self.subTest(arguments=arguments):
+                result = bench(*arguments)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertIn("number", result.stderr)
 
     def test_the_pipeline_ends_with_all_figures(self):
         ours = os.environ["CAPSTAN_PROGRAM"]

@@ -9,6 +9,7 @@ import unittest
 SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
 BUILD = pathlib.Path(os.environ.get("CAPSTAN_BUILD_DIR", SOURCE / "build" / "dev"))
 HELLO_LINES = 14
+SAGA_LINES = 25  # definition, participant, start and result; not the node's and its end
 WAIT_S = 120
 
 EXAMPLES = dict(re.findall(r"^example\((\w+) ([\w/]+\.c)",
@@ -49,6 +50,14 @@ class Examples(unittest.TestCase):
     def test_hello_is_as_short_as_it_says(self):
         lines = lines_of_code((SOURCE / "examples" / "hello.c").read_text())
         self.assertLessEqual(len(lines), HELLO_LINES, "\n".join(lines))
+
+    def test_a_saga_is_as_short_as_it_says(self):
+        lines = lines_of_code((SOURCE / "examples" / "saga.c").read_text())
+        host = next(i for i, line in enumerate(lines) if line.startswith("int main("))
+        made = [line for line in lines[host:]
+                if re.search("capstan_(participant_start|saga_define)", line)]
+        self.assertEqual(len(made), 2)
+        self.assertLessEqual(host + len(made), SAGA_LINES, "\n".join(lines))
 
 
 if __name__ == "__main__":
