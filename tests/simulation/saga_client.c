@@ -23,6 +23,9 @@ enum {
     AGAIN_US_MIN = 8000, /* a start without an answer is made again after this */
     AGAIN_US_MAX = 60000,
     VERSION_OTHER = 77, /* of no definition */
+    OPERATION_RETRY = 4,
+    OPERATION_SKIP = 5,
+    OPERATION_COMPLETE = 6,
     OPERATION_FORK = 7,
     OPERATION_ABANDON = 8,
     OPERATIONS = 8,
@@ -126,15 +129,16 @@ static void operate(sim_client_t *self, slice_t id, uint64_t operation, uint64_t
 {
     uint8_t value[] = {0x81, 0xa1, 'v', 1};
     buffer_clear(&self->body);
-    codec_encode(
-        saga_operate_wire(),
-        &(saga_operate_t){.operation = operation,
-                          .id = id,
-                          .task = task,
-                          .value = slice_of(value, sizeof value),
-                          .reason = slice_text("a person wants it"),
-                          .outcome = operation == 6 ? slice_text("by hand") : (slice_t){0}},
-        &self->body);
+    codec_encode(saga_operate_wire(),
+                 &(saga_operate_t){.operation = operation,
+                                   .id = id,
+                                   .task = task,
+                                   .value = slice_of(value, sizeof value),
+                                   .reason = slice_text("a person wants it"),
+                                   .outcome = operation == OPERATION_COMPLETE
+                                                  ? slice_text("by hand")
+                                                  : (slice_t){0}},
+                 &self->body);
     send(self, (request_t){REQUEST_OTHER, MESSAGE_saga_operate, 0, 0});
 }
 
@@ -214,7 +218,8 @@ static void meddle(sim_client_t *self)
         operation = OPERATION_ABANDON;
     }
     uint64_t task = random_chance(random, 500) ? random_below(random, 8) : 0;
-    if (operation != OPERATION_FORK && (operation < 6 || random_chance(random, 600))) {
+    if (operation != OPERATION_FORK &&
+        (operation < OPERATION_COMPLETE || random_chance(random, 600))) {
         operate(self, saga_begin_of(saga)->id, operation, task);
     }
 }
@@ -230,8 +235,13 @@ static void look_after(sim_client_t *self, const witness_t *witness)
     if (witness->saga->paused) {
         operate(self, id, 3, 0);
     } else if (saga_phase(witness->saga) == SAGA_PARKED && random_chance(random, 100)) {
-        bool often = random_chance(random, 700);
-        operate(self, id, often ? 4 : random_chance(random, 600) ? 5 : 8, 0);
+        uint64_t dice = random_below(random, 10);
+        operate(self, id,
+                dice < 6    ? OPERATION_RETRY
+                : dice < 8  ? OPERATION_SKIP
+                : dice == 8 ? OPERATION_COMPLETE
+                            : OPERATION_ABANDON,
+                0);
     }
 }
 

@@ -133,7 +133,7 @@ static bool judge(const seeds_options_t *options, const void *context)
 
 int main(int count, char **arguments)
 {
-    return seeds_main(&(seeds_program_t){.seeds_short = 300,
+    return seeds_main(&(seeds_program_t){.seeds_short = 600,
                                          .seeds_full = 20000,
                                          .totals_size = sizeof(totals_t),
                                          .run = run_seed,

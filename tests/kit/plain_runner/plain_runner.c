@@ -10,13 +10,16 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { TEST_SECONDS = 240, SKIPPED = 77, JOBS = 2 };
+enum { SLOW_PART = 4 }; /* a test that takes this part of its time is named */
 
 typedef struct job {
     const plain_test_t *test; /* NULL: free */
     pid_t child;
+    time_t begin;
 } job_t;
 
 static plain_test_t *tests;
@@ -129,6 +132,16 @@ typedef struct runner {
     unsigned failed;
 } runner_t;
 
+static void tell_when_slow(const job_t *job)
+{
+    double took = difftime(time(NULL), job->begin);
+    double most = seconds_of(job->test, suite_options(job->test->suite));
+    if (took > most / SLOW_PART) {
+        fprintf(stderr, "[SLOW] %s::%s: %.0f s of %.0f s\n", job->test->suite, job->test->name,
+                took, most);
+    }
+}
+
 /* Counts a test that ended; one that skipped itself counts neither way. */
 static void count(runner_t *self, const plain_test_t *test, int status)
 {
@@ -155,6 +168,7 @@ static job_t *await_one(runner_t *self)
     }
     for (int i = 0; child > 0 && i < JOBS; i++) {
         if (self->jobs[i].test && self->jobs[i].child == child) {
+            tell_when_slow(&self->jobs[i]);
             count(self, self->jobs[i].test, status);
             self->jobs[i].test = NULL;
             return &self->jobs[i];
@@ -177,7 +191,7 @@ static void run(runner_t *self, const plain_test_t *test)
 {
     job_t *job = free_job(self);
     fflush(NULL);
-    *job = (job_t){.test = test, .child = fork()};
+    *job = (job_t){.test = test, .child = fork(), .begin = time(NULL)};
     if (job->child == 0) {
         run_here(test, suite_options(test->suite));
     }
