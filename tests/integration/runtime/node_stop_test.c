@@ -182,6 +182,21 @@ static void note(void *context, const char *name)
     snprintf(names->text + used, sizeof names->text - used, "%s ", name);
 }
 
+/* Each try ends in time. On a busy machine others may be late in the first tries as well; in the
+ * end it is the one alone. */
+static void stop_until_late_alone(capstan_node_t **node, const char *name)
+{
+    enum { TRIES = 100 };
+    names_t names;
+    int tries = 0;
+    do {
+        names = (names_t){{0}};
+        cr_assert_eq(capstan_node_stop(node, 200000, note, &names), CAPSTAN_E_STOP_TIMEOUT);
+        cr_assert_not_null(*node);
+    } while (strcmp(names.text, name) != 0 && ++tries < TRIES);
+    cr_assert_str_eq(names.text, name);
+}
+
 /* The one that blocks is the newest, so that it is told first. */
 Test(node_stop, names_the_one_that_blocks_and_stops_the_others)
 {
@@ -189,14 +204,11 @@ Test(node_stop, names_the_one_that_blocks_and_stops_the_others)
     cr_assert_eq(sem_init(&until, 0, 0), 0);
     worker_t others[2] = {{.done = 0}};
     worker_t blocking = {.blocks = &until};
-    names_t names = {{0}};
     capstan_node_t *node = start(false);
     spawn(node, "journal", "journal", &others[0]);
     spawn(node, "innocent", "same", &others[1]);
     spawn(node, "blocking", "same", &blocking);
-    cr_assert_eq(capstan_node_stop(&node, 200000, note, &names), CAPSTAN_E_STOP_TIMEOUT);
-    cr_assert_str_eq(names.text, "blocking ");
-    cr_assert_not_null(node);
+    stop_until_late_alone(&node, "blocking ");
     cr_assert_neq(others[0].done_at_stop, -1, "one that hangs kept another from its stop");
     sem_post(&until);
     cr_assert_eq(capstan_node_stop(&node, STOP_US, NULL, NULL), CAPSTAN_OK, "tried again");
@@ -210,12 +222,10 @@ Test(node_stop, names_the_one_whose_message_never_ends)
     cr_assert_eq(sem_init(&until, 0, 0), 0);
     worker_t blocking = {.blocks_work = &until};
     worker_t other = {.done = 0};
-    names_t names = {{0}};
     capstan_node_t *node = start(false);
     spawn(node, "other", "other", &other);
     tell(node, spawn(node, "blocking", "same", &blocking), MESSAGE_work);
-    cr_assert_eq(capstan_node_stop(&node, 200000, note, &names), CAPSTAN_E_STOP_TIMEOUT);
-    cr_assert_str_eq(names.text, "blocking ");
+    stop_until_late_alone(&node, "blocking ");
     sem_post(&until);
     cr_assert_eq(capstan_node_stop(&node, STOP_US, NULL, NULL), CAPSTAN_OK);
 }
