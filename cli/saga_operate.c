@@ -20,10 +20,9 @@ typedef struct operate_options {
     uint64_t task;
     const char *value;
     const char *outcome;
-    const char *id_new;
 } operate_options_t;
 
-/* The numbers are those of `saga_operate`. */
+/* The numbers are those of `saga_operate`; fork is in saga_fork.c. */
 typedef enum operation {
     CANCEL = 1,
     PAUSE = 2,
@@ -31,7 +30,6 @@ typedef enum operation {
     RETRY = 4,
     SKIP = 5,
     COMPLETE = 6,
-    FORK = 7,
     ABANDON = 8,
 } operation_t;
 
@@ -83,15 +81,6 @@ static const option_t complete_options[] = {{.name = "outcome",
                                              .meaning = "what it ends with"},
                                             REASON_OPTION(true),
                                             WHICH_OPTIONS};
-static const option_t fork_options[] = {{.name = "new-id",
-                                         .argument = "ID",
-                                         .type = OPTION_TEXT,
-                                         .required = true,
-                                         .target.text = &chosen.id_new,
-                                         .meaning = "id of the new saga"},
-                                        REASON_OPTION(false),
-                                        SAGA_COMMON_OPTIONS(chosen.common)};
-
 #define WHICH " Those are meant that fit all\nfilters which are given, or the one with the ID."
 #define LINE(word, rows, what, instances)                                                          \
     const command_line_t saga_##word##_line = {.usage =                                            \
@@ -133,18 +122,6 @@ LINE(abandon, reason_options,
      "Gives sagas up as they are: nothing is undone.\n"
      "See with capstan saga show what remains.",
      "  capstan saga abandon order-17 --reason 'test data'\n");
-
-const command_line_t saga_fork_line = {
-    .usage = "capstan saga fork ID --new-id ID [options]",
-    .summary = "Starts a saga like another one, with a new id.\n"
-               "It has the definition, input and key of the other one.",
-    .examples = "  capstan saga fork order-17 --new-id order-17b\n",
-    .options = fork_options,
-    .count = OPTION_COUNT(fork_options),
-    .operands_min = 1,
-    .operands_max = 1,
-    .words = 3,
-};
 
 /* --- running ---------------------------------------------------------------------------------- */
 
@@ -283,7 +260,6 @@ static int run(run_t *self, const operands_t *operands, slice_t filter)
     self->request.dry_run = chosen.dry_run;
     self->request.task = chosen.task;
     self->request.reason = text_of(chosen.reason);
-    self->request.id_new = text_of(chosen.id_new);
     self->request.outcome = text_of(chosen.outcome);
     int status = EXIT_FAILED;
     if (chosen.value && !saga_value_from_argument(chosen.value, &value, wrong, sizeof wrong)) {
@@ -331,4 +307,3 @@ ACTION(retry, RETRY)
 ACTION(skip, SKIP)
 ACTION(complete, COMPLETE)
 ACTION(abandon, ABANDON)
-ACTION(fork, FORK)

@@ -13,15 +13,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-static capstan_err_t ask_view(saga_client_t *client, slice_t id, saga_view_t *ret_view)
-{
-    const saga_show_t request = {.id = id};
-    slice_t body;
-    capstan_err_t err = saga_client_ask_body(client, saga_show_wire(), &request, saga_shown_wire(),
-                                             SAGA_ANSWER_US, &body);
-    return err ? err : saga_view_read(body, ret_view);
-}
-
 /* --- show ------------------------------------------------------------------------------------- */
 
 static saga_common_t show_common;
@@ -74,7 +65,7 @@ int saga_show(int argc, char **argv)
         return EXIT_FAILED;
     }
     slice_t id = slice_text(operands.items[0]);
-    capstan_err_t err = ask_view(&client, id, &view);
+    capstan_err_t err = saga_view_ask(&client, id, &view);
     if (err != CAPSTAN_OK) {
         status = saga_client_failed(&client, "saga", id, err);
     } else {
@@ -229,7 +220,7 @@ static int draw_saga(saga_client_t *client)
 {
     saga_view_t view;
     slice_t id = slice_text(graph.id);
-    capstan_err_t err = ask_view(client, id, &view);
+    capstan_err_t err = saga_view_ask(client, id, &view);
     if (err != CAPSTAN_OK) {
         return saga_client_failed(client, "saga", id, err);
     }

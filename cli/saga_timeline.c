@@ -1,5 +1,6 @@
 #include "cli/saga_timeline.h"
 
+#include "actors/saga/saga.h"
 #include "cli/saga_label.h"
 #include "cli/saga_time.h"
 #include "cli/saga_words.h"
@@ -47,6 +48,9 @@ static void print_header(const saga_view_t *view, int64_t now_us, FILE *out)
     }
     if (begin->key.size > 0) {
         print_line(out, "key", begin->key);
+    }
+    if (begin->origin.size > 0) {
+        print_line(out, "forked from", begin->origin);
     }
     print_time(out, "started", begin->at_us, "");
     int64_t end_us = state->ended_us > 0 ? state->ended_us : now_us;
@@ -105,6 +109,14 @@ static void add_time(const saga_view_t *view, const saga_task_t *task, int64_t n
     table_cell(table, slice_text(task->opened_us > 0 && end_us > 0 ? cell : ""));
 }
 
+/* Done without an attempt: by the saga that it was forked from. */
+static bool is_taken(const saga_view_t *view, const saga_task_t *task)
+{
+    const plan_node_t *node = saga_view_node(view, task);
+    return view->begin.taken.size > 0 && task->state == TASK_DONE && node &&
+           (node->kind == PLAN_STEP || node->kind == PLAN_CHILD);
+}
+
 static void add_task(const saga_view_t *view, const saga_task_t *task, size_t depth, int64_t now_us,
                      table_t *table)
 {
@@ -115,7 +127,7 @@ static void add_task(const saga_view_t *view, const saga_task_t *task, size_t de
     if (task->attempt > 0) {
         table_number(table, task->attempt);
     } else {
-        table_cell(table, slice_text(""));
+        table_cell(table, slice_text(is_taken(view, task) ? "taken over" : ""));
     }
     add_time(view, task, now_us, table);
     if (table->columns < COLUMNS) {

@@ -89,6 +89,14 @@ capstan_err_t saga_view_read(slice_t body, saga_view_t *ret_view)
     return CAPSTAN_OK;
 }
 
+capstan_err_t saga_view_ask(saga_client_t *client, slice_t id, saga_view_t *ret_view)
+{
+    slice_t body;
+    capstan_err_t err = saga_client_ask_body(client, saga_show_wire(), &(saga_show_t){.id = id},
+                                             saga_shown_wire(), SAGA_ANSWER_US, &body);
+    return err ? err : saga_view_read(body, ret_view);
+}
+
 void saga_view_fini(saga_view_t *self)
 {
     if (self->plan) {

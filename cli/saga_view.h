@@ -3,6 +3,7 @@
 #define CLI_SAGA_VIEW_H
 
 #include "actors/saga/plan.h"
+#include "cli/saga_client.h"
 
 #define SAGA_VIEW_NONE UINT32_MAX /* no task */
 
@@ -28,6 +29,9 @@ typedef struct saga_view {
 
 /* Reads the body of `saga_shown`. Errors: MALFORMED and the codec's. */
 CAPSTAN_MUST_CHECK capstan_err_t saga_view_read(slice_t shown, saga_view_t *ret_view);
+/* Asks the node for it; it lives until the next request. Errors: UNKNOWN_SAGA, and as above. */
+CAPSTAN_MUST_CHECK capstan_err_t saga_view_ask(saga_client_t *client, slice_t id,
+                                               saga_view_t *ret_view);
 void saga_view_fini(saga_view_t *self);
 
 /* The plan's node of a task; NULL: unknown. */

@@ -408,6 +408,8 @@ entry_t *coordinator_begin(coordinator_t *self, const begin_options_t *options,
         .parent_task = options->parent_task,
         .waits = !free,
         .place = options->place,
+        .taken = options->taken,
+        .origin = options->origin,
     };
     coordinator_append(effects, saga_begin_wire(), &begin);
     mark_time(self, options->now_us);
@@ -467,7 +469,7 @@ static bool is_same(const entry_t *entry, const coordinator_start_t *start)
     const saga_begin_t *begin = saga_begin_of(entry->saga);
     return slice_equal(begin->definition, start->definition) &&
            (start->version == 0 || start->version == begin->version) &&
-           slice_equal(begin->input, start->input) &&
+           slice_equal(begin->input, start->input) && slice_equal(begin->taken, start->taken) &&
            (start->key.size == 0 || slice_equal(begin->key, start->key));
 }
 
@@ -506,6 +508,8 @@ static capstan_err_t start_new(coordinator_t *self, int64_t now_us,
                 .key = key,
                 .deadline_us = deadline_of(known->plan, now_us, start->deadline_us),
                 .place = start->place,
+                .taken = start->taken,
+                .origin = start->origin,
             },
             effects);
     }

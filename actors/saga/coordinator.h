@@ -83,6 +83,8 @@ typedef struct coordinator_start {
     slice_t key;         /* empty: as the definition says */
     int64_t deadline_us; /* from now on; 0: as the definition says */
     slice_t place;       /* record `saga_place`: the event that starts it; empty: none */
+    slice_t taken;       /* of a fork: what saga_taken_before wrote; empty: nothing */
+    slice_t origin;      /* of a fork: id of the saga that it is forked from */
     uint64_t dice;
 } coordinator_start_t;
 

@@ -103,6 +103,8 @@ typedef struct begin_options {
     const entry_t *parent;
     uint64_t parent_task;
     slice_t place;
+    slice_t taken;
+    slice_t origin;
 } begin_options_t;
 /* Makes a saga and writes its beginning. */
 entry_t *coordinator_begin(coordinator_t *self, const begin_options_t *options,

@@ -35,6 +35,8 @@ enum {
     SAGA_NOTICES_MAX = 1000,
     SAGA_NOTICE_BYTES_MAX = 1024 * 1024, /* of all that wait */
     SAGA_RESULT_BYTES_MAX = 64 * 1024,
+    SAGA_TAKEN_MAX = 1000, /* tasks that a fork takes over */
+    SAGA_TAKEN_BYTES_MAX = 256 * 1024,
     SAGA_ID_MAX = 256,
     SAGA_KEY_MAX = 256,
 };
@@ -129,6 +131,14 @@ bool saga_has_heard(const saga_t *self, slice_t topic, uint64_t partition, uint6
 bool saga_value(const saga_t *self, slice_t path, slice_t *ret_value);
 /* Appends the msgpack map of the results by name, or of what it was started with. */
 void saga_values(const saga_t *self, buffer_t *out);
+
+/* What a fork that begins at the task takes over: whatever had succeeded when that was opened and
+ * still stands, as a LIST of saga_taken. The fork does not do it again, and does not undo it: it
+ * stays the effect of this saga. Errors: SAGA_STATE (it has not ended, so that what it did might
+ * still be undone), NOT_FOUND (no such task), LIMIT (more than SAGA_TAKEN_MAX, or _BYTES_MAX),
+ * UNKNOWN_DEFINITION (it is asleep). */
+CAPSTAN_MUST_CHECK capstan_err_t saga_taken_before(const saga_t *self, uint64_t task,
+                                                   buffer_t *out);
 
 /* As a record `saga_state`, and back; `plan` as in saga_new. Errors: STORE_CORRUPT. */
 void saga_save(const saga_t *self, buffer_t *out);

@@ -63,8 +63,36 @@ static bool match(saga_t *self, task_t *task)
     return false;
 }
 
+/* The branch that a fork takes over, if the await has it still. */
+static uint32_t taken_branch(const saga_t *self, const task_t *task, saga_taken_t *ret_taken)
+{
+    if (!fork_has(self, task, ret_taken)) {
+        return PLAN_NONE;
+    }
+    uint32_t branch = task_node(self, task)->first;
+    for (uint64_t i = 1; branch != PLAN_NONE && i < ret_taken->branch; i++) {
+        branch = self->plan->nodes[branch].next;
+    }
+    if (branch == PLAN_NONE) {
+        return PLAN_NONE;
+    }
+    const plan_node_t *node = &self->plan->nodes[branch];
+    slice_t trigger = node->source == PLAN_EVENT    ? node->topic
+                      : node->source == PLAN_SIGNAL ? node->signal
+                                                    : (slice_t){0};
+    return slice_equal(trigger, ret_taken->trigger) ? branch : PLAN_NONE;
+}
+
 void await_open(saga_t *self, task_t *task)
 {
+    saga_taken_t taken;
+    uint32_t branch = taken_branch(self, task, &taken);
+    if (branch != PLAN_NONE) {
+        saga_keep(self, &task->result, taken.result);
+        task->count = 1;
+        task_open(self, branch, task_number(self, task));
+        return;
+    }
     for (uint32_t i = task_node(self, task)->first; i != PLAN_NONE; i = self->plan->nodes[i].next) {
         if (self->plan->nodes[i].source == PLAN_TIMEOUT) {
             task->due_us = self->now_us + self->plan->nodes[i].sleep_us;

@@ -249,6 +249,16 @@ static void end_here(saga_t *self, task_t *task)
     saga_move(self, SAGA_COMPLETED);
 }
 
+static void open_sleep(saga_t *self, task_t *task)
+{
+    saga_taken_t taken;
+    if (fork_has(self, task, &taken)) {
+        task_succeed(self, task);
+    } else {
+        task->due_us = self->now_us + task_node(self, task)->sleep_us;
+    }
+}
+
 void task_open(saga_t *self, uint32_t node, uint32_t parent)
 {
     if (self->count == SAGA_TASKS_MAX) {
@@ -281,7 +291,7 @@ void task_open(saga_t *self, uint32_t node, uint32_t parent)
         next_round(self, task);
         break;
     case PLAN_SLEEP:
-        task->due_us = self->now_us + self->plan->nodes[node].sleep_us;
+        open_sleep(self, task);
         break;
     case PLAN_AWAIT:
         await_open(self, task);

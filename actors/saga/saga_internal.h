@@ -173,6 +173,11 @@ void await_time(saga_t *self, task_t *task);
 capstan_err_t notice_accepts(const saga_t *self, const saga_input_t *input);
 void notice_take(saga_t *self, const saga_input_t *input);
 
+/* --- saga_fork.c ------------------------------------------------------------------------------ */
+
+/* Whether the task that is being opened is taken over; `*ret_taken` lives as long as the saga. */
+bool fork_has(const saga_t *self, const task_t *task, saga_taken_t *ret_taken);
+
 /* --- saga_store.c ----------------------------------------------------------------------------- */
 
 /* Appends what is pending as a LIST of saga_input. */

@@ -22,7 +22,7 @@ enum {
 
 typedef enum waiter_kind {
     WAITER_REQUEST,
-    WAITER_FORK,  /* `body` is a saga_start */
+    WAITER_FORK,  /* `body` is a saga_begin */
     WAITER_EVENT, /* `body` is its payload, as a value */
     WAITER_CHILD,
 } waiter_kind_t;

@@ -97,31 +97,51 @@ void operations_apply(saga_shell_t *self, const saga_operate_t *request, const s
                                        .state = saga_phase(saga)});
 }
 
-/* From the beginning, under a new id: with the same version of the definition, and the same input.
- */
+static const char *fork_text(capstan_err_t err)
+{
+    switch (err) {
+    case CAPSTAN_E_SAGA_STATE:
+        return "task: of a saga that has ended; what another did might still be undone";
+    case CAPSTAN_E_NOT_FOUND:
+        return "task: the saga has none of that number";
+    case CAPSTAN_E_LIMIT:
+        return "task: more than 1000 tasks, or 256 KiB of results, are before it";
+    default:
+        return NULL;
+    }
+}
+
+/* Under a new id, with the same input: from the beginning, or from a task, with what was done
+ * before it taken over. */
 static void fork_saga(saga_shell_t *self, const capstan_message_t *message,
                       const saga_operate_t *request, const saga_t *saga)
 {
-    const saga_begin_t *begin = saga_begin_of(saga);
+    buffer_t taken = {0};
     buffer_t body = {0};
+    saga_begin_t begin = *saga_begin_of(saga);
+    capstan_err_t err = CAPSTAN_OK;
+    begin.taken = (slice_t){0};
     if (request->task > 0) {
-        shell_refuse(self, message, CAPSTAN_E_UNSUPPORTED,
-                     "task: a fork begins at the beginning; leave it out");
-        return;
+        err = saga_taken_before(saga, request->task, &taken);
+        begin.taken = buffer_slice(&taken);
     }
-    codec_encode(saga_start_wire(),
-                 &(saga_start_t){.definition = begin->definition,
-                                 .id = request->id_new,
-                                 .version = begin->version,
-                                 .input = begin->input,
-                                 .key = begin->key},
-                 &body);
-    if (request->dry_run) {
-        shell_refuse(self, message, CAPSTAN_E_UNSUPPORTED, "dry_run: not with fork");
+    begin.origin = begin.id;
+    begin.id = request->id_new;
+    begin.version = request->version > 0 ? request->version : begin.version;
+    if (err == CAPSTAN_OK && !coordinator_plan(self->core, begin.definition, begin.version)) {
+        err = CAPSTAN_E_UNKNOWN_DEFINITION;
+    }
+    if (err != CAPSTAN_OK) {
+        shell_refuse(self, message, err, fork_text(err));
+    } else if (request->dry_run) {
+        requests_reply_operation(self, message,
+                                 &(saga_operation_t){.id = begin.id, .state = SAGA_WAITING});
     } else {
         tell(request, saga);
+        codec_encode(saga_begin_wire(), &begin, &body);
         lookup_park_fork(self, message, request->id_new, buffer_slice(&body));
     }
+    buffer_fini(&taken);
     buffer_fini(&body);
 }
 

@@ -6,19 +6,12 @@
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static capstan_err_t start(saga_shell_t *self, const saga_start_t *request, const saga_t **ret_saga,
+static capstan_err_t start(saga_shell_t *self, coordinator_start_t start, const saga_t **ret_saga,
                            bool *ret_created)
 {
-    capstan_err_t err = coordinator_start(
-        self->core, capstan_utc_us(self->self),
-        &(coordinator_start_t){.definition = request->definition,
-                               .version = request->version,
-                               .id = request->id,
-                               .input = request->input,
-                               .key = request->key,
-                               .deadline_us = (int64_t)request->deadline_ms * 1000,
-                               .dice = shell_dice(self)},
-        ret_saga, ret_created, &self->effects);
+    start.dice = shell_dice(self);
+    capstan_err_t err = coordinator_start(self->core, capstan_utc_us(self->self), &start, ret_saga,
+                                          ret_created, &self->effects);
     shell_take_effects(self);
     return err;
 }
@@ -45,7 +38,15 @@ void requests_start(saga_shell_t *self, const capstan_message_t *message)
         shell_refuse(self, message, CAPSTAN_E_INVALID, "deadline_ms: at most ten years");
         return;
     }
-    err = err ? err : start(self, &request, &saga, &created);
+    err = err ? err
+              : start(self,
+                      (coordinator_start_t){.definition = request.definition,
+                                            .version = request.version,
+                                            .id = request.id,
+                                            .input = request.input,
+                                            .key = request.key,
+                                            .deadline_us = (int64_t)request.deadline_ms * 1000},
+                      &saga, &created);
     if (err != CAPSTAN_OK) {
         shell_refuse(self, message, err, start_text(err));
         return;
@@ -58,26 +59,40 @@ void requests_start(saga_shell_t *self, const capstan_message_t *message)
                                   .created = created});
 }
 
-void requests_start_fork(saga_shell_t *self, const capstan_message_t *request, slice_t body)
+void requests_reply_operation(saga_shell_t *self, const capstan_message_t *request,
+                              const saga_operation_t *operation)
 {
-    saga_start_t wanted;
-    const saga_t *saga;
-    bool created;
     buffer_t bytes = {0};
-    capstan_err_t err = codec_decode(saga_start_wire(), body, &wanted, NULL);
-    ENSURE(err == CAPSTAN_OK);
-    err = start(self, &wanted, &saga, &created);
-    if (err != CAPSTAN_OK) {
-        shell_refuse(self, request, err, start_text(err));
-        return;
-    }
     codec_list_writer_t list = codec_list_begin(&bytes);
-    codec_list_add(&list, saga_operation_wire(),
-                   &(saga_operation_t){.id = wanted.id, .state = saga_phase(saga)});
+    codec_list_add(&list, saga_operation_wire(), operation);
     codec_list_end(&list);
     shell_reply(self, request, saga_operated_wire(),
                 &(saga_operated_t){.sagas = buffer_slice(&bytes)});
     buffer_fini(&bytes);
+}
+
+void requests_start_fork(saga_shell_t *self, const capstan_message_t *request, slice_t body)
+{
+    saga_begin_t wanted;
+    const saga_t *saga;
+    bool created;
+    capstan_err_t err = codec_decode(saga_begin_wire(), body, &wanted, NULL);
+    ENSURE(err == CAPSTAN_OK);
+    err = start(self,
+                (coordinator_start_t){.definition = wanted.definition,
+                                      .version = wanted.version,
+                                      .id = wanted.id,
+                                      .input = wanted.input,
+                                      .key = wanted.key,
+                                      .taken = wanted.taken,
+                                      .origin = wanted.origin},
+                &saga, &created);
+    if (err != CAPSTAN_OK) {
+        shell_refuse(self, request, err, start_text(err));
+        return;
+    }
+    requests_reply_operation(self, request,
+                             &(saga_operation_t){.id = wanted.id, .state = saga_phase(saga)});
 }
 
 /* --- the others ------------------------------------------------------------------------------ */

@@ -121,7 +121,10 @@ bool shell_recovery_answer(saga_shell_t *self, const capstan_message_t *message)
 /* --- saga_requests.c -------------------------------------------------------------------------- */
 
 void requests_start(saga_shell_t *self, const capstan_message_t *message);
-/* A fork is a start whose answer is that of an operation. */
+/* The answer of an operation on one saga. */
+void requests_reply_operation(saga_shell_t *self, const capstan_message_t *request,
+                              const saga_operation_t *operation);
+/* A fork is a start whose answer is that of an operation; `body` is its saga_begin. */
 void requests_start_fork(saga_shell_t *self, const capstan_message_t *request, slice_t body);
 void requests_signal(saga_shell_t *self, const capstan_message_t *message);
 void requests_show(saga_shell_t *self, const capstan_message_t *message);

@@ -110,6 +110,13 @@ void step_dispatch(saga_t *self, task_t *task, task_state_t calling, task_state_
 void step_open(saga_t *self, task_t *task)
 {
     const plan_node_t *node = task_node(self, task);
+    saga_taken_t taken;
+    if (fork_has(self, task, &taken)) {
+        saga_keep(self, &task->result, taken.result);
+        self->pivot = self->pivot || node->class == PLAN_RETRIABLE;
+        task_succeed(self, task);
+        return;
+    }
     if (node->input.size > 0) {
         saga_scope_t scope = {.saga = self, .task = task};
         buffer_t input = {0};

@@ -1,11 +1,12 @@
 /* Compensation: what is given up, and what is undone next. */
 #include "actors/saga/saga_internal.h"
 
-/* Whether the task stands for an effect that is, or may be, there and can be undone. */
+/* Whether the task stands for an effect that is, or may be, there and can be undone. Without an
+ * attempt there is none: it was taken over, and is another saga's. */
 bool undo_is_wanted(const saga_t *self, const task_t *task)
 {
     const plan_node_t *node = task_node(self, task);
-    bool landed = task->state == TASK_DONE && task_is_action(self, task);
+    bool landed = task->state == TASK_DONE && task_is_action(self, task) && task->attempt > 0;
     return task->state == TASK_IN_DOUBT || (landed && node->compensation.size > 0);
 }
 

@@ -237,6 +237,31 @@ class Operating(Case):
         self.assertIn("t-1b", self.must("fork", "t-1", "--new-id", "t-1b"))
         self.assertEqual(self.show("t-1b")["input"], self.show("t-1")["input"])
 
+    def test_sagas_begin_again_at_a_step(self):
+        self.ledger()
+        for number in range(3):
+            self.start(f"t-{number}")
+            self.must("result", f"t-{number}", "--wait", "1m")
+        last = [task for task in self.show("t-0")["tasks"] if task.get("attempt")][-1]
+        node = self.show("t-0")["plan"]["nodes"][last["node"]]["name"]
+        self.assertIn(": it has not come to a step", self.refused("fork", "t-0", "--suffix", ".2",
+                                                              "--step", "nothing"))
+        dry = self.must("fork", "--definition", "transfer", "--suffix", ".2", "--step", node,
+                        "--dry-run")
+        self.assertEqual(dry.count(f"fork would be done from task {last['number']} as t-"), 3)
+        self.assertEqual(self.must("count"), "3\n")
+        for _ in range(2):  # again changes nothing
+            done = self.must("fork", "t-0", "--suffix", ".2", "--step", node)
+            self.assertIn(f"t-0: fork done from task {last['number']} as t-0.2", done)
+        self.must("result", "t-0.2", "--wait", "1m")
+        fork = self.show("t-0.2")
+        self.assertEqual((fork["state"], fork["origin"]), ("COMPLETED", "t-0"))
+        self.assertEqual([task["number"] for task in fork["tasks"] if task.get("attempt")],
+                         [last["number"]])
+        shown = self.must("show", "t-0.2")
+        self.assertIn("forked from t-0\n", shown)
+        self.assertRegex(shown, r"first .* DONE +taken over ")
+
     def test_sagas_are_found_after_a_kill(self):
         self.start("t-1")
         self.node.kill()

@@ -29,6 +29,7 @@ enum {
     OPERATION_FORK = 7,
     OPERATION_ABANDON = 8,
     OPERATIONS = 8,
+    FORKS = 40, /* different ids */
     SIGNALS = 3,
 };
 
@@ -128,17 +129,20 @@ static void signal_saga(sim_client_t *self, slice_t id)
 static void operate(sim_client_t *self, slice_t id, uint64_t operation, uint64_t task)
 {
     uint8_t value[] = {0x81, 0xa1, 'v', 1};
+    char id_new[16];
+    snprintf(id_new, sizeof id_new, "f%u", (unsigned)(self->requests % FORKS));
     buffer_clear(&self->body);
-    codec_encode(saga_operate_wire(),
-                 &(saga_operate_t){.operation = operation,
-                                   .id = id,
-                                   .task = task,
-                                   .value = slice_of(value, sizeof value),
-                                   .reason = slice_text("a person wants it"),
-                                   .outcome = operation == OPERATION_COMPLETE
-                                                  ? slice_text("by hand")
-                                                  : (slice_t){0}},
-                 &self->body);
+    codec_encode(
+        saga_operate_wire(),
+        &(saga_operate_t){.operation = operation,
+                          .id = id,
+                          .task = task,
+                          .value = slice_of(value, sizeof value),
+                          .reason = slice_text("a person wants it"),
+                          .id_new = operation == OPERATION_FORK ? slice_text(id_new) : (slice_t){0},
+                          .outcome = operation == OPERATION_COMPLETE ? slice_text("by hand")
+                                                                     : (slice_t){0}},
+        &self->body);
     send(self, (request_t){REQUEST_OTHER, MESSAGE_saga_operate, 0, 0});
 }
 
@@ -221,6 +225,19 @@ static void meddle(sim_client_t *self)
     if (operation != OPERATION_FORK &&
         (operation < OPERATION_COMPLETE || random_chance(random, 600))) {
         operate(self, saga_begin_of(saga)->id, operation, task);
+    }
+}
+
+/* Whatever has ended begins again somewhere. */
+static void fork_some(sim_client_t *self)
+{
+    const world_t *world = self->world;
+    random_source_t *random = core_world_random(world->simulation);
+    uint64_t count = world->history.witness_count;
+    const witness_t *witness = witness_find(world, random_below(random, count) + 1);
+    if (witness) {
+        uint64_t task = random_below(random, witness->saga->count + 1);
+        operate(self, saga_begin_of(witness->saga)->id, OPERATION_FORK, task);
     }
 }
 
@@ -316,6 +333,9 @@ static void on_timer(void *context, uint64_t cookie)
     }
     if (!world->calm && random_chance(random, world->meddling)) {
         meddle(self);
+        if (random_chance(random, 300)) {
+            fork_some(self);
+        }
     }
     for (uint64_t number = 1; number <= world->history.witness_count && world->calm; number++) {
         look_after(self, witness_find(world, number));

@@ -62,7 +62,7 @@ static void judge_end_of_task(world_t *self, witness_t *witness, uint64_t number
     bool right = step ? is_undone(&landed) || node->class == PLAN_READ
                       : landed.acts == (own->landed_lsn > 0 && node->class == PLAN_COMPENSATABLE);
     if (kept) {
-        right = landed.acts == step && landed.undos == 0;
+        right = landed.acts == (step && !witness_took_over(witness, number)) && landed.undos == 0;
     }
     if (!right) {
         world_fail(self, "S1",
@@ -143,6 +143,36 @@ static void predicate_S1(world_t *self, witness_t *witness)
         judge_end_of_task(self, witness, number);
         if (completed && !by_node) {
             judge_required(self, witness, number);
+        }
+    }
+}
+
+/* What a fork took over stands: the saga that it was forked from did it, and has not undone it. */
+static void judge_taken(world_t *self, witness_t *witness, uint32_t number)
+{
+    const saga_t *saga = witness->saga;
+    const task_t *task = saga_task(saga, number);
+    const witness_t *origin = witness_of_id(self, saga->begin.origin);
+    uint64_t stands = 0;
+    for (uint32_t i = 0; origin && i < origin->saga->count; i++) {
+        const task_t *done = &origin->saga->tasks[i];
+        stands += done->node == task->node && done->state == TASK_DONE &&
+                  slice_equal(done->result, task->result);
+    }
+    if (stands == 0) {
+        world_fail(self, "S1", "fork %llu took task %u over, which does not stand",
+                   (ull)saga->begin.number, number);
+    }
+}
+
+static void predicate_of_forks(world_t *self, witness_t *witness)
+{
+    const saga_t *saga = witness->saga;
+    for (uint32_t number = 1; saga->begin.taken.size > 0 && number <= saga->count; number++) {
+        const task_t *task = saga_task(saga, number);
+        if (task->state == TASK_DONE && task_is_action(saga, task) &&
+            witness_took_over(witness, number)) {
+            judge_taken(self, witness, number);
         }
     }
 }
@@ -449,6 +479,7 @@ void predicates_judge(world_t *self)
         self->figures.sagas++;
         self->figures.ends[saga_phase(witness->saga)]++;
         predicate_S1(self, witness);
+        predicate_of_forks(self, witness);
         predicate_S5(self, witness);
         predicate_S6(self, witness);
         predicate_S7(self, witness);

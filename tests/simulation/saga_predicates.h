@@ -36,6 +36,7 @@ witness_task_t *witness_task(witness_t *self, uint64_t task);
 bool witness_is_undo(const saga_t *saga, uint64_t task, uint64_t phase);
 bool witness_is_in_item(const saga_t *saga, const task_t *task);
 bool witness_rests(const witness_t *self);
+bool witness_took_over(witness_t *self, uint64_t task);
 void witness_fini(witness_t *self);
 
 #endif

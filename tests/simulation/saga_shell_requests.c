@@ -2,6 +2,8 @@
  * ended, for that end. */
 #include "tests/simulation/saga_predicates.h"
 
+enum { OPERATION_FORK = 7 };
+
 static uint64_t dice(const sim_shell_t *self)
 {
     return random_next(core_world_random(self->world->simulation));
@@ -125,6 +127,19 @@ void requests_tell_rest(sim_shell_t *self, uint64_t number, slice_t summary)
 /* --- what people want --------------------------------------------------------------------------
  */
 
+static void answer_operation(sim_shell_t *self, const capstan_message_t *request,
+                             const saga_operation_t *operation)
+{
+    buffer_clear(&self->part);
+    codec_list_writer_t list = codec_list_begin(&self->part);
+    codec_list_add(&list, saga_operation_wire(), operation);
+    codec_list_end(&list);
+    buffer_clear(&self->body);
+    codec_encode(saga_operated_wire(), &(saga_operated_t){.sagas = buffer_slice(&self->part)},
+                 &self->body);
+    sim_shell_answer(self, request, MESSAGE_saga_operated);
+}
+
 static void input(sim_shell_t *self, const capstan_message_t *request, slice_t id,
                   saga_input_t input)
 {
@@ -144,14 +159,7 @@ static void input(sim_shell_t *self, const capstan_message_t *request, slice_t i
         fail(self, request, err);
         return;
     }
-    buffer_clear(&self->part);
-    codec_list_writer_t list = codec_list_begin(&self->part);
-    codec_list_add(&list, saga_operation_wire(), &operation);
-    codec_list_end(&list);
-    buffer_clear(&self->body);
-    codec_encode(saga_operated_wire(), &(saga_operated_t){.sagas = buffer_slice(&self->part)},
-                 &self->body);
-    sim_shell_answer(self, request, MESSAGE_saga_operated);
+    answer_operation(self, request, &operation);
 }
 
 static void on_signal(sim_shell_t *self, const capstan_message_t *request)
@@ -163,6 +171,46 @@ static void on_signal(sim_shell_t *self, const capstan_message_t *request)
                          .error = signal.signal,
                          .value = signal.value,
                          .text = signal.token});
+}
+
+/* The new id is looked for behind the other, which may leave memory then: what is needed of it is
+ * copied first. */
+static void on_fork(sim_shell_t *self, const capstan_message_t *request,
+                    const saga_operate_t *operate)
+{
+    const saga_t *saga = find(self, operate->id);
+    bool created = false;
+    buffer_t taken = {0};
+    buffer_t record = {0};
+    saga_begin_t begin;
+    capstan_err_t err = saga ? CAPSTAN_OK : CAPSTAN_E_UNKNOWN_SAGA;
+    err = !err && operate->task > 0 ? saga_taken_before(saga, operate->task, &taken) : err;
+    if (!err) {
+        codec_encode(saga_begin_wire(), saga_begin_of(saga), &record);
+        ENSURE(codec_decode(saga_begin_wire(), buffer_slice(&record), &begin, NULL) == CAPSTAN_OK);
+        rows_wake(self, NULL, &operate->id_new, NULL);
+        err = coordinator_start(self->core, sim_shell_utc(self),
+                                &(coordinator_start_t){.definition = begin.definition,
+                                                       .version = begin.version,
+                                                       .id = operate->id_new,
+                                                       .input = begin.input,
+                                                       .key = begin.key,
+                                                       .taken = buffer_slice(&taken),
+                                                       .origin = operate->id,
+                                                       .dice = dice(self)},
+                                &saga, &created, &self->effects);
+        sim_shell_take_effects(self);
+    }
+    world_trace(self->world, "fork of %.*s from %llu: %s", (int)operate->id.size,
+                (const char *)operate->id.data, (unsigned long long)operate->task,
+                capstan_err_name(err));
+    if (err) {
+        fail(self, request, err);
+    } else {
+        answer_operation(self, request, &(saga_operation_t){.id = operate->id_new});
+    }
+    buffer_fini(&taken);
+    buffer_fini(&record);
 }
 
 static void on_operate(sim_shell_t *self, const capstan_message_t *request)
@@ -180,6 +228,10 @@ static void on_operate(sim_shell_t *self, const capstan_message_t *request)
     };
     saga_operate_t operate;
     ENSURE(codec_decode(saga_operate_wire(), request->body, &operate, NULL) == CAPSTAN_OK);
+    if (operate.operation == OPERATION_FORK) {
+        on_fork(self, request, &operate);
+        return;
+    }
     input(self, request, operate.id,
           (saga_input_t){.kind = kinds[operate.operation],
                          .task = operate.task,

@@ -59,6 +59,14 @@ witness_task_t *witness_task(witness_t *self, uint64_t task)
     return &self->tasks[task - 1];
 }
 
+/* Done, and never asked for: of a fork. */
+bool witness_took_over(witness_t *self, uint64_t task)
+{
+    const witness_task_t *own = witness_task(self, task);
+    return self->saga->begin.taken.size > 0 && !own->called && !own->by_hand &&
+           own->landed_lsn == 0;
+}
+
 bool witness_rests(const witness_t *self)
 {
     return saga_has_ended(self->saga) || saga_phase(self->saga) == SAGA_PARKED;

@@ -107,7 +107,13 @@ class Help(Case):
                 (["complete", "a"], "--reason TEXT is missing"),
                 (["abandon", "a"], "--reason TEXT is missing"),
                 (["retry", "--all", "--task", "2"], "--task wants an ID"),
-                (["fork", "a"], "--new-id ID is missing"),
+                (["fork", "a"], "give --new-id ID or --suffix TEXT"),
+                (["fork", "a", "--new-id", "b", "--suffix", "c"], "give --new-id ID or --suffix"),
+                (["fork", "--all", "--new-id", "b"], "--new-id wants an ID; give --suffix TEXT"),
+                (["fork", "--all", "--suffix", "b", "--task", "2"], "--task wants an ID; give "),
+                (["fork", "a", "--suffix", "b", "--task", "2", "--step", "c"],
+                 "give either --step or --task"),
+                (["fork", "--suffix", "b"], "say which are meant"),
                 (["graph"], "give either a NAME, --file or --id"),
                 (["signal", "a"], "an argument is missing")]:
             with self.subTest(arguments):
@@ -404,8 +410,9 @@ class Operating(Case):
         for number, action in enumerate(["cancel", "pause", "resume", "retry", "skip", "complete",
                                          "fork", "abandon"], 1):
             more = {"fork": ["--new-id", "b"]}.get(action, [])
+            said = "fork done as b" if action == "fork" else f"{action} done"
             self.assertEqual(self.must(action, "a", "--reason", "why", *more),
-                             f"a: {action} done (RUNNING)\n")
+                             f"a: {said} (RUNNING)\n")
             name, body = self.last()
             self.assertEqual((name, body["operation"], body["id"], body["reason"]),
                              ("saga_operate", number, "a", "why"))

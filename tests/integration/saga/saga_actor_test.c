@@ -386,26 +386,71 @@ Test(saga_actor, people_look_after_sagas_one_by_one_and_by_a_filter)
     sagas_fini(&sagas);
 }
 
+static void complete_one(sagas_t *sagas)
+{
+    sagas_init(sagas);
+    sagas_start(sagas);
+    sagas_define(sagas, order_yaml);
+    sagas_worker(sagas, "shop", 0);
+    cr_assert_eq(sagas_begin(sagas, "order", "a", 5), CAPSTAN_OK);
+    cr_assert_eq(sagas_rest(sagas, "a"), CAPSTAN_SAGA_COMPLETED);
+}
+
 Test(saga_actor, a_fork_begins_with_the_same_input_under_a_new_id)
 {
     sagas_t sagas;
     saga_operated_t operated;
-    sagas_init(&sagas);
-    sagas_start(&sagas);
-    sagas_define(&sagas, order_yaml);
-    sagas_worker(&sagas, "shop", 0);
-    cr_assert_eq(sagas_begin(&sagas, "order", "a", 5), CAPSTAN_OK);
-    cr_assert_eq(sagas_rest(&sagas, "a"), CAPSTAN_SAGA_COMPLETED);
-    saga_operate_t fork = {
-        .operation = 7, .id = slice_text("a"), .id_new = slice_text("b"), .task = 2};
-    cr_assert_eq(sagas_ask(&sagas, saga_operate_wire(), &fork, saga_operated_wire(), &operated),
-                 CAPSTAN_E_UNSUPPORTED);
-    fork.task = 0;
+    complete_one(&sagas);
+    saga_operate_t fork = {.operation = 7, .id = slice_text("a"), .id_new = slice_text("b")};
     cr_assert_eq(sagas_ask(&sagas, saga_operate_wire(), &fork, saga_operated_wire(), &operated),
                  CAPSTAN_OK);
     cr_assert_eq(sagas_rest(&sagas, "b"), CAPSTAN_SAGA_COMPLETED);
     cr_assert_eq(sagas_begin(&sagas, "order", "b", 5), CAPSTAN_OK, "it has the same input");
     cr_assert_eq(sagas_count(&sagas, &(saga_filter_t){.key = slice_text("5")}), 2);
+    sagas_stop(&sagas);
+    sagas_fini(&sagas);
+}
+
+/* Its first step is not done again; what it cannot begin with is said. */
+Test(saga_actor, a_fork_begins_at_a_task)
+{
+    static const struct {
+        uint64_t task;
+        uint64_t version;
+        capstan_err_t err;
+    } wrong[] = {{99, 0, CAPSTAN_E_NOT_FOUND}, {3, 9, CAPSTAN_E_UNKNOWN_DEFINITION}};
+    sagas_t sagas;
+    saga_operated_t operated;
+    saga_shown_t shown;
+    saga_state_t state;
+    saga_begin_t begin;
+    saga_task_t task;
+    codec_list_t tasks;
+    complete_one(&sagas);
+    saga_operate_t fork = {.operation = 7, .id = slice_text("a"), .id_new = slice_text("b")};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        fork.task = wrong[i].task;
+        fork.version = wrong[i].version;
+        cr_assert_eq(sagas_ask(&sagas, saga_operate_wire(), &fork, saga_operated_wire(), &operated),
+                     wrong[i].err);
+    }
+    fork.task = 3;
+    fork.version = 0;
+    for (int i = 0; i < 2; i++) { /* the second time it is there already */
+        cr_assert_eq(sagas_ask(&sagas, saga_operate_wire(), &fork, saga_operated_wire(), &operated),
+                     CAPSTAN_OK);
+    }
+    cr_assert_eq(sagas_rest(&sagas, "b"), CAPSTAN_SAGA_COMPLETED);
+    cr_assert_eq(sagas_ask(&sagas, saga_show_wire(), &(saga_show_t){.id = slice_text("b")},
+                           saga_shown_wire(), &shown),
+                 CAPSTAN_OK);
+    cr_assert_eq(codec_decode(saga_state_wire(), shown.state, &state, NULL), CAPSTAN_OK);
+    cr_assert_eq(codec_decode(saga_begin_wire(), state.begin, &begin, NULL), CAPSTAN_OK);
+    cr_assert(slice_equal(begin.origin, slice_text("a")));
+    cr_assert_eq(codec_list_open(saga_task_wire(), state.tasks, &tasks), CAPSTAN_OK);
+    while (codec_list_next(&tasks, &task)) {
+        cr_assert_eq(task.attempt, task.number > 2, "task %d", (int)task.number);
+    }
     sagas_stop(&sagas);
     sagas_fini(&sagas);
 }
