@@ -113,6 +113,7 @@ static capstan_err_t look(rest_t *self)
         err = time_operation(self, i, &us[i]);
     }
     if (err == CAPSTAN_OK) {
+        malloc_trim(0); /* what the inrush took and gave back is not what resting ones take */
         printf("%" PRIu64 " %" PRIu64, self->count, rss());
         for (size_t i = 0; i < OPERATIONS; i++) {
             printf(" %.1f", us[i]);
