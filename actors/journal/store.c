@@ -99,9 +99,40 @@ static capstan_err_t forget_if_changed(store_t *self)
     return err;
 }
 
+/* Copies the write-ahead log into the database once it has grown to its size: before the commit
+ * behind the one that made it grow, so that nobody waits for the answer to that. A passive
+ * checkpoint waits for nobody; what a reader still needs stays, and the next one is tried a quarter
+ * later. At four times the size readers are waited for, but not for long: a node's own reads end
+ * within that time, so that the log stays bounded; a `store check` of a large store does not, and
+ * meanwhile the log grows rather than that commits stop. A checkpoint that fails loses nothing:
+ * everything is in the log, and a disk without space is told by the commit that finds none. */
+static void checkpoint_if_due(store_t *self)
+{
+    if (self->wal_bytes < self->wal_bytes_due && !self->scrub) {
+        return;
+    }
+    bool passive = self->wal_bytes < 4 * self->checkpoint_bytes;
+    int mode = self->scrub ? SQLITE_CHECKPOINT_TRUNCATE
+               : passive   ? SQLITE_CHECKPOINT_PASSIVE
+                           : SQLITE_CHECKPOINT_RESTART;
+    int frames = 0;
+    int copied = 0;
+    sqlite3_busy_timeout(self->db, CHECKPOINT_WAIT_MS);
+    int result = sqlite3_wal_checkpoint_v2(self->db, "main", mode, &frames, &copied);
+    self->scrub = self->scrub && result != SQLITE_OK; /* behind the next commit then */
+    self->checkpoint_result =
+        result == SQLITE_OK || result == SQLITE_BUSY ? CAPSTAN_OK : store_map_error(self->db);
+    sqlite3_busy_timeout(self->db, STORE_BUSY_MS);
+    self->wal_bytes_due = self->checkpoint_bytes;
+    if (result != SQLITE_OK || copied < frames) {
+        self->wal_bytes_due = self->wal_bytes + self->checkpoint_bytes / 4;
+    }
+}
+
 capstan_err_t store_begin(store_t *self)
 {
     ENSURE(!self->in_transaction && !self->read_only);
+    checkpoint_if_due(self);
     capstan_err_t err = store_run(self, SQL_begin);
     if (err) {
         return err;
@@ -129,35 +160,6 @@ void store_rollback(store_t *self)
     store_forget(self);
 }
 
-/* Copies the write-ahead log into the database once it has grown to its size. A passive checkpoint
- * waits for nobody; what a reader still needs stays, and the next one is tried a quarter later. At
- * four times the size readers are waited for, but not for long: a node's own reads end within that
- * time, so that the log stays bounded; a `store check` of a large store does not, and meanwhile
- * the log grows rather than that commits stop. A checkpoint that fails loses nothing: everything is
- * in the log, and a disk without space is told by the commit that finds none. */
-static void checkpoint_if_due(store_t *self)
-{
-    if (self->wal_bytes < self->wal_bytes_due && !self->scrub) {
-        return;
-    }
-    bool passive = self->wal_bytes < 4 * self->checkpoint_bytes;
-    int mode = self->scrub ? SQLITE_CHECKPOINT_TRUNCATE
-               : passive   ? SQLITE_CHECKPOINT_PASSIVE
-                           : SQLITE_CHECKPOINT_RESTART;
-    int frames = 0;
-    int copied = 0;
-    sqlite3_busy_timeout(self->db, CHECKPOINT_WAIT_MS);
-    int result = sqlite3_wal_checkpoint_v2(self->db, "main", mode, &frames, &copied);
-    self->scrub = self->scrub && result != SQLITE_OK; /* behind the next commit then */
-    self->checkpoint_result =
-        result == SQLITE_OK || result == SQLITE_BUSY ? CAPSTAN_OK : store_map_error(self->db);
-    sqlite3_busy_timeout(self->db, STORE_BUSY_MS);
-    self->wal_bytes_due = self->checkpoint_bytes;
-    if (result != SQLITE_OK || copied < frames) {
-        self->wal_bytes_due = self->wal_bytes + self->checkpoint_bytes / 4;
-    }
-}
-
 capstan_err_t store_commit(store_t *self)
 {
     ENSURE(self->in_transaction);
@@ -170,7 +172,9 @@ capstan_err_t store_commit(store_t *self)
         return err;
     }
     self->in_transaction = false;
-    checkpoint_if_due(self);
+    if (self->scrub) { /* what was to be erased is gone when that is answered */
+        checkpoint_if_due(self);
+    }
     return CAPSTAN_OK;
 }
 

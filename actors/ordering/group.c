@@ -438,10 +438,20 @@ static uint64_t backlog(const group_key_t *key)
     return key->count - key->held;
 }
 
-/* What the member goes on with: a key that it holds, while none that is ready has more to do. */
+/* Whether the member may be given a key that it does not hold yet. Where keys are few, one that
+ * waits at a member behind the events of another is missing where a member has nothing to do: it
+ * has to be about to come to it. */
+static bool may_change(const group_t *self, const group_member_t *member)
+{
+    return member->held <= 1 || self->ready_count >= self->open_count;
+}
+
+/* What the member goes on with: a key that it holds, while none that is ready has more to do. NULL:
+ * nothing, or not yet. */
 static group_key_t *choose(group_t *self, const group_member_t *member)
 {
-    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first) {
+    bool change = may_change(self, member);
+    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first && change) {
         return self->ready.first;
     }
     group_key_t *own = NULL;
@@ -451,7 +461,7 @@ static group_key_t *choose(group_t *self, const group_member_t *member)
         own = own && backlog(own) >= backlog(key) ? own : key;
     }
     if (self->longest > 0 && (!own || backlog(own) < self->longest)) {
-        return self->buckets[self->longest].first;
+        return change ? self->buckets[self->longest].first : NULL;
     }
     return own;
 }

@@ -24,10 +24,10 @@
  *
  * While members keep up, they get events as they are read. A key goes to one that has nothing, if
  * there is one: with another it would wait behind what that one has. When events wait, a member
- * gets the key
- * with the longest backlog: first come, first served wastes the workers'
- * time when keys are few more than workers, since the last keys are then worked off one by one.
- * Every sixteenth time it is the key that has waited longest, so that none waits for ever. */
+ * gets the key with the longest backlog: first come, first served wastes the workers' time when
+ * keys are few more than workers, since the last keys are then worked off one by one. Every
+ * sixteenth time it is the key that has waited longest, so that none waits for ever. While fewer
+ * keys are ready than there are members, one that holds more than one event gets no further key. */
 #ifndef ORDERING_GROUP_H
 #define ORDERING_GROUP_H
 

@@ -145,6 +145,7 @@ static void leave_lists(group_t *self, group_key_t *key)
     if (key->state == GROUP_KEY_READY) {
         bucket_remove(self, key);
         age_remove(&self->ready, key);
+        self->ready_count--;
     } else if (key->state == GROUP_KEY_HELD) {
         set_may_grow(key, false);
         age_remove(&key->member->keys, key);
@@ -157,6 +158,7 @@ static void enter_lists(group_t *self, group_key_t *key, group_member_t *member)
     if (key->state == GROUP_KEY_READY) {
         bucket_add(self, key);
         age_add(&self->ready, key);
+        self->ready_count++;
     } else if (key->state == GROUP_KEY_HELD) {
         key->member = member;
         age_add(&member->keys, key);

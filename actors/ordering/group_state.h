@@ -157,6 +157,7 @@ struct group {
     size_t bucket_count;
     size_t longest; /* no bucket behind it has a key */
     key_list_t ready;
+    uint64_t ready_count;
 
     group_event_t *spare; /* the memory of events that are done, by `chain` */
     size_t spare_count;

@@ -99,9 +99,15 @@ static bool is_id(slice_t id)
     return id.size > 0 && id.size < LOOKUP_TERM_MAX;
 }
 
-static bool has_room(const saga_shell_t *self)
+static void park_if_room(saga_shell_t *self, slice_t term, const lookup_waiter_t *request,
+                         slice_t body)
 {
-    return self->lookups.waiters < self->settings->lookups_max;
+    if (self->lookups.waiters < self->settings->lookups_max) {
+        park(self, term, request, body);
+    } else {
+        shell_refuse(self, &request->message, CAPSTAN_E_LIMIT,
+                     "too many requests wait until sagas are read: saga.lookups_max");
+    }
 }
 
 bool lookup_park_request(saga_shell_t *self, const capstan_message_t *message, slice_t id)
@@ -115,18 +121,13 @@ bool lookup_park_request(saga_shell_t *self, const capstan_message_t *message, s
     if (!waits && (coordinator_find(self->core, id) || !stored_ids_may_have(self, id))) {
         return false;
     }
-    if (!has_room(self)) {
-        shell_refuse(self, message, CAPSTAN_E_LIMIT,
-                     "too many requests wait until sagas are read: saga.lookups_max");
-        return true;
-    }
-    park(self, term, &(lookup_waiter_t){.kind = WAITER_REQUEST, .message = *message},
-         message->body);
+    park_if_room(self, term, &(lookup_waiter_t){.kind = WAITER_REQUEST, .message = *message},
+                 message->body);
     return true;
 }
 
 void lookup_park_fork(saga_shell_t *self, const capstan_message_t *request, slice_t id,
-                      slice_t start)
+                      slice_t begin)
 {
     uint8_t text[LOOKUP_TERM_MAX];
     if (!is_id(id)) {
@@ -134,7 +135,7 @@ void lookup_park_fork(saga_shell_t *self, const capstan_message_t *request, slic
         return;
     }
     lookup_waiter_t waiter = {.kind = WAITER_FORK, .message = *request};
-    park(self, id_term(id, text), &waiter, start);
+    park_if_room(self, id_term(id, text), &waiter, begin);
 }
 
 void lookup_park_child(saga_shell_t *self, uint64_t parent, uint64_t task, slice_t id)

@@ -82,7 +82,7 @@ struct saga_shell;
 /* True when it is handled later. `id` is whose saga it is for. */
 bool lookup_park_request(struct saga_shell *self, const capstan_message_t *message, slice_t id);
 void lookup_park_fork(struct saga_shell *self, const capstan_message_t *request, slice_t id,
-                      slice_t start);
+                      slice_t begin);
 /* An event of a topic; it is always looked up. */
 void lookup_park_event(struct saga_shell *self, const lookup_waiter_t *event, slice_t key,
                        slice_t payload);

@@ -167,6 +167,27 @@ Test(group, goes_on_with_the_longest_backlog)
     group_destroy(&group);
 }
 
+/* With fewer ready keys than members, a key that is held behind another's events is missing. */
+Test(group, gives_a_busy_member_no_further_key_while_keys_are_few)
+{
+    static const member_limits_t three = {.events_max = 3, .key_events_max = 3};
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    read_keys(group, 1, "cccccaaaabbbb", &effects);
+    group_join(group, 1, &three);
+    group_join(group, 2, &three);
+    dispatch(group, 0, &effects, "1:1 1:2 1:3 2:6 2:7 2:8 ");
+    cr_assert_eq(acknowledge(group, 1, 1, 1, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "");
+    cr_assert_eq(acknowledge(group, 1, 2, 2, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "1:10 1:11 ");
+    read_keys(group, 14, "dddddeeeee", &effects);
+    cr_assert_eq(acknowledge(group, 2, 6, 6, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "2:14 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, lets_no_key_wait_for_ever)
 {
     group_effects_t effects = {0};
