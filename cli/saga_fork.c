@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { FORK = 7, FORK_ID_MAX = 512, FORK_PAGE = 200 };
 
@@ -78,9 +79,11 @@ static const option_t options[] = {
 
 const command_line_t saga_fork_line = {
     .usage = "capstan saga fork ID|FILTERS --new-id ID|--suffix TEXT [options]",
-    .summary = "Starts sagas like others, under new ids: with their definition, input and key.\n"
-               "From a step of one that has ended, what it did before that and has not undone is\n"
-               "taken over: it is not done again, and not undone by the new one.",
+    .summary =
+        "Starts sagas like others, under new ids: with their definition, input and key.\n"
+        "From a step of one that has ended, what it did before that and has not undone is\n"
+        "taken over: it is not done again, and not undone by the new one. Of those that fit\n"
+        "filters, children and those whose id ends in the suffix are left out.",
     .examples = "  capstan saga fork order-17 --new-id order-17b\n"
                 "  capstan saga fork order-17 --suffix .2 --step charge --new-version 3\n"
                 "  capstan saga fork --definition order --state CANCELLED --suffix .2 --dry-run\n",
@@ -126,11 +129,18 @@ static void print_done(slice_t id, slice_t id_new, uint64_t task, uint64_t state
     buffer_fini(&out);
 }
 
+/* Those of an each stand for its items, which are no step of their own. */
+static bool is_item(const saga_view_t *view, const saga_task_t *task)
+{
+    return task->parent > 0 && task->parent <= view->count &&
+           view->tasks[task->parent - 1].task.node == task->node;
+}
+
 static uint64_t task_of_step(const saga_view_t *view, slice_t name)
 {
     for (uint32_t i = view->count; i-- > 0;) {
         const plan_node_t *node = saga_view_node(view, &view->tasks[i].task);
-        if (node && slice_equal(node->name, name)) {
+        if (node && slice_equal(node->name, name) && !is_item(view, &view->tasks[i].task)) {
             return view->tasks[i].task.number;
         }
     }
@@ -146,15 +156,18 @@ static capstan_err_t find_task(run_t *self, slice_t id, uint64_t *ret_task)
         return CAPSTAN_OK;
     }
     capstan_err_t err = saga_view_ask(&self->client, id, &view);
-    if (err == CAPSTAN_OK) {
-        *ret_task = task_of_step(&view, slice_text(chosen.step));
-        saga_view_fini(&view);
+    if (err != CAPSTAN_OK) {
+        return err;
     }
-    if (err == CAPSTAN_OK && *ret_task == 0) {
+    *ret_task = task_of_step(&view, slice_text(chosen.step));
+    if (*ret_task == 0 && view.plan) {
         snprintf(self->client.text, sizeof self->client.text, "it has not come to a step \"%s\"",
                  chosen.step);
         err = CAPSTAN_E_NOT_FOUND;
+    } else if (*ret_task == 0) {
+        err = CAPSTAN_E_UNKNOWN_DEFINITION;
     }
+    saga_view_fini(&view);
     return err;
 }
 
@@ -218,12 +231,24 @@ static capstan_err_t read_page(run_t *self, slice_t filter, uint64_t *before, bu
     return err ? err : list.fault.err;
 }
 
+/* A fork that an earlier run has made fits the filters too, and children have no forks. */
+static bool is_meant(slice_t id)
+{
+    size_t size = strlen(chosen.suffix);
+    bool forked =
+        id.size > size && memcmp((const char *)id.data + id.size - size, chosen.suffix, size) == 0;
+    return !forked && !memchr(id.data, '/', id.size);
+}
+
 static void fork_page(run_t *self, const buffer_t *ids)
 {
     for (size_t at = 0; at < ids->size;) {
         uint32_t size;
         memcpy(&size, ids->data + at, sizeof size);
-        fork_one(self, slice_of(ids->data + at + sizeof size, size));
+        slice_t id = slice_of(ids->data + at + sizeof size, size);
+        if (is_meant(id)) {
+            fork_one(self, id);
+        }
         at += sizeof size + size;
     }
 }

@@ -424,7 +424,7 @@ entry_t *coordinator_begin(coordinator_t *self, const begin_options_t *options,
     return entry;
 }
 
-static bool id_is_valid(slice_t id)
+bool coordinator_id_is_valid(slice_t id)
 {
     return id.size > 0 && id.size <= SAGA_ID_MAX && !memchr(id.data, '/', id.size);
 }
@@ -470,7 +470,8 @@ static bool is_same(const entry_t *entry, const coordinator_start_t *start)
     return slice_equal(begin->definition, start->definition) &&
            (start->version == 0 || start->version == begin->version) &&
            slice_equal(begin->input, start->input) && slice_equal(begin->taken, start->taken) &&
-           (start->key.size == 0 || slice_equal(begin->key, start->key));
+           (start->key.size == 0 || slice_equal(begin->key, start->key)) &&
+           (start->origin.size == 0 || slice_equal(begin->origin, start->origin));
 }
 
 static int64_t deadline_of(const plan_t *plan, int64_t now_us, int64_t wanted_us)
@@ -520,7 +521,7 @@ capstan_err_t coordinator_start(coordinator_t *self, int64_t now_us,
                                 const coordinator_start_t *start, const saga_t **ret_saga,
                                 bool *ret_created, coordinator_effects_t *effects)
 {
-    if (!id_is_valid(start->id)) {
+    if (!coordinator_id_is_valid(start->id)) {
         return CAPSTAN_E_SAGA_ID;
     }
     entry_t *entry = entry_find(self, start->id);

@@ -88,6 +88,8 @@ typedef struct coordinator_start {
     uint64_t dice;
 } coordinator_start_t;
 
+/* Whether a saga that is nobody's child may have it. */
+bool coordinator_id_is_valid(slice_t id);
 /* Starts a saga, or finds the one that was started so (S11). Errors: UNKNOWN_DEFINITION, SAGA_ID,
  * SAGA_CONFLICT, SAGA_WAITING_FULL, and value_check_map's; INVALID: the key. */
 CAPSTAN_MUST_CHECK capstan_err_t coordinator_start(coordinator_t *self, int64_t now_us,

@@ -132,13 +132,14 @@ bool saga_value(const saga_t *self, slice_t path, slice_t *ret_value);
 /* Appends the msgpack map of the results by name, or of what it was started with. */
 void saga_values(const saga_t *self, buffer_t *out);
 
-/* What a fork that begins at the task takes over: whatever had succeeded when that was opened and
- * still stands, as a LIST of saga_taken. The fork does not do it again, and does not undo it: it
- * stays the effect of this saga. Errors: SAGA_STATE (it has not ended, so that what it did might
- * still be undone), NOT_FOUND (no such task), LIMIT (more than SAGA_TAKEN_MAX, or _BYTES_MAX),
- * UNKNOWN_DEFINITION (it is asleep). */
+/* What a fork that begins at the task takes over: whatever succeeded before or beside that and
+ * still stands, as a LIST of saga_taken; nothing when there is none. The fork, which is of `plan`,
+ * does not do it again, and does not undo it: it stays the effect of this saga. Errors: SAGA_STATE
+ * (it has not ended, or is a child, so that what it did might still be undone), NOT_FOUND (no such
+ * task), INVALID (`plan` lacks the task's node or one before it), LIMIT (more than SAGA_TAKEN_MAX,
+ * or _BYTES_MAX), UNKNOWN_DEFINITION (it is asleep). */
 CAPSTAN_MUST_CHECK capstan_err_t saga_taken_before(const saga_t *self, uint64_t task,
-                                                   buffer_t *out);
+                                                   const plan_t *plan, buffer_t *out);
 
 /* As a record `saga_state`, and back; `plan` as in saga_new. Errors: STORE_CORRUPT. */
 void saga_save(const saga_t *self, buffer_t *out);

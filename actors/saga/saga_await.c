@@ -63,24 +63,32 @@ static bool match(saga_t *self, task_t *task)
     return false;
 }
 
-/* The branch that a fork takes over, if the await has it still. */
-static uint32_t taken_branch(const saga_t *self, const task_t *task, saga_taken_t *ret_taken)
+static uint32_t nth_branch(const saga_t *self, const task_t *task, uint64_t number)
 {
-    if (!fork_has(self, task, ret_taken)) {
-        return PLAN_NONE;
-    }
     uint32_t branch = task_node(self, task)->first;
-    for (uint64_t i = 1; branch != PLAN_NONE && i < ret_taken->branch; i++) {
+    for (uint64_t i = 1; branch != PLAN_NONE && i < number; i++) {
         branch = self->plan->nodes[branch].next;
     }
-    if (branch == PLAN_NONE) {
+    return branch;
+}
+
+/* The branch that a fork takes over: the one of the same place, if that has the same trigger, or
+ * else the first one that has. */
+static uint32_t taken_branch(saga_t *self, const task_t *task, saga_taken_t *ret_taken)
+{
+    const plan_node_t *nodes = self->plan->nodes;
+    if (!fork_has(self, task, ret_taken) || ret_taken->branch == 0) {
         return PLAN_NONE;
     }
-    const plan_node_t *node = &self->plan->nodes[branch];
-    slice_t trigger = node->source == PLAN_EVENT    ? node->topic
-                      : node->source == PLAN_SIGNAL ? node->signal
-                                                    : (slice_t){0};
-    return slice_equal(trigger, ret_taken->trigger) ? branch : PLAN_NONE;
+    uint32_t branch = nth_branch(self, task, ret_taken->branch);
+    if (branch != PLAN_NONE && slice_equal(fork_trigger(&nodes[branch]), ret_taken->trigger)) {
+        return branch;
+    }
+    branch = task_node(self, task)->first;
+    while (branch != PLAN_NONE && !slice_equal(fork_trigger(&nodes[branch]), ret_taken->trigger)) {
+        branch = nodes[branch].next;
+    }
+    return branch;
 }
 
 void await_open(saga_t *self, task_t *task)

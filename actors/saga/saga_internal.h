@@ -69,7 +69,8 @@ struct saga {
     saga_effects_t *effects;
     int64_t now_us;
     uint64_t dice;
-    uint32_t *ended; /* tasks whose parents have not heard of it */
+    codec_list_t taken; /* of `begin`: where the last search ended */
+    uint32_t *ended;    /* tasks whose parents have not heard of it */
     size_t ended_count;
     size_t ended_capacity;
 };
@@ -176,7 +177,14 @@ void notice_take(saga_t *self, const saga_input_t *input);
 /* --- saga_fork.c ------------------------------------------------------------------------------ */
 
 /* Whether the task that is being opened is taken over; `*ret_taken` lives as long as the saga. */
-bool fork_has(const saga_t *self, const task_t *task, saga_taken_t *ret_taken);
+bool fork_has(saga_t *self, const task_t *task, saga_taken_t *ret_taken);
+/* What makes an await take the branch: a topic, a signal, or nothing for its timeout. */
+static inline slice_t fork_trigger(const plan_node_t *branch)
+{
+    return branch->source == PLAN_EVENT    ? branch->topic
+           : branch->source == PLAN_SIGNAL ? branch->signal
+                                           : (slice_t){0};
+}
 
 /* --- saga_store.c ----------------------------------------------------------------------------- */
 

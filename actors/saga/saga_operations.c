@@ -52,8 +52,8 @@ const char *operation_fault(const saga_operate_t *request)
     if (operation == OPERATION_FORK && request->id.size == 0) {
         return "id: which saga is to be forked";
     }
-    if (operation == OPERATION_FORK && request->id_new.size == 0) {
-        return "id_new: the id of the new saga";
+    if (operation == OPERATION_FORK && !coordinator_id_is_valid(request->id_new)) {
+        return "id_new: the id of the new saga, 1 to 256 bytes without /";
     }
     return NULL;
 }
@@ -101,7 +101,9 @@ static const char *fork_text(capstan_err_t err)
 {
     switch (err) {
     case CAPSTAN_E_SAGA_STATE:
-        return "task: of a saga that has ended; what another did might still be undone";
+        return "task: of a saga that has ended and is no child; what others did may be undone";
+    case CAPSTAN_E_INVALID:
+        return "version: its definition lacks the task's node, or one that was done before it";
     case CAPSTAN_E_NOT_FOUND:
         return "task: the saga has none of that number";
     case CAPSTAN_E_LIMIT:
@@ -119,18 +121,15 @@ static void fork_saga(saga_shell_t *self, const capstan_message_t *message,
     buffer_t taken = {0};
     buffer_t body = {0};
     saga_begin_t begin = *saga_begin_of(saga);
-    capstan_err_t err = CAPSTAN_OK;
-    begin.taken = (slice_t){0};
-    if (request->task > 0) {
-        err = saga_taken_before(saga, request->task, &taken);
-        begin.taken = buffer_slice(&taken);
-    }
     begin.origin = begin.id;
     begin.id = request->id_new;
     begin.version = request->version > 0 ? request->version : begin.version;
-    if (err == CAPSTAN_OK && !coordinator_plan(self->core, begin.definition, begin.version)) {
-        err = CAPSTAN_E_UNKNOWN_DEFINITION;
+    const plan_t *plan = coordinator_plan(self->core, begin.definition, begin.version);
+    capstan_err_t err = plan ? CAPSTAN_OK : CAPSTAN_E_UNKNOWN_DEFINITION;
+    if (err == CAPSTAN_OK && request->task > 0) {
+        err = saga_taken_before(saga, request->task, plan, &taken);
     }
+    begin.taken = buffer_slice(&taken);
     if (err != CAPSTAN_OK) {
         shell_refuse(self, message, err, fork_text(err));
     } else if (request->dry_run) {

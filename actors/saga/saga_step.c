@@ -111,7 +111,7 @@ void step_open(saga_t *self, task_t *task)
 {
     const plan_node_t *node = task_node(self, task);
     saga_taken_t taken;
-    if (fork_has(self, task, &taken)) {
+    if (fork_has(self, task, &taken) && taken.branch == 0) {
         saga_keep(self, &task->result, taken.result);
         self->pivot = self->pivot || node->class == PLAN_RETRIABLE;
         task_succeed(self, task);

@@ -38,7 +38,7 @@ Test(saga_fork, begins_at_a_task_with_the_results_of_those_before_it)
                  CAPSTAN_OK);
     do_all(&first, 3, 4);
     expect_phase(&first, SAGA_COMPLETED);
-    begin_from(&fork, &first, 4);
+    fork_from(&fork, first.plan, &first, 4);
     cr_assert_str_eq(fork.sent, "4+c ");
     cr_assert(saga_value(fork.saga, slice_text("a.n"), &value));
     cr_assert(slice_equal(value, slice_of(&result[3], 1)));
@@ -53,7 +53,7 @@ Test(saga_fork, undoes_only_what_it_did_itself)
     bench_t fork;
     begin(&first, HEAD STEP("a") STEP("b") STEP("c"));
     do_all(&first, 2, 4);
-    begin_from(&fork, &first, 3);
+    fork_from(&fork, first.plan, &first, 3);
     cr_assert_str_eq(fork.sent, "3+b ");
     expect(&fork, 3, PHASE_ACT, SAGA_INPUT_done, "4+c ");
     expect(&fork, 4, PHASE_ACT, SAGA_INPUT_refused, "3-ub ");
@@ -70,7 +70,7 @@ Test(saga_fork, does_again_what_was_undone)
     expect(&first, 2, PHASE_ACT, SAGA_INPUT_done, "3+b ");
     expect(&first, 3, PHASE_ACT, SAGA_INPUT_refused, "2-ua ");
     expect(&first, 2, PHASE_UNDO, SAGA_INPUT_done, "");
-    begin_from(&fork, &first, 3);
+    fork_from(&fork, first.plan, &first, 3);
     cr_assert_str_eq(fork.sent, "2+a ");
     finish(&fork, &first);
 }
@@ -81,7 +81,7 @@ Test(saga_fork, has_no_way_back_behind_a_pivot_that_landed)
     bench_t fork;
     begin(&first, HEAD STEP("a") PIVOT("b") RETRIABLE("c"));
     do_all(&first, 2, 4);
-    begin_from(&fork, &first, 4);
+    fork_from(&fork, first.plan, &first, 4);
     cr_assert_str_eq(fork.sent, "4+c ");
     cr_assert_eq(hear(&fork, (saga_input_t){.kind = SAGA_INPUT_cancel}), CAPSTAN_E_PIVOT_PASSED);
     expect(&fork, 4, PHASE_ACT, SAGA_INPUT_refused, "");
@@ -102,13 +102,13 @@ Test(saga_fork, waits_again_for_nothing_that_had_come)
     pass_time(&first);
     cr_assert_str_eq(first.sent, "5+b ");
     do_all(&first, 5, 5);
-    begin_from(&fork, &first, 5);
+    fork_from(&fork, first.plan, &first, 5);
     cr_assert_str_eq(fork.sent, "5+b ");
     finish(&fork, &first);
     begin(&first, HEAD "  - {await: answer, any: [{signal: yes}]}\n" STEP("b"));
     signal(&first, "yes");
     do_all(&first, 4, 4);
-    begin_from(&fork, &first, 2);
+    fork_from(&fork, first.plan, &first, 2);
     cr_assert_str_eq(fork.sent, "", "it begins at the await itself");
     finish(&fork, &first);
 }
@@ -132,15 +132,77 @@ Test(saga_fork, knows_rounds_from_each_other)
     signal(&first, "go");
     cr_assert_str_eq(first.sent, "9+c ");
     do_all(&first, 9, 9);
-    begin_from(&fork, &first, 9);
+    fork_from(&fork, first.plan, &first, 9);
     cr_assert_str_eq(fork.sent, "9+c ");
     finish(&fork, &first);
+}
+
+/* Tasks: 1 sequence, 2 parallel, 3 a, 4 b, 5 c. */
+Test(saga_fork, takes_over_what_was_done_beside_the_task)
+{
+    bench_t first;
+    bench_t fork;
+    begin(&first, HEAD "  - parallel:\n"
+                       "    - {step: a, participant: p, action: a, compensation: ua}\n"
+                       "    - {step: b, participant: p, action: b, compensation: ub}\n" STEP("c"));
+    cr_assert_str_eq(first.sent, "3+a 4+b ");
+    expect(&first, 4, PHASE_ACT, SAGA_INPUT_done, "");
+    expect(&first, 3, PHASE_ACT, SAGA_INPUT_done, "5+c ");
+    do_all(&first, 5, 5);
+    fork_from(&fork, first.plan, &first, 3);
+    cr_assert_str_eq(fork.sent, "3+a ", "b landed, though later than a was begun");
+    expect(&fork, 3, PHASE_ACT, SAGA_INPUT_done, "5+c ");
+    finish(&fork, &first);
+}
+
+/* Tasks: 1 sequence, 2 each, 3 an item, 4 a, 5 an item, 6 a; then b of each, in any order. */
+Test(saga_fork, knows_items_from_each_other)
+{
+    static const uint8_t input[] = {0x81, 0xa4, 'l', 'i', 's', 't', 0x92, 1, 2};
+    bench_t first;
+    bench_t fork;
+    begin_with(&first, slice_of(input, sizeof input),
+               HEAD "  - each: i\n"
+                    "    list: input.list\n"
+                    "    maximum: 5\n"
+                    "    steps:\n"
+                    "    - {step: a, participant: p, action: a, compensation: ua}\n"
+                    "    - {step: b, participant: p, action: b, compensation: ub}\n");
+    cr_assert_str_eq(first.sent, "4+a 6+a ");
+    expect(&first, 6, PHASE_ACT, SAGA_INPUT_done, "7+b ");
+    expect(&first, 4, PHASE_ACT, SAGA_INPUT_done, "8+b ");
+    do_all(&first, 7, 8);
+    fork_from(&fork, first.plan, &first, 8);
+    cr_assert_str_eq(fork.sent, "8+b ", "once, of the first item");
+    finish(&fork, &first);
+}
+
+Test(saga_fork, goes_with_a_mended_definition_that_has_what_was_done)
+{
+    bench_t first;
+    bench_t other;
+    bench_t fork;
+    buffer_t taken = {0};
+    begin(&first, HEAD STEP("a") "  - {sleep: 1h}\n" STEP("b"));
+    do_all(&first, 2, 2);
+    pass_time(&first);
+    do_all(&first, 4, 4);
+    begin(&other, HEAD STEP("x") STEP("a") STEP("b"));
+    fork_from(&fork, other.plan, &first, 4);
+    cr_assert_str_eq(fork.sent, "2+x ", "it is new");
+    expect(&fork, 2, PHASE_ACT, SAGA_INPUT_done, "4+b ");
+    finish(&fork, &other);
+    begin(&other, HEAD STEP("c") STEP("b"));
+    cr_assert_eq(saga_taken_before(first.saga, 4, other.plan, &taken), CAPSTAN_E_INVALID);
+    cr_assert_eq(saga_taken_before(first.saga, 2, other.plan, &taken), CAPSTAN_E_INVALID);
+    end(&other);
+    end(&first);
 }
 
 static void expect_none(const bench_t *from, uint64_t task, capstan_err_t wanted)
 {
     buffer_t taken = {0};
-    cr_assert_eq(saga_taken_before(from->saga, task, &taken), wanted);
+    cr_assert_eq(saga_taken_before(from->saga, task, from->plan, &taken), wanted);
     buffer_fini(&taken);
 }
 

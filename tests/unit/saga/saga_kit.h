@@ -41,27 +41,21 @@ static inline void take_effects(bench_t *self)
     cr_assert(!fault, "%s", fault);
 }
 
-/* On the bench's plan. What `from` had done before the task is taken over; NULL: nothing is. */
-static inline void begin_from(bench_t *self, const bench_t *from, uint64_t task)
+static inline void open_saga(bench_t *self, slice_t input, slice_t taken)
 {
-    buffer_t taken = {0};
-    if (from) {
-        *self = (bench_t){.plan = from->plan, .now_us = from->now_us};
-        cr_assert_eq(saga_taken_before(from->saga, task, &taken), CAPSTAN_OK);
-    }
     self->saga = saga_new(self->plan,
                           &(saga_begin_t){.number = 1,
                                           .id = slice_text("x"),
                                           .definition = self->plan->name,
                                           .version = 1,
                                           .at_us = self->now_us,
-                                          .taken = buffer_slice(&taken)},
+                                          .input = input,
+                                          .taken = taken},
                           &self->effects);
-    buffer_fini(&taken);
     take_effects(self);
 }
 
-static inline void begin(bench_t *self, const char *yaml)
+static inline void begin_with(bench_t *self, slice_t input, const char *yaml)
 {
     buffer_t record = {0};
     plan_fault_t fault = {0};
@@ -70,7 +64,22 @@ static inline void begin(bench_t *self, const char *yaml)
     *self = (bench_t){.now_us = SECOND_US};
     cr_assert_eq(plan_read(buffer_slice(&record), &self->plan, &fault), CAPSTAN_OK);
     buffer_fini(&record);
-    begin_from(self, NULL, 0);
+    open_saga(self, input, (slice_t){0});
+}
+
+static inline void begin(bench_t *self, const char *yaml)
+{
+    begin_with(self, (slice_t){0}, yaml);
+}
+
+/* A fork of `from` that begins at the task, of a plan which `from` or another bench owns. */
+static inline void fork_from(bench_t *self, plan_t *plan, const bench_t *from, uint64_t task)
+{
+    buffer_t taken = {0};
+    *self = (bench_t){.plan = plan, .now_us = from->now_us};
+    cr_assert_eq(saga_taken_before(from->saga, task, plan, &taken), CAPSTAN_OK);
+    open_saga(self, saga_begin_of(from->saga)->input, buffer_slice(&taken));
+    buffer_fini(&taken);
 }
 
 static inline void end(bench_t *self)
