@@ -10,4 +10,8 @@ void group_member_relist(group_t *self, group_member_t *member);
 void group_member_rotate(group_member_t *member);
 void group_members_fini(group_t *self);
 
+/* group.c. Tried and failed once more: retried, or parked. `delay_us` 0: by the limits. */
+void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final, int64_t delay_us,
+                group_effects_t *effects);
+
 #endif

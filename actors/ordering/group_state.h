@@ -188,8 +188,4 @@ void group_key_relist(group_t *self, group_key_t *key);
 void group_key_forget(group_t *self, group_key_t *key);
 void group_keys_fini(group_t *self);
 
-/* group.c. Tried and failed once more: retried, or parked. `delay_us` 0: by the limits. */
-void group_fail(group_t *self, int64_t now_us, group_event_t *event, bool final, int64_t delay_us,
-                group_effects_t *effects);
-
 #endif

@@ -184,7 +184,9 @@ static void on_fork(sim_shell_t *self, const capstan_message_t *request,
     buffer_t record = {0};
     saga_begin_t begin;
     capstan_err_t err = saga ? CAPSTAN_OK : CAPSTAN_E_UNKNOWN_SAGA;
-    err = !err && operate->task > 0 ? saga_taken_before(saga, operate->task, saga_plan(saga), &taken) : err;
+    err = !err && operate->task > 0
+              ? saga_taken_before(saga, operate->task, saga_plan(saga), &taken)
+              : err;
     if (!err) {
         codec_encode(saga_begin_wire(), saga_begin_of(saga), &record);
         ENSURE(codec_decode(saga_begin_wire(), buffer_slice(&record), &begin, NULL) == CAPSTAN_OK);
