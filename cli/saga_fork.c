@@ -285,6 +285,8 @@ static int check(const operands_t *operands, slice_t filter)
         wrong = "say which are meant: an ID, filters such as --state, or --all";
     } else if (!chosen.id_new == !chosen.suffix) {
         wrong = "give --new-id ID or --suffix TEXT";
+    } else if (chosen.suffix && !chosen.suffix[0]) {
+        wrong = "--suffix is empty: the new id would be the other's";
     } else if (many && chosen.id_new) {
         wrong = "--new-id wants an ID; give --suffix TEXT";
     } else if (many && chosen.task > 0) {

@@ -11,6 +11,7 @@ enum {
     READ_AHEAD_MIN = 4096, /* events */
     GROWING_LOOKED_AT = 4, /* keys of a member that are compared before it goes on with one */
     CHOICES_PER_OLDEST = 16,
+    CHOICES_FULL = 256, /* the same for members that may get no further key yet */
     DOUBLINGS_MAX = 40,
     EVENTS_AT_ONCE = 16, /* whose keys are fetched into the cache together */
 };
@@ -451,8 +452,12 @@ static bool may_change(const group_t *self, const group_member_t *member)
 static group_key_t *choose(group_t *self, const group_member_t *member)
 {
     bool change = may_change(self, member);
-    if (++self->choices % CHOICES_PER_OLDEST == 0 && self->ready.first && change) {
+    self->choices++;
+    if (self->ready.first && self->choices % (change ? CHOICES_PER_OLDEST : CHOICES_FULL) == 0) {
         return self->ready.first;
+    }
+    if (!change && self->idle.count > 0 && member->keys.first != member->keys.last) {
+        return NULL; /* it holds keys that others could work on: it works off what it has */
     }
     group_key_t *own = NULL;
     uint64_t looked = 0;

@@ -27,7 +27,8 @@
  * gets the key with the longest backlog: first come, first served wastes the workers' time when
  * keys are few more than workers, since the last keys are then worked off one by one. Every
  * sixteenth time it is the key that has waited longest, so that none waits for ever. While fewer
- * keys are ready than there are members, one that holds more than one event gets no further key. */
+ * keys are ready than there are members, one that holds more than one event gets no
+ * further key but every 256th time. */
 #ifndef ORDERING_GROUP_H
 #define ORDERING_GROUP_H
 

@@ -188,6 +188,34 @@ Test(group, gives_a_busy_member_no_further_key_while_keys_are_few)
     group_destroy(&group);
 }
 
+/* Also of members whose hands are always full. */
+Test(group, lets_no_key_wait_behind_keys_that_never_end)
+{
+    static const member_limits_t three = {.events_max = 3, .key_events_max = 3};
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    read_keys(group, 1, "aaaabbbbc", &effects);
+    group_join(group, 1, &three);
+    group_join(group, 2, &three);
+    dispatch(group, 0, &effects, "1:1 1:2 1:3 2:5 2:6 2:7 ");
+    uint64_t next = 1;
+    bool served = false;
+    for (uint64_t offset = 10; offset < 600 && !served; offset++) { /* one for each that is done */
+        read_keys(group, offset, "a", &effects);
+        group_effects_clear(&effects);
+        cr_assert_eq(acknowledge(group, 1, next, next, &effects), CAPSTAN_OK);
+        next = next == 4 ? 10 : next + 1;
+        group_dispatch(group, 0, &effects);
+        for (size_t i = 0; i < effects.count; i++) {
+            served = served || effects.list[i].offset == 9;
+        }
+        group_effects_clear(&effects);
+    }
+    cr_assert(served);
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 Test(group, lets_no_key_wait_for_ever)
 {
     group_effects_t effects = {0};
