@@ -110,7 +110,8 @@ static capstan_err_t subscribe(peer_t *peer, char *text, size_t size)
                               &(subscribe_t){.topic = slice_text("keyed"),
                                              .group = slice_text("workers"),
                                              .events_max = HELD_MAX,
-                                             .key_events_max = HELD_MAX},
+                                             .key_events_max = HELD_MAX,
+                                             .concurrency = 1},
                               subscribed_wire(), REQUEST_US, &body, text, size);
 }
 

@@ -57,6 +57,14 @@ static void fail(consumer_actor_t *self, capstan_err_t err, slice_t text)
     }
 }
 
+/* Events at a time. What is acknowledged later is out of sight. */
+static uint64_t works_on(const capstan_subscribe_options_t *options)
+{
+    uint64_t handed_over = (uint64_t)options->concurrency * options->batch_max;
+    return options->acknowledge_later || handed_over > options->events_max ? options->events_max
+                                                                           : handed_over;
+}
+
 static void subscribe(consumer_actor_t *self)
 {
     buffer_t body = {0};
@@ -65,7 +73,8 @@ static void subscribe(consumer_actor_t *self)
                                 .group = slice_text(self->group),
                                 .from = self->options.latest ? FROM_LATEST : 0,
                                 .events_max = self->options.events_max,
-                                .key_events_max = self->options.key_events_max},
+                                .key_events_max = self->options.key_events_max,
+                                .concurrency = works_on(&self->options)},
                  &body);
     capstan_err_t err = capstan_ask_for(self->self, NULL, self->topics, MESSAGE_subscribe,
                                         buffer_slice(&body), CONSUMER_ASK_US, &self->ask);

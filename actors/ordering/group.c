@@ -440,11 +440,13 @@ static uint64_t backlog(const group_key_t *key)
 }
 
 /* Whether the member may be given a key that it does not hold yet. Where keys are few, one that
- * waits at a member behind the events of another is missing where a member has nothing to do: it
+ * waits at a member behind the events of others is missing where a member has nothing to do: it
  * has to be about to come to it. */
 static bool may_change(const group_t *self, const group_member_t *member)
 {
-    return member->held <= 1 || self->ready_count >= self->open_count;
+    uint64_t at_a_time = member->limits.concurrency;
+    return member->keys.count < at_a_time || member->held <= at_a_time ||
+           self->ready.count >= self->open_count;
 }
 
 /* What the member goes on with: a key that it holds, while none that is ready has more to do. NULL:
@@ -456,8 +458,9 @@ static group_key_t *choose(group_t *self, const group_member_t *member)
     if (self->ready.first && self->choices % (change ? CHOICES_PER_OLDEST : CHOICES_FULL) == 0) {
         return self->ready.first;
     }
-    if (!change && self->idle.count > 0 && member->keys.first != member->keys.last) {
-        return NULL; /* it holds keys that others could work on: it works off what it has */
+    bool others_wait = self->ready.first || self->idle.first; /* keys for members, or members */
+    if (!change && others_wait && member->keys.count > member->limits.concurrency) {
+        return NULL; /* it works off what it has */
     }
     group_key_t *own = NULL;
     uint64_t looked = 0;

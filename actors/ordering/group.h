@@ -27,8 +27,8 @@
  * gets the key with the longest backlog: first come, first served wastes the workers' time when
  * keys are few more than workers, since the last keys are then worked off one by one. Every
  * sixteenth time it is the key that has waited longest, so that none waits for ever. While fewer
- * keys are ready than there are members, one that holds more than one event gets no
- * further key but every 256th time. */
+ * keys are ready than there are members, one that has enough to work on gets no further key, but
+ * every 256th time; with more keys than it works on at a time it works them off first. */
 #ifndef ORDERING_GROUP_H
 #define ORDERING_GROUP_H
 
@@ -79,6 +79,7 @@ typedef struct member_limits {
     uint64_t events_max;     /* that it holds */
     uint64_t key_events_max; /* of them of one key; 1: nothing of a key overtakes a rejected one
                                 inside the member, whatever the member does */
+    uint64_t concurrency;    /* that it works on at a time; what else it holds waits there */
 } member_limits_t;
 
 typedef enum group_effect_kind {

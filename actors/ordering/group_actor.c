@@ -271,7 +271,9 @@ static void on_join(group_actor_t *self, const capstan_message_t *message)
                     .sender = join.session,
                     .correlation = join.correlation},
         .number = join.subscription,
-        .limits = {.events_max = join.events_max, .key_events_max = join.key_events_max}};
+        .limits = {.events_max = join.events_max,
+                   .key_events_max = join.key_events_max,
+                   .concurrency = join.concurrency}};
     buffer_append(&joining->beginning, join.beginning.data, join.beginning.size);
     joining_t **link = &self->joining;
     while (*link) {

@@ -167,7 +167,7 @@ const char *group_check(const group_t *self)
     for (const group_key_t *key = self->ready.first; key; key = key->age_behind) {
         ready++;
     }
-    if (ready != totals.ready || ready != self->ready_count) {
+    if (ready != totals.ready || ready != self->ready.count) {
         return "O1: every ready key is listed";
     }
     for (uint32_t i = 0; i < self->limits.partitions; i++) {

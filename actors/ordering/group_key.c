@@ -70,12 +70,14 @@ static void list_add(key_list_t *list, group_key_t *key)
     key->list_behind = NULL;
     *(list->last ? &list->last->list_behind : &list->first) = key;
     list->last = key;
+    list->count++;
 }
 
 static void list_remove(key_list_t *list, group_key_t *key)
 {
     *(key->list_before ? &key->list_before->list_behind : &list->first) = key->list_behind;
     *(key->list_behind ? &key->list_behind->list_before : &list->last) = key->list_before;
+    list->count--;
 }
 
 static void age_add(key_list_t *list, group_key_t *key)
@@ -84,12 +86,14 @@ static void age_add(key_list_t *list, group_key_t *key)
     key->age_behind = NULL;
     *(list->last ? &list->last->age_behind : &list->first) = key;
     list->last = key;
+    list->count++;
 }
 
 static void age_remove(key_list_t *list, group_key_t *key)
 {
     *(key->age_before ? &key->age_before->age_behind : &list->first) = key->age_behind;
     *(key->age_behind ? &key->age_behind->age_before : &list->last) = key->age_before;
+    list->count--;
 }
 
 static void bucket_add(group_t *self, group_key_t *key)
@@ -145,7 +149,6 @@ static void leave_lists(group_t *self, group_key_t *key)
     if (key->state == GROUP_KEY_READY) {
         bucket_remove(self, key);
         age_remove(&self->ready, key);
-        self->ready_count--;
     } else if (key->state == GROUP_KEY_HELD) {
         set_may_grow(key, false);
         age_remove(&key->member->keys, key);
@@ -158,7 +161,6 @@ static void enter_lists(group_t *self, group_key_t *key, group_member_t *member)
     if (key->state == GROUP_KEY_READY) {
         bucket_add(self, key);
         age_add(&self->ready, key);
-        self->ready_count++;
     } else if (key->state == GROUP_KEY_HELD) {
         key->member = member;
         age_add(&member->keys, key);

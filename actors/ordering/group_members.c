@@ -62,7 +62,7 @@ void group_member_rotate(group_member_t *member)
 void group_join(group_t *self, uint64_t number, const member_limits_t *limits)
 {
     ENSURE(!group_member_find(self, number));
-    ENSURE(limits->events_max > 0 && limits->key_events_max > 0);
+    ENSURE(limits->events_max > 0 && limits->key_events_max > 0 && limits->concurrency > 0);
     group_member_t *member =
         calloc(1, sizeof *member + self->limits.partitions * sizeof member->partitions[0]);
     ENSURE(member);

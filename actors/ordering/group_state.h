@@ -91,6 +91,7 @@ struct group_key {
 typedef struct key_list {
     group_key_t *first;
     group_key_t *last;
+    uint64_t count;
 } key_list_t;
 
 typedef struct held_list {
@@ -157,7 +158,6 @@ struct group {
     size_t bucket_count;
     size_t longest; /* no bucket behind it has a key */
     key_list_t ready;
-    uint64_t ready_count;
 
     group_event_t *spare; /* the memory of events that are done, by `chain` */
     size_t spare_count;

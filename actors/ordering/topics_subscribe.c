@@ -165,14 +165,16 @@ static capstan_err_t join(topics_t *self, const topic_t *topic, const capstan_me
     if (err != CAPSTAN_OK) {
         return err;
     }
+    uint64_t events_max = request->events_max ? request->events_max : EVENTS_MAX_USUAL;
     buffer_t body = {0};
     codec_encode(
         group_join_wire(),
         &(group_join_t){.session = message->sender,
                         .correlation = message->correlation,
                         .subscription = ++self->subscription_last,
-                        .events_max = request->events_max ? request->events_max : EVENTS_MAX_USUAL,
+                        .events_max = events_max,
                         .key_events_max = request->key_events_max ? request->key_events_max : 1,
+                        .concurrency = request->concurrency ? request->concurrency : events_max,
                         .beginning = beginning},
         &body);
     err = capstan_tell(self->self, group, MESSAGE_group_join, buffer_slice(&body));
@@ -193,6 +195,9 @@ static const char *what_is_wrong(const subscribe_t *request)
     }
     if (request->key_events_max > GROUP_MEMBER_EVENTS_MAX) {
         return "key_events_max: 1 to 65536";
+    }
+    if (request->concurrency > GROUP_MEMBER_EVENTS_MAX) {
+        return "concurrency: 1 to 65536";
     }
     return NULL;
 }

@@ -26,7 +26,7 @@ class Worker:
     def subscribe(self, *_):
         # One event of a key at a time: nothing is at this member behind one that it rejects.
         self.peer.post("subscribe", self.subscribed, topic=self.topic, group=self.group,
-                       events_max=64)
+                       events_max=64, concurrency=1)
 
     def subscribed(self, answer):
         self.busy_at = time.monotonic()

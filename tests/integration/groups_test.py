@@ -28,8 +28,10 @@ class Member:
     def __init__(self, node, schema, name, judge, **limits):
         self.judge, self.limits = judge, limits
         self.subscription, self.stored, self.refused, self.seen = 0, 0, [], []
+        self.failures = []
         self.peer = PEER.Peer(schema, node.endpoint, name, {
             "welcome": self.subscribe, "deliver": self.deliver,
+            "failure": lambda body, _: self.failures.append(body["text"]),
             "acknowledged": lambda body, _: setattr(self, "stored", body["events"]),
             "acknowledge_refused": lambda body, _: self.refused.append(body["error"])})
 
@@ -197,6 +199,13 @@ class Groups(unittest.TestCase):
         self.assertEqual(self.node.topic("t")["groups"], [wanted | {"acknowledged": 0}])
         self.feed(["good"], range(6, 10))
         self.assertEqual(self.node.topic("t")["groups"][0]["lag"], 9)
+
+    def test_limits_that_cannot_be_are_refused(self):
+        self.feed(["k1"], [1])
+        for limit in ("events_max", "key_events_max", "concurrency"):
+            member = self.join(limit, lambda *_: None, **{limit: 65537})
+            self.until(lambda member=member: member.failures, limit)
+            self.assertIn(f"{limit}: 1 to 65536", member.failures[0])
 
     def test_a_group_is_defined_while_it_has_no_members(self):
         self.feed(["a", "b"], range(1, 4))

@@ -356,7 +356,8 @@ static void on_subscribe(sim_group_t *self, const capstan_message_t *message)
         }
     }
     member_limits_t limits = {.events_max = (uint64_t)random_between(random, 1, 12),
-                              .key_events_max = (uint64_t)random_between(random, 1, 4)};
+                              .key_events_max = (uint64_t)random_between(random, 1, 4),
+                              .concurrency = (uint64_t)random_between(random, 1, 12)};
     ENSURE(self->member_count < WORLD_MEMBERS);
     sim_member_t *member = &self->members[self->member_count++];
     *member = (sim_member_t){.number = ++self->world->subscription_last,

@@ -111,7 +111,8 @@ static void on_request(capstan_actor_t *self, player_t *player, const capstan_me
                              .correlation = message->correlation,
                              .subscription = SUBSCRIPTION,
                              .events_max = 10,
-                             .key_events_max = 1});
+                             .key_events_max = 1,
+                             .concurrency = 1});
         break;
     case MESSAGE_partition_group:
         reply(self, message, group_stored_wire(),

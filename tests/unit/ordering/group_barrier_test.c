@@ -18,7 +18,7 @@ static const group_limits_t usual = {.mode = GROUP_BY_KEY,
                                      .parked_max = 10,
                                      .parked_bytes_max = 1 << 16};
 
-static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
+static const member_limits_t many = {.events_max = 100, .key_events_max = 100, .concurrency = 100};
 
 /* Partitions 0 and 1 ended at these offsets when a third one came. */
 static const uint64_t barrier[] = {3, 2, 0};

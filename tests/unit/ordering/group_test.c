@@ -19,8 +19,9 @@ static const group_limits_t usual = {.mode = GROUP_BY_KEY,
                                      .parked_max = 10,
                                      .parked_bytes_max = 1 << 16};
 
-static const member_limits_t one_at_a_time = {.events_max = 1, .key_events_max = 1};
-static const member_limits_t many = {.events_max = 100, .key_events_max = 100};
+static const member_limits_t one_at_a_time = {
+    .events_max = 1, .key_events_max = 1, .concurrency = 1};
+static const member_limits_t many = {.events_max = 100, .key_events_max = 100, .concurrency = 100};
 
 /* Events of partition 0, named by their keys: "abA" are offsets 1, 2, 3 of keys a, b, A; a dot
  * stands for one that compaction removed. */
@@ -170,7 +171,7 @@ Test(group, goes_on_with_the_longest_backlog)
 /* With fewer ready keys than members, a key that is held behind another's events is missing. */
 Test(group, gives_a_busy_member_no_further_key_while_keys_are_few)
 {
-    static const member_limits_t three = {.events_max = 3, .key_events_max = 3};
+    static const member_limits_t three = {.events_max = 3, .key_events_max = 3, .concurrency = 1};
     group_effects_t effects = {0};
     group_t *group = group_new(&usual);
     read_keys(group, 1, "cccccaaaabbbb", &effects);
@@ -188,10 +189,28 @@ Test(group, gives_a_busy_member_no_further_key_while_keys_are_few)
     group_destroy(&group);
 }
 
+/* What it works on at a time, it is given; and it is not left with more keys than that. */
+Test(group, gives_a_member_few_keys_while_it_works_on_fewer_at_a_time)
+{
+    static const member_limits_t two = {.events_max = 5, .key_events_max = 2, .concurrency = 2};
+    group_effects_t effects = {0};
+    group_t *group = group_new(&usual);
+    read_keys(group, 1, "aaabbbccc", &effects);
+    group_join(group, 1, &two);
+    dispatch(group, 0, &effects, "1:1 1:2 1:4 1:5 1:7 ");
+    group_join(group, 2, &two);
+    cr_assert_eq(acknowledge(group, 1, 1, 1, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, ""); /* it has three keys, and the other one none */
+    cr_assert_eq(acknowledge(group, 1, 2, 2, &effects), CAPSTAN_OK);
+    dispatch(group, 0, &effects, "2:3 1:8 ");
+    group_effects_fini(&effects);
+    group_destroy(&group);
+}
+
 /* Also of members whose hands are always full. */
 Test(group, lets_no_key_wait_behind_keys_that_never_end)
 {
-    static const member_limits_t three = {.events_max = 3, .key_events_max = 3};
+    static const member_limits_t three = {.events_max = 3, .key_events_max = 3, .concurrency = 1};
     group_effects_t effects = {0};
     group_t *group = group_new(&usual);
     read_keys(group, 1, "aaaabbbbc", &effects);
@@ -528,7 +547,8 @@ Test(group, reads_ahead_for_full_members_as_far_as_they_get_things_done)
     limits.events_max = 50000;
     limits.bytes_max = 1 << 30;
     group_t *group = group_new(&limits);
-    group_join(group, 1, &(member_limits_t){.events_max = ROOM, .key_events_max = ROOM});
+    group_join(group, 1,
+               &(member_limits_t){.events_max = ROOM, .key_events_max = ROOM, .concurrency = ROOM});
     uint64_t read = read_all_wanted(group, 1, &effects);
     cr_assert_geq(read, ROOM + AHEAD);
     cr_assert_lt(read, ROOM + AHEAD + STRETCH, "nothing is done yet, and the member is full");

@@ -61,7 +61,7 @@ static void store_and_evict(kit_cold_t *kit)
 
 static const char *name_of(size_t key)
 {
-    static char names[KEYS][8];
+    static char names[KEYS][24];
     snprintf(names[key], sizeof names[key], "key %zu", key);
     return names[key];
 }
