@@ -4,6 +4,7 @@
 #include "actors/journal/journal_settings.h"
 #include "actors/ordering/ordering_metrics.h"
 #include "actors/ordering/ordering_settings.h"
+#include "actors/pool/pool_metrics.h"
 #include "actors/saga/saga_metrics.h"
 #include "actors/saga/saga_settings.h"
 #include "brokers/gateway/gateway_metrics.h"
@@ -18,5 +19,6 @@ const settings_section_t *const node_sections[NODE_SECTION_COUNT] = {
 };
 
 const metrics_section_t *const node_metrics[NODE_METRICS_COUNT] = {
-    &gateway_metrics, &journal_metrics, &ordering_metrics, &saga_metrics, &runtime_metrics,
+    &gateway_metrics, &journal_metrics, &ordering_metrics,
+    &pool_metrics,    &saga_metrics,    &runtime_metrics,
 };

@@ -4,7 +4,11 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "kit"))
+from real_postgres import RealPostgres  # noqa: E402
 
 SOURCE = pathlib.Path(os.environ.get("CAPSTAN_SOURCE_DIR", pathlib.Path(__file__).parents[3]))
 BUILD = pathlib.Path(os.environ.get("CAPSTAN_BUILD_DIR", SOURCE / "build" / "dev"))
@@ -34,11 +38,13 @@ def lines_of_code(text):
 class Examples(unittest.TestCase):
     def test_each_prints_what_its_comment_promises(self):
         self.assertGreaterEqual(len(EXAMPLES), 5)
+        postgres = self.enterContext(RealPostgres())
         for name, source in EXAMPLES.items():
             with self.subTest(name):
                 given, wanted = promise((SOURCE / "examples" / source).read_text())
                 result = subprocess.run([BUILD / "examples" / name], input=given, text=True,
-                                        capture_output=True, timeout=WAIT_S, check=False)
+                                        capture_output=True, timeout=WAIT_S, check=False,
+                                        env=os.environ | postgres.environment)
                 self.assertEqual((result.stdout, result.returncode), (wanted, 0), result.stderr)
 
     def test_no_example_is_left_out(self):

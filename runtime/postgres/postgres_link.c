@@ -1,0 +1,257 @@
+/* Connections to PostgreSQL that never block: see postgres_link.h. */
+#include "runtime/postgres/postgres_link.h"
+
+#include "runtime/base/ensure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PARAMETERS_MAX = 64, /* libpq 15 knows some 45 */
+    PASSWORD_BYTES = 1024,
+    SQLSTATE_BYTES = 6,
+};
+
+struct postgres_target {
+    char *password_file;
+    char *options; /* conninfo's, and statement_timeout; NULL: neither */
+    PQconninfoOption *given;
+    char *name;
+    postgres_role_t role;
+};
+
+/* Where conninfo says nothing. A server that has gone without a word is noticed within a minute
+ * (keepalives) while nothing is sent, and within half a minute while something is. */
+static const struct {
+    const char *keyword;
+    const char *value;
+} usual[] = {
+    {"keepalives", "1"},       {"keepalives_idle", "30"},     {"keepalives_interval", "10"},
+    {"keepalives_count", "3"}, {"tcp_user_timeout", "30000"},
+};
+
+static const char *const session_attributes[] = {
+    [POSTGRES_ANY] = NULL,
+    [POSTGRES_READ_WRITE] = "read-write",
+    [POSTGRES_READ_ONLY] = "read-only",
+};
+
+/* --- the target ------------------------------------------------------------------------------ */
+
+static char *copy(const char *text)
+{
+    char *copied = text ? strdup(text) : NULL;
+    ENSURE(copied || !text);
+    return copied;
+}
+
+/* libpq's text, without the end of its line. */
+static void set_text(char *ret_text, size_t text_size, const char *text)
+{
+    if (ret_text && text_size > 0) {
+        snprintf(ret_text, text_size, "%.*s", (int)strcspn(text, "\n"), text);
+    }
+}
+
+static const char *find_given(const PQconninfoOption *given, const char *keyword)
+{
+    while (given->keyword && strcmp(given->keyword, keyword) != 0) {
+        given++;
+    }
+    return given->val;
+}
+
+capstan_err_t postgres_target_new(const postgres_options_t *options, postgres_target_t **ret_self,
+                                  char *ret_text, size_t text_size)
+{
+    char *wrong = NULL;
+    PQconninfoOption *given = PQconninfoParse(options->conninfo ? options->conninfo : "", &wrong);
+    if (!given) {
+        set_text(ret_text, text_size, wrong ? wrong : "out of memory");
+        PQfreemem(wrong);
+        return CAPSTAN_E_INVALID;
+    }
+    postgres_target_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    self->given = given;
+    self->role = options->role;
+    self->name = copy(options->name);
+    self->password_file = copy(options->password_file);
+    if (options->statement_us > 0) {
+        const char *more = find_given(given, "options");
+        long long ms = (options->statement_us + 999) / 1000;
+        ENSURE(asprintf(&self->options, "%s%s-c statement_timeout=%lld", more ? more : "",
+                        more ? " " : "", ms) > 0);
+    }
+    *ret_self = self;
+    return CAPSTAN_OK;
+}
+
+void postgres_target_destroy(postgres_target_t **self_p)
+{
+    postgres_target_t *self = *self_p;
+    if (self) {
+        PQconninfoFree(self->given);
+        free(self->name);
+        free(self->options);
+        free(self->password_file);
+        free(self);
+        *self_p = NULL;
+    }
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+typedef struct parameters {
+    const char *keywords[PARAMETERS_MAX + 1];
+    const char *values[PARAMETERS_MAX + 1];
+    size_t count;
+} parameters_t;
+
+/* Of two the later one counts. */
+static void set(parameters_t *self, const char *keyword, const char *value)
+{
+    ENSURE(self->count < PARAMETERS_MAX);
+    self->keywords[self->count] = keyword;
+    self->values[self->count++] = value;
+}
+
+/* The first line of the file. One that cannot be read is no password: the server then says that it
+ * wants one. */
+static bool read_password(const char *path, char *ret_password, size_t size)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        return false;
+    }
+    bool got = fgets(ret_password, (int)size, file);
+    fclose(file);
+    if (got) {
+        ret_password[strcspn(ret_password, "\r\n")] = '\0';
+    }
+    return got;
+}
+
+static void say_nothing(void *context, const char *message)
+{
+    (void)context;
+    (void)message;
+}
+
+PGconn *postgres_begin(const postgres_target_t *target)
+{
+    parameters_t parameters = {.count = 0};
+    char password[PASSWORD_BYTES];
+    for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
+        set(&parameters, usual[i].keyword, usual[i].value);
+    }
+    set(&parameters, "fallback_application_name", target->name);
+    for (const PQconninfoOption *option = target->given; option->keyword; option++) {
+        if (option->val) {
+            set(&parameters, option->keyword, option->val);
+        }
+    }
+    if (target->options) {
+        set(&parameters, "options", target->options);
+    }
+    if (session_attributes[target->role]) {
+        set(&parameters, "target_session_attrs", session_attributes[target->role]);
+    }
+    if (target->password_file && read_password(target->password_file, password, sizeof password)) {
+        set(&parameters, "password", password);
+    }
+    PGconn *connection = PQconnectStartParams(parameters.keywords, parameters.values, 0);
+    ENSURE(connection);
+    explicit_bzero(password, sizeof password);
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE); /* only so it says the SQLSTATE */
+    PQsetNoticeProcessor(connection, say_nothing, NULL);
+    return connection;
+}
+
+postgres_next_t postgres_connect(PGconn *connection)
+{
+    if (PQstatus(connection) == CONNECTION_BAD) {
+        return POSTGRES_FAILED;
+    }
+    switch (PQconnectPoll(connection)) {
+    case PGRES_POLLING_READING:
+        return POSTGRES_READ;
+    case PGRES_POLLING_OK:
+        PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+        return POSTGRES_DONE;
+    case PGRES_POLLING_FAILED:
+        return POSTGRES_FAILED;
+    case PGRES_POLLING_WRITING:
+    case PGRES_POLLING_ACTIVE:
+        break;
+    }
+    return POSTGRES_WRITE;
+}
+
+/* The last one in the text: with several hosts that of the last. */
+static bool find_sqlstate(const char *text, char ret_state[SQLSTATE_BYTES])
+{
+    bool found = false;
+    for (const char *at = text; (at = strstr(at, ":  ")); at += 3) {
+        size_t size = strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+        if (size == SQLSTATE_BYTES - 1 && at[3 + size] == ':') {
+            memcpy(ret_state, at + 3, size);
+            ret_state[size] = '\0';
+            found = true;
+        }
+    }
+    return found;
+}
+
+capstan_err_t postgres_why(const PGconn *connection, char *ret_text, size_t text_size)
+{
+    const char *text = PQerrorMessage(connection);
+    char state[SQLSTATE_BYTES];
+    set_text(ret_text, text_size, text);
+    if (find_sqlstate(text, state)) {
+        return strncmp(state, "28", 2) == 0 ? CAPSTAN_E_AUTHENTICATION : CAPSTAN_E_DATABASE_REFUSED;
+    }
+    return PQconnectionNeedsPassword(connection) ? CAPSTAN_E_AUTHENTICATION : CAPSTAN_E_UNREACHABLE;
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+bool postgres_ask(PGconn *connection, const char *sql)
+{
+    return PQsetnonblocking(connection, 1) == 0 && PQsendQuery(connection, sql) == 1;
+}
+
+postgres_next_t postgres_answer(PGconn *connection)
+{
+    int flushed = PQflush(connection);
+    if (flushed < 0 || PQconsumeInput(connection) == 0) {
+        return POSTGRES_FAILED;
+    }
+    while (!PQisBusy(connection)) {
+        PGresult *result = PQgetResult(connection);
+        if (!result) {
+            return PQsetnonblocking(connection, 0) == 0 ? POSTGRES_DONE : POSTGRES_FAILED;
+        }
+        ExecStatusType status = PQresultStatus(result);
+        PQclear(result);
+        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK &&
+            status != PGRES_EMPTY_QUERY) {
+            return POSTGRES_FAILED;
+        }
+    }
+    return flushed > 0 ? POSTGRES_WRITE : POSTGRES_READ;
+}
+
+bool postgres_is_alive(PGconn *connection, postgres_role_t role)
+{
+    /* A last word of the server's is read first, and then the end behind it. */
+    for (int i = 0; i < 2; i++) {
+        if (PQconsumeInput(connection) == 0 || PQisBusy(connection)) {
+            return false;
+        }
+    }
+    const char *standby = PQparameterStatus(connection, "in_hot_standby");
+    return PQstatus(connection) == CONNECTION_OK &&
+           !(role == POSTGRES_READ_WRITE && standby && strcmp(standby, "on") == 0);
+}

@@ -1,0 +1,167 @@
+/* See pool_kit.h. */
+#include "pool_kit.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PAUSE_US = 5000, TRIES_MAX = KIT_LONG_US / PAUSE_US };
+
+static void rest(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = PAUSE_US * 1000L}, NULL);
+}
+
+static void script_path(char *path, size_t size)
+{
+    const char *source = getenv("CAPSTAN_SOURCE_DIR");
+    cr_assert_not_null(source, "CAPSTAN_SOURCE_DIR");
+    snprintf(path, size, "%s/tests/kit/postgres/cluster", source);
+}
+
+static void make_cluster(pool_kit_t *self, const char *setting)
+{
+    char script[512];
+    char line[1024];
+    script_path(script, sizeof script);
+    snprintf(line, sizeof line, "%s make %s 'max_connections = 60' '%s'", script, self->folder,
+             setting ? setting : "");
+    FILE *output = popen(line, "r");
+    cr_assert_not_null(output);
+    cr_assert_eq(fscanf(output, "%d", &self->port), 1, "no cluster was made");
+    cr_assert_eq(pclose(output), 0);
+}
+
+void pg_start_server(pool_kit_t *self)
+{
+    char script[512];
+    script_path(script, sizeof script);
+    self->server = fork();
+    cr_assert_geq(self->server, 0);
+    if (self->server == 0) {
+        execl(script, script, "run", self->folder, (char *)NULL);
+        _exit(127);
+    }
+    for (int i = 0; i < TRIES_MAX && PQping(self->conninfo) != PQPING_OK; i++) {
+        rest();
+    }
+    cr_assert_eq(PQping(self->conninfo), PQPING_OK, "the server does not start");
+}
+
+void pg_signal_server(pool_kit_t *self, int signal)
+{
+    cr_assert_eq(kill(self->server, signal), 0);
+    if (signal != SIGSTOP && signal != SIGCONT) {
+        cr_assert_eq(waitpid(self->server, NULL, 0), self->server);
+        self->server = 0;
+    }
+}
+
+void pg_open(pool_kit_t *self, const char *setting)
+{
+    *self = (pool_kit_t){.folder = "/tmp/capstan-postgres-XXXXXX"};
+    cr_assert_not_null(mkdtemp(self->folder));
+    make_cluster(self, setting);
+    snprintf(self->no_password, sizeof self->no_password,
+             "host=127.0.0.1 port=%d user=capstan dbname=postgres", self->port);
+    snprintf(self->conninfo, sizeof self->conninfo, "%s password=secret", self->no_password);
+    snprintf(self->password_file, sizeof self->password_file, "%s/own", self->folder);
+    pg_start_server(self);
+    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.log_fd = -1}, &self->node),
+                 CAPSTAN_OK);
+}
+
+void pg_close(pool_kit_t *self)
+{
+    char line[128];
+    if (self->node) {
+        cr_assert_eq(capstan_node_stop(&self->node, KIT_LONG_US, NULL, NULL), CAPSTAN_OK);
+    }
+    if (self->server > 0) {
+        pg_signal_server(self, SIGQUIT);
+    }
+    snprintf(line, sizeof line, "rm -rf %s", self->folder);
+    cr_assert_eq(system(line), 0);
+}
+
+capstan_pool_t *pg_pool(pool_kit_t *self, const capstan_pool_options_t *options)
+{
+    capstan_pool_t *pool;
+    capstan_pool_options_t all = *options;
+    all.name = "orders";
+    all.conninfo = all.conninfo ? all.conninfo : self->conninfo;
+    capstan_err_t err = capstan_pool_open(self->node, &all, &pool, self->text, sizeof self->text);
+    cr_assert_eq(err, CAPSTAN_OK, "%s: %s", capstan_err_name(err), self->text);
+    return pool;
+}
+
+void pg_close_pool(capstan_pool_t **pool)
+{
+    cr_assert_eq(capstan_pool_close(pool, KIT_LONG_US), CAPSTAN_OK);
+    cr_assert_null(*pool);
+}
+
+capstan_lease_t pg_take(pool_kit_t *self, capstan_pool_t *pool)
+{
+    capstan_lease_t lease;
+    capstan_err_t err = capstan_pool_take(pool, KIT_LONG_US, &lease, self->text, sizeof self->text);
+    cr_assert_eq(err, CAPSTAN_OK, "%s: %s", capstan_err_name(err), self->text);
+    return lease;
+}
+
+void pg_give(capstan_pool_t *pool, capstan_lease_t *lease)
+{
+    cr_assert_eq(capstan_pool_give(pool, lease), CAPSTAN_OK);
+    cr_assert_null(lease->connection);
+}
+
+const char *pg_sql(struct pg_conn *connection, const char *sql)
+{
+    static char value[256];
+    PGresult *result = PQexec(connection, sql);
+    ExecStatusType status = PQresultStatus(result);
+    cr_assert(status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK, "%s: %s", sql,
+              PQresultErrorMessage(result));
+    snprintf(value, sizeof value, "%s",
+             PQntuples(result) > 0 && PQnfields(result) > 0 ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    return value;
+}
+
+const char *pg_ask_server(pool_kit_t *self, const char *sql)
+{
+    PGconn *connection = PQconnectdb(self->conninfo);
+    cr_assert_eq(PQstatus(connection), CONNECTION_OK, "%s", PQerrorMessage(connection));
+    const char *value = pg_sql(connection, sql);
+    PQfinish(connection);
+    return value;
+}
+
+void pg_until(capstan_pool_t *pool, pg_wanted_fn *wanted, uint64_t number, const char *what)
+{
+    capstan_pool_figures_t figures = capstan_pool_figures(pool);
+    for (int i = 0; i < TRIES_MAX && !wanted(&figures, number); i++) {
+        rest();
+        figures = capstan_pool_figures(pool);
+    }
+    cr_assert(wanted(&figures, number), "%s", what);
+}
+
+bool pg_idle(const capstan_pool_figures_t *figures, uint64_t number)
+{
+    return figures->idle == number;
+}
+
+bool pg_idle_least(const capstan_pool_figures_t *figures, uint64_t number)
+{
+    return figures->idle >= number;
+}
+
+bool pg_waiters(const capstan_pool_figures_t *figures, uint64_t number)
+{
+    return figures->waiters == number;
+}
