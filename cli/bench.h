@@ -60,6 +60,13 @@ capstan_err_t bench_saga_recovery(bench_figures_t *ret_figures);
 capstan_err_t bench_saga_resting(bench_figures_t *ret_figures);
 capstan_err_t bench_saga_resting_few(bench_figures_t *ret_figures);
 
+capstan_err_t bench_pool_take_give(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_locks(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_contended(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_contended_ideal(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_spike(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures);
+
 #define KEYED(keys) capstan_err_t bench_keyed_##keys(bench_figures_t *ret_figures);
 #include "cli/bench_keyed.def"
 #undef KEYED
