@@ -7,10 +7,12 @@
 #include "runtime/base/ensure.h"
 #include "runtime/base/json_writer.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { REPEATS = 3 };
@@ -294,6 +296,33 @@ void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figu
     figures->p999_us = (double)latencies_ns[count * 999 / 1000] / 1e3;
 }
 
+double bench_cpu_s(void)
+{
+    double seconds = 0;
+    for (int i = 0; i < 2; i++) {
+        struct rusage usage;
+        getrusage(i == 0 ? RUSAGE_SELF : RUSAGE_CHILDREN, &usage);
+        seconds += (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    }
+    return seconds;
+}
+
+static uint64_t rss_peak(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)usage.ru_maxrss * 1024;
+}
+
+void bench_print_line(uint64_t ops, double seconds, const bench_figures_t *figures, double cpu_s)
+{
+    printf("{\"ops\":%" PRIu64 ",\"seconds\":%.6g,\"ops_per_s\":%.9g,\"p50_us\":%.9g,"
+           "\"p99_us\":%.9g,\"p999_us\":%.9g,\"cpu_s\":%.6g,\"rss_bytes\":%" PRIu64 "}\n",
+           ops, seconds, figures->ops_per_s, figures->p50_us, figures->p99_us, figures->p999_us,
+           cpu_s, rss_peak());
+}
+
 static int compare_double(const void *a, const void *b)
 {
     double x = *(const double *)a;
@@ -474,6 +503,7 @@ static const struct {
     {"stalled", bench_stalled},
     {"recovered", bench_recovered},
     {"resting", bench_resting},
+    {"borrowers", bench_borrowers},
 };
 
 int cli_bench(int argc, char **argv)

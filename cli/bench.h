@@ -73,7 +73,7 @@ capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures);
 capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
 
 /* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker|
- * rebalanced|three_steps|participant|stalled|recovered|resting ...`. */
+ * rebalanced|three_steps|participant|stalled|recovered|resting|borrowers ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);
@@ -84,11 +84,16 @@ int bench_participant(int argc, char **argv);
 int bench_stalled(int argc, char **argv);
 int bench_recovered(int argc, char **argv);
 int bench_resting(int argc, char **argv);
+int bench_borrowers(int argc, char **argv);
 
 /* Says on stderr what went wrong; returns the exit status. */
 int bench_failed(const char *who, const char *text);
 
 int64_t bench_now_ns(void);
+/* Of the process and of children that have ended, user and system. */
+double bench_cpu_s(void);
+/* The same line that the programs of tests/bench print. */
+void bench_print_line(uint64_t ops, double seconds, const bench_figures_t *figures, double cpu_s);
 /* Sorts the latencies and sets the quantiles. */
 void bench_quantiles(uint64_t *latencies_ns, size_t count, bench_figures_t *figures);
 

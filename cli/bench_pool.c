@@ -3,6 +3,7 @@
  * start of a session after a while, and nothing else. */
 #include "cli/bench.h"
 
+#include "cli/options.h"
 #include "include/capstan/pool.h"
 #include "runtime/base/ensure.h"
 #include "runtime/base/lock.h"
@@ -176,20 +177,6 @@ static capstan_err_t scene_close(scene_t *self, capstan_err_t err)
 
 /* --- alone ----------------------------------------------------------------------------------- */
 
-capstan_err_t bench_pool_take_give(bench_figures_t *ret_figures)
-{
-    scene_t scene = {.pool = NULL};
-    capstan_err_t err = scene_open(&scene, 4, 0, 0);
-    capstan_lease_t lease;
-    int64_t begin_ns = bench_now_ns();
-    for (uint64_t i = 0; i < ALONE_ROUNDS && err == CAPSTAN_OK; i++) {
-        err = capstan_pool_take(scene.pool, 0, &lease, NULL, 0);
-        err = err ? err : capstan_pool_give(scene.pool, &lease);
-    }
-    ret_figures->ops_per_s = ALONE_ROUNDS * 1e9 / (double)(bench_now_ns() - begin_ns);
-    return scene_close(&scene, err);
-}
-
 /* Twice a lock that nobody else wants. */
 capstan_err_t bench_pool_locks(bench_figures_t *ret_figures)
 {
@@ -218,11 +205,26 @@ typedef struct borrower {
     capstan_err_t err;
 } borrower_t;
 
+/* Held for no time, and not timed one by one: two clocks take longer than a take and a give. */
+static void *borrow_bare(borrower_t *self)
+{
+    for (uint64_t i = 0; i < self->rounds && self->err == CAPSTAN_OK; i++) {
+        capstan_lease_t lease;
+        self->err = capstan_pool_take(self->pool, 10 * SECOND_US, &lease, NULL, 0);
+        self->err = self->err ? self->err : capstan_pool_give(self->pool, &lease);
+    }
+    self->end_ns = bench_now_ns();
+    return NULL;
+}
+
 static void *borrow(void *argument)
 {
     borrower_t *self = argument;
     while (!atomic_load(self->start)) {
         sched_yield();
+    }
+    if (self->hold_ns == 0) {
+        return borrow_bare(self);
     }
     for (uint64_t i = 0; i < self->rounds && self->err == CAPSTAN_OK; i++) {
         capstan_lease_t lease;
@@ -242,7 +244,7 @@ static void *borrow(void *argument)
 }
 
 typedef struct rush {
-    size_t threads;
+    size_t threads; /* at most THREADS_MAX */
     uint64_t rounds;
     int64_t hold_ns;
     int64_t took_ns;
@@ -253,7 +255,7 @@ static capstan_err_t run_rush(capstan_pool_t *pool, rush_t *rush, bench_figures_
 {
     static borrower_t borrowers[THREADS_MAX];
     size_t count = rush->threads * rush->rounds;
-    uint64_t *waits_ns = calloc(count, sizeof *waits_ns);
+    uint64_t *waits_ns = calloc(rush->hold_ns > 0 ? count : 1, sizeof *waits_ns);
     ENSURE(waits_ns && rush->threads <= THREADS_MAX);
     _Atomic bool start = false;
     for (size_t i = 0; i < rush->threads; i++) {
@@ -279,9 +281,21 @@ static capstan_err_t run_rush(capstan_pool_t *pool, rush_t *rush, bench_figures_
     }
     rush->held_ns = held_ns / (int64_t)count;
     figures->ops_per_s = (double)count * 1e9 / (double)rush->took_ns;
-    bench_quantiles(waits_ns, count, figures);
+    if (rush->hold_ns > 0) {
+        bench_quantiles(waits_ns, count, figures);
+    }
     free(waits_ns);
     return err;
+}
+
+capstan_err_t bench_pool_take_give(bench_figures_t *ret_figures)
+{
+    scene_t scene = {.pool = NULL};
+    rush_t rush = {.threads = 1, .rounds = ALONE_ROUNDS};
+    capstan_err_t err = scene_open(&scene, 4, 0, 0);
+    err = err ? err : run_rush(scene.pool, &rush, ret_figures);
+    ret_figures->p50_us = ret_figures->p99_us = ret_figures->p999_us = NAN;
+    return scene_close(&scene, err);
 }
 
 static int64_t contended_held_ns;
@@ -333,4 +347,33 @@ capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures)
 {
     ret_figures->ops_per_s = RUSH_IDLE_MIN * 1e9 / RUSH_HOLD_NS;
     return CAPSTAN_OK;
+}
+
+/* --- a process of its own -------------------------------------------------------------------- */
+
+/* borrowers THREADS SIZE ROUNDS HOLD_US: as tests/bench/compare runs it beside others. */
+int bench_borrowers(int argc, char **argv)
+{
+    uint64_t numbers[4] = {0};
+    for (int i = 1; i < argc && i <= 4; i++) {
+        numbers[i - 1] = strtoull(argv[i], NULL, 10);
+    }
+    rush_t rush = {
+        .threads = numbers[0], .rounds = numbers[2], .hold_ns = (int64_t)numbers[3] * 1000};
+    if (rush.threads == 0 || rush.threads > THREADS_MAX || numbers[1] == 0 || rush.rounds == 0 ||
+        rush.hold_ns >= 1000000000) {
+        return bench_failed("borrowers", "THREADS SIZE ROUNDS HOLD_US: 1 to 50 threads, a size "
+                                         "and rounds of at least 1, less than a second");
+    }
+    scene_t scene = {.pool = NULL};
+    bench_figures_t figures = {.ops_per_s = 0};
+    capstan_err_t err = scene_open(&scene, (uint32_t)numbers[1], (uint32_t)numbers[1], 0);
+    double begin_s = bench_cpu_s();
+    err = err ? err : run_rush(scene.pool, &rush, &figures);
+    double used_s = bench_cpu_s() - begin_s;
+    err = scene_close(&scene, err);
+    if (err == CAPSTAN_OK) {
+        bench_print_line(rush.threads * rush.rounds, (double)rush.took_ns / 1e9, &figures, used_s);
+    }
+    return err == CAPSTAN_OK ? EXIT_DONE : EXIT_FAILED;
 }

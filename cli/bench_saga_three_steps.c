@@ -10,7 +10,6 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 enum { WARM_UP_SHARE = 20, STOP_US = 10000000, STEPS = 3 };
 
@@ -54,26 +53,6 @@ typedef struct three_steps {
     double begin_cpu_s;
 } three_steps_t;
 
-/* User and system, of this process and of children that have ended. */
-static double cpu_s(void)
-{
-    double seconds = 0;
-    for (int i = 0; i < 2; i++) {
-        struct rusage usage;
-        getrusage(i == 0 ? RUSAGE_SELF : RUSAGE_CHILDREN, &usage);
-        seconds += (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-    }
-    return seconds;
-}
-
-static uint64_t rss_peak(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (uint64_t)usage.ru_maxrss * 1024;
-}
-
 /* Before, some that are not measured. */
 static capstan_err_t run_sagas(three_steps_t *self)
 {
@@ -85,7 +64,7 @@ static capstan_err_t run_sagas(three_steps_t *self)
     run.first = self->warm_up;
     run.count = self->count;
     run.took_ns = self->took_ns;
-    self->begin_cpu_s = cpu_s();
+    self->begin_cpu_s = bench_cpu_s();
     int64_t begin_ns = bench_now_ns();
     err = saga_run(&self->host, &run);
     self->seconds = (double)(bench_now_ns() - begin_ns) / 1e9;
@@ -148,17 +127,6 @@ static capstan_err_t check(const three_steps_t *self)
     return rows == wanted ? CAPSTAN_OK : CAPSTAN_E_INTERNAL;
 }
 
-/* The same line that the programs of tests/bench print. */
-static void print(const three_steps_t *self, double used_s)
-{
-    bench_figures_t figures;
-    bench_quantiles(self->took_ns, self->count, &figures);
-    printf("{\"ops\":%" PRIu64 ",\"seconds\":%.6g,\"ops_per_s\":%.9g,\"p50_us\":%.9g,"
-           "\"p99_us\":%.9g,\"p999_us\":%.9g,\"cpu_s\":%.6g,\"rss_bytes\":%" PRIu64 "}\n",
-           self->count, self->seconds, (double)self->count / self->seconds, figures.p50_us,
-           figures.p99_us, figures.p999_us, used_s, rss_peak());
-}
-
 /* three_steps SAGAS IN_FLIGHT [tcp]: runs so many, checks what came of them, and prints figures. */
 int bench_three_steps(int argc, char **argv)
 {
@@ -174,10 +142,12 @@ int bench_three_steps(int argc, char **argv)
     self.took_ns = calloc(self.count, sizeof *self.took_ns);
     ENSURE(self.took_ns);
     capstan_err_t err = measure(&self);
-    double used_s = cpu_s() - self.begin_cpu_s;
+    double used_s = bench_cpu_s() - self.begin_cpu_s;
     err = err ? err : check(&self);
     if (err == CAPSTAN_OK) {
-        print(&self, used_s);
+        bench_figures_t figures = {.ops_per_s = (double)self.count / self.seconds};
+        bench_quantiles(self.took_ns, self.count, &figures);
+        bench_print_line(self.count, self.seconds, &figures, used_s);
     }
     bench_remove_folder(self.folder);
     free(self.took_ns);

@@ -216,12 +216,7 @@ capstan_err_t pool_give(pool_t *self, pool_place_t *place, uint64_t lease,
     self->counted.dirty += condition == POOL_DIRTY || condition == POOL_BUSY;
     self->counted.lost += input == POOL_INPUT_lost;
     self->counted.expired += input == POOL_INPUT_expire;
-    if (self->first) {
-        pool_serve(self);
-    }
-    if (self->in_state[POOL_OPENING] > 0) {
-        pool_call_off(self);
-    }
+    pool_serve(self);
     return CAPSTAN_OK;
 }
 

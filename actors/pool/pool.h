@@ -10,7 +10,7 @@
  * waiters, and to have `idle_min` idle ones again when they have been missing for as long as a
  * connect takes. For waiters one at a time, since a connection that comes back serves them sooner;
  * two, four and eight when the first of them waits for longer than a connect takes. An attempt that
- * nobody waits for any more is called off.
+ * nobody waits for any more is called off with the next tick: in a rush the next waiter comes soon.
  *
  * After a failure the next attempt begins 50 ms after the one that failed, then up to half a
  * second. One that hangs is left to go on, and another one begun beside it every half second: when

@@ -22,6 +22,12 @@ static uint64_t count_hanging(const pool_t *self)
     return count;
 }
 
+static uint64_t idle_soon(const pool_t *self)
+{
+    return self->in_state[POOL_IDLE] + self->in_state[POOL_CHECKING] +
+           self->in_state[POOL_CLEANING];
+}
+
 /* Fewer idle ones than there should be, for as long as it takes to make one. */
 static bool is_idle_missing(const pool_t *self)
 {
@@ -34,10 +40,8 @@ static bool is_idle_missing(const pool_t *self)
 static uint64_t wanted(const pool_t *self)
 {
     uint64_t standing = pool_standing(self);
-    uint64_t idle =
-        self->in_state[POOL_IDLE] + self->in_state[POOL_CHECKING] + self->in_state[POOL_CLEANING];
     uint64_t least = less(self->limits.idle_min, standing);
-    uint64_t missing = is_idle_missing(self) ? less(self->limits.idle_min, idle) : 0;
+    uint64_t missing = is_idle_missing(self) ? less(self->limits.idle_min, idle_soon(self)) : 0;
     uint64_t wanted = missing > least ? missing : least;
     return self->waiters > wanted && self->mode == POOL_MODE_OPEN ? self->waiters : wanted;
 }
@@ -73,8 +77,8 @@ static pool_place_t *find_empty(pool_t *self)
 
 void pool_plan(pool_t *self)
 {
-    uint64_t idle = self->in_state[POOL_IDLE];
-    if (idle >= self->limits.idle_min) {
+    uint64_t coming = idle_soon(self) + self->in_state[POOL_OPENING];
+    if (coming >= self->limits.idle_min) {
         self->missing_us = INT64_MAX;
     } else if (self->missing_us == INT64_MAX) {
         self->missing_us = self->now_us;

@@ -13,9 +13,11 @@ from servers import (CapstanNode, Failed, JetStream, NatsServer, Postgres, Redis
 RUN_S = 120  # a program that takes longer has failed
 PACKAGES = {"caf": "libcaf-dev", "erlang": "erlang-base", "nats": "nats-server",
             "redis": "redis-server", "zmq": "libzmq3-dev",
+            "hikaricp": "libhikaricp-java",
             "postgresql": "postgresql-15"}
 NODE_SIDES = ("dbos", "restate")  # packages of npm
-BENCHES = ("three_steps",)  # which our own side runs by `capstan bench`
+BENCHES = ("three_steps", "borrowers")  # which our own side runs by `capstan bench`
+JARS = "/usr/share/java/HikariCP.jar:/usr/share/java/slf4j-api.jar:/usr/share/java/slf4j-nop.jar"
 # What a side's program needs beside itself, started for each run.
 SERVERS = {"nats": lambda programs: NatsServer(), "dbos": lambda programs: Postgres(),
            "restate": lambda programs: Restate(os.path.join(programs.npm, "node_modules"))}
@@ -50,6 +52,7 @@ class Programs:
         self.root = root
         self.folder = os.path.join(root, "build/bench")
         self.npm = os.path.join(self.folder, "npm")
+        self.java = os.path.join(self.folder, "java")
 
     def install(self):
         for packages in ("cmake/packages.txt", "tests/bench/packages.txt"):
@@ -75,6 +78,12 @@ class Programs:
         subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"],
                        cwd=self.npm, check=True, stdout=sys.stderr)
 
+    def build_java(self):
+        os.makedirs(self.java, exist_ok=True)
+        subprocess.run(["javac", "-cp", JARS, "-d", self.java,
+                        os.path.join(self.root, "tests/bench/peers/hikaricp/Borrowers.java")],
+                       check=True, stdout=sys.stderr)
+
     def command(self, side, program, arguments, options=()):
         built = os.path.join(self.folder, "tests/bench")
         numbers = [str(argument) for argument in arguments]
@@ -84,6 +93,8 @@ class Programs:
             return [os.path.join(built, "runtime", program), *numbers]
         if side in NODE_SIDES:
             return ["node", os.path.join(self.npm, side, f"{program}.mjs"), *numbers]
+        if side == "hikaricp":
+            return ["java", "-cp", f"{self.java}:{JARS}", program.capitalize(), *numbers]
         if side == "erlang":
             return ["erl", "-noshell", "-noinput", "+P", "4000000", *options,
                     "-pa", os.path.join(built, "peers/erlang"), "-run", program, "main",
