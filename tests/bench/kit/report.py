@@ -7,7 +7,7 @@ COLUMNS = ("bench", "case", "side", "ops/s", "p50 us", "p99 us", "CPU s", "peak 
 TEXT_COLUMNS = {"bench", "case", "side", "goal", "met"}
 NAMES = {"capstan": "Capstan", "caf": "CAF", "erlang": "Erlang", "nats": "NATS", "redis": "Redis",
          "zmq": "libzmq",
-         "dbos": "DBOS", "restate": "Restate"}
+         "dbos": "DBOS", "restate": "Restate", "hikaricp": "HikariCP"}
 VERDICTS = {None: "", True: "met", False: "missed"}
 
 
