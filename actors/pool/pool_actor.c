@@ -149,6 +149,7 @@ static void begin(pool_actor_t *self, pool_place_t *place)
         PQfinish(place->connection);
     } else if (state == POOL_OPENING) {
         place->connection = postgres_begin(shared->target);
+        going = PQstatus(place->connection) != CONNECTION_BAD; /* a name that nobody knows */
         watch(self, number, place->connection, POSTGRES_WRITE);
     } else {
         self->asked[number] = false;
@@ -159,7 +160,7 @@ static void begin(pool_actor_t *self, pool_place_t *place)
     if (state == POOL_CLOSING) {
         pool_closed(shared->core, place, now_us(self));
     } else if (!going && place->state == state) {
-        lost(self, place);
+        (state == POOL_OPENING ? open_failed : lost)(self, place);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/base/ensure.h"
 #include "runtime/names.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -282,7 +283,8 @@ static void explain(capstan_pool_t *self, capstan_err_t err, char *ret_text, siz
     bool server = err == CAPSTAN_E_UNREACHABLE || err == CAPSTAN_E_AUTHENTICATION ||
                   err == CAPSTAN_E_DATABASE_REFUSED;
     snprintf(ret_text, text_size,
-             "pool %s: %s: %s%staken %lu of %lu, idle %lu, opening %lu, waiters %lu. %s",
+             "pool %s: %s: %s%staken %" PRIu64 " of %" PRIu64 ", idle %" PRIu64 ", opening %" PRIu64
+             ", waiters %" PRIu64 ". %s",
              self->name, capstan_err_text(err), server ? self->why : "", server ? "; " : "",
              figures.taken, figures.size, figures.idle, figures.opening, figures.waiters,
              capstan_err_remedy(err));

@@ -131,6 +131,16 @@ Test(pool_outage, is_told_in_the_servers_words)
     pg_close(&kit);
 }
 
+Test(pool_outage, is_told_at_once_where_nothing_can_be_begun)
+{
+    pg_open(&kit, NULL);
+    capstan_pool_options_t options = {.conninfo = "host=/nowhere user=capstan", .size = 1};
+    capstan_pool_t *pool = pg_pool(&kit, &options);
+    refuse(pool, CAPSTAN_E_UNREACHABLE, "/nowhere");
+    pg_close_pool(&pool);
+    pg_close(&kit);
+}
+
 Test(pool_outage, fails_the_start_only_where_that_is_wanted)
 {
     pg_open(&kit, NULL);
