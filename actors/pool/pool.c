@@ -126,20 +126,22 @@ static void refuse(pool_t *self, pool_waiter_t *waiter, capstan_err_t reason)
     self->counted.refused++;
 }
 
-/* Why nobody could be served: without a failure it was the connections that are taken, and with
- * none at all the connect that took too long. */
+/* Why nobody could be served: the borrowers, the last attempt that failed, or a server that takes
+ * too long to connect or to answer. */
 static capstan_err_t why_not(const pool_t *self)
 {
+    uint64_t away = self->in_state[POOL_TAKEN] + self->in_state[POOL_CLEANING];
     if (self->mode == POOL_MODE_PAUSED) {
         return CAPSTAN_E_POOL_PAUSED;
     }
-    if (pool_standing(self) >= self->limits.size) {
+    if (away >= self->limits.size) {
         return CAPSTAN_E_POOL_EXHAUSTED;
     }
     if (self->retry_pause_us > 0) {
         return self->reason;
     }
-    return pool_standing(self) > 0 ? CAPSTAN_E_POOL_EXHAUSTED : CAPSTAN_E_CONNECT_TIMEOUT;
+    return away > 0 && self->in_state[POOL_CHECKING] == 0 ? CAPSTAN_E_POOL_EXHAUSTED
+                                                          : CAPSTAN_E_CONNECT_TIMEOUT;
 }
 
 /* --- borrowers ------------------------------------------------------------------------------- */

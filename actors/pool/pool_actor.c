@@ -87,7 +87,7 @@ static void open_failed(pool_actor_t *self, pool_place_t *place)
 static void lost(pool_actor_t *self, pool_place_t *place)
 {
     LOG(pool, gone, log_string("pool", self->shared->name),
-        log_string("text", PQerrorMessage(place->connection)));
+        log_string("text", "the server has closed it, or does not answer"));
     pool_lost(self->shared->core, place, now_us(self));
 }
 
@@ -152,8 +152,11 @@ static void begin(pool_actor_t *self, pool_place_t *place)
         going = PQstatus(place->connection) != CONNECTION_BAD; /* a name that nobody knows */
         watch(self, number, place->connection, POSTGRES_WRITE);
     } else {
-        self->asked[number] = false;
-        going = postgres_ask(place->connection, state == POOL_CLEANING ? "ROLLBACK" : "");
+        bool idle = PQtransactionStatus(place->connection) == PQTRANS_IDLE;
+        self->asked[number] = state == POOL_CLEANING && idle;
+        going = postgres_ask(place->connection, state == POOL_CHECKING ? ""
+                                                : idle                 ? "DISCARD ALL"
+                                                                       : "ROLLBACK");
         watch(self, number, place->connection, POSTGRES_WRITE);
     }
     pool_lock(shared);
@@ -308,8 +311,7 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
     capstan_actor_set_state(actor, self);
     pool_lock(self->shared);
     self->shared->owners++;
-    work(self);
-    pool_unlock(self->shared);
+    pool_unlock(self->shared); /* wakes it, if there is something to do */
     capstan_timer_start(actor, POOL_TICK_US, (void *)&cookie);
     return capstan_watch_fd(actor, self->epoll_fd, (void *)&cookie);
 }

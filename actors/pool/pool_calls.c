@@ -56,11 +56,10 @@ void pool_unlock(capstan_pool_t *self)
         close_left(self);
         work = false;
     }
-    int fd = self->wake_fd;
-    lock_give_back(&self->lock);
-    if (work) {
-        (void)!write(fd, &(uint64_t){1}, sizeof(uint64_t)); /* full: it will be woken anyway */
+    if (work) { /* with the lock: afterwards the descriptor may be another's */
+        (void)!write(self->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
     }
+    lock_give_back(&self->lock);
 }
 
 void pool_give_back(capstan_pool_t *self)
@@ -232,7 +231,7 @@ capstan_err_t capstan_pool_open(capstan_node_t *node, const capstan_pool_options
 
 static bool is_over(const capstan_pool_t *self)
 {
-    return self->ended && pool_is_empty(self->core);
+    return self->ended && self->inside == 0 && pool_is_empty(self->core);
 }
 
 capstan_err_t capstan_pool_close(capstan_pool_t **self_p, int64_t timeout_us)
@@ -241,7 +240,7 @@ capstan_err_t capstan_pool_close(capstan_pool_t **self_p, int64_t timeout_us)
     if (!self) {
         return CAPSTAN_OK;
     }
-    int64_t deadline_us = clock_add_us(now_us(), timeout_us);
+    int64_t deadline_us = clock_add_us(now_us(), timeout_us > 0 ? timeout_us : 0);
     end(self);
     pool_lock(self);
     while (!is_over(self) && lock_wait(&self->lock, &self->ended_condition, deadline_us)) {
@@ -290,23 +289,6 @@ static void explain(capstan_pool_t *self, capstan_err_t err, char *ret_text, siz
              capstan_err_remedy(err));
 }
 
-/* The lease is the borrower's: the lock is not held. */
-static bool is_dead(const capstan_pool_t *self, const capstan_lease_t *lease)
-{
-    return !postgres_is_alive(lease->connection, self->role);
-}
-
-static capstan_err_t give(capstan_pool_t *self, capstan_lease_t *lease, pool_condition_t condition)
-{
-    pool_lock(self);
-    pool_place_t *place = pool_place(self->core, lease->place);
-    capstan_err_t err =
-        place ? pool_give(self->core, place, lease->number, condition) : CAPSTAN_E_NOT_LENT;
-    pool_unlock(self);
-    *lease = (capstan_lease_t){0};
-    return err;
-}
-
 /* Who it is, as the system numbers threads. */
 static uint64_t own_thread(void)
 {
@@ -315,33 +297,61 @@ static uint64_t own_thread(void)
     return (uint64_t)number;
 }
 
+/* With the lock; one that has rested may be dead. */
+static capstan_err_t take_one(capstan_pool_t *self, const pool_borrower_t *who, int64_t timeout_us,
+                              int64_t *deadline_us, pool_place_t **ret_place)
+{
+    capstan_err_t err = CAPSTAN_OK;
+    *ret_place = pool_take(self->core, who);
+    if (!*ret_place) {
+        int64_t us = timeout_us > 0 ? timeout_us : 0;
+        *deadline_us = *deadline_us ? *deadline_us : clock_add_us(now_us(), us);
+        *ret_place = wait_for(self, who, *deadline_us, &err);
+    }
+    return err;
+}
+
+static void leave(capstan_pool_t *self)
+{
+    self->inside--;
+    if (self->inside == 0 && self->ended) {
+        lock_wake(&self->ended_condition);
+    }
+}
+
 capstan_err_t capstan_pool_take_at(capstan_pool_t *self, int64_t timeout_us, const char *place_name,
                                    capstan_lease_t *ret_lease, char *ret_text, size_t text_size)
 {
     pool_borrower_t who = {.place = place_name ? place_name : "", .thread = own_thread()};
     int64_t deadline_us = 0;
-    bool rested;
-    do {
-        capstan_err_t err = CAPSTAN_OK;
-        pool_lock(self);
-        pool_place_t *place = pool_take(self->core, &who);
-        if (!place) {
-            deadline_us = deadline_us ? deadline_us : clock_add_us(now_us(), timeout_us);
-            place = wait_for(self, &who, deadline_us, &err);
-        }
+    pool_lock(self);
+    self->inside++;
+    for (;;) {
+        pool_place_t *place;
+        capstan_err_t err = take_one(self, &who, timeout_us, &deadline_us, &place);
         if (!place) {
             explain(self, err, ret_text, text_size);
+            leave(self);
             pool_unlock(self);
             return err;
         }
-        *ret_lease = (capstan_lease_t){.connection = place->connection,
-                                       .number = place->lease,
-                                       .place = (uint32_t)pool_number(self->core, place)};
-        rested = pool_rested(self->core, place);
-        pool_unlock(self);
-    } while (rested && is_dead(self, ret_lease) &&
-             give(self, ret_lease, POOL_BROKEN) == CAPSTAN_OK);
-    return CAPSTAN_OK;
+        capstan_lease_t lease = {.connection = place->connection,
+                                 .number = place->lease,
+                                 .place = (uint32_t)pool_number(self->core, place)};
+        bool alive = true;
+        if (pool_rested(self->core, place)) {
+            pool_unlock(self);
+            alive = postgres_is_alive(lease.connection, self->role);
+            pool_lock(self);
+        }
+        if (alive) {
+            *ret_lease = lease;
+            leave(self);
+            pool_unlock(self);
+            return CAPSTAN_OK;
+        }
+        ENSURE(pool_give(self->core, place, lease.number, POOL_BROKEN) == CAPSTAN_OK);
+    }
 }
 
 static pool_condition_t condition_of(const struct pg_conn *connection)
@@ -363,19 +373,21 @@ static pool_condition_t condition_of(const struct pg_conn *connection)
     return POOL_BROKEN;
 }
 
+/* A lease that was given back is cleared; a copy of one is told by its number and connection, and
+ * what it names may be another borrower's by now: it is not looked at. */
 capstan_err_t capstan_pool_give(capstan_pool_t *self, capstan_lease_t *lease)
 {
-    /* A lease that was given back is cleared; a copy of one is told by its number, and what it
-     * names is another borrower's by now: it is not looked at. */
-    if (!lease->connection) {
-        return give(self, lease, POOL_CLEAN);
-    }
     pool_lock(self);
     pool_place_t *place = pool_place(self->core, lease->place);
-    bool held = place && place->state == POOL_TAKEN && place->lease == lease->number;
-    pool_condition_t condition = held ? condition_of(place->connection) : POOL_CLEAN;
-    capstan_err_t err =
-        place ? pool_give(self->core, place, lease->number, condition) : CAPSTAN_E_NOT_LENT;
+    bool held = place && place->state == POOL_TAKEN && place->lease == lease->number &&
+                place->connection == lease->connection;
+    pool_condition_t condition = POOL_CLEAN;
+    if (held) {
+        postgres_forget(place->connection);
+        condition = condition_of(place->connection);
+    }
+    capstan_err_t err = pool_give(self->core, place ? place : pool_place(self->core, 0),
+                                  held ? lease->number : 0, condition);
     pool_unlock(self);
     *lease = (capstan_lease_t){0};
     return err;

@@ -27,7 +27,7 @@ struct pool {
     size_t places_used;      /* those behind have always been EMPTY */
     int64_t connect_took_us; /* by the last attempt that succeeded, as far as it did not hang */
     int64_t passed_us;       /* when the latest attempt that succeeded was begun */
-    int64_t missing_us;      /* since when fewer than idle_min are idle or being made; INT64_MAX:
+    int64_t missing_us;      /* since when idle_min stand, and fewer are idle; INT64_MAX:
                                 they are not */
     int64_t retry_us;        /* the next attempt, after a failure */
     int64_t retry_pause_us;  /* 0: the last attempt succeeded */

@@ -77,8 +77,8 @@ static pool_place_t *find_empty(pool_t *self)
 
 void pool_plan(pool_t *self)
 {
-    uint64_t coming = idle_soon(self) + self->in_state[POOL_OPENING];
-    if (coming >= self->limits.idle_min) {
+    uint64_t least = self->limits.idle_min;
+    if (idle_soon(self) >= least || pool_standing(self) < least) {
         self->missing_us = INT64_MAX;
     } else if (self->missing_us == INT64_MAX) {
         self->missing_us = self->now_us;
@@ -112,6 +112,17 @@ static pool_place_t *youngest(pool_t *self, bool hanging)
     return found;
 }
 
+/* Those that hang go on beside the others. With none at all one is brought to its end, though
+ * nobody waits any more: takes may be shorter than a connect. */
+static uint64_t kept_opening(const pool_t *self)
+{
+    uint64_t kept = wanted(self);
+    if (self->mode == POOL_MODE_CLOSED) {
+        return 0;
+    }
+    return kept > 0 ? kept + count_hanging(self) : pool_standing(self) == 0 ? 1 : 0;
+}
+
 static void call_off(pool_t *self, pool_place_t *place)
 {
     self->counted.called_off++;
@@ -120,7 +131,7 @@ static void call_off(pool_t *self, pool_place_t *place)
 
 void pool_call_off(pool_t *self)
 {
-    uint64_t kept = self->mode == POOL_MODE_CLOSED ? 0 : wanted(self);
+    uint64_t kept = kept_opening(self);
     while (self->in_state[POOL_OPENING] > kept) {
         call_off(self, youngest(self, false));
     }
@@ -236,6 +247,9 @@ void pool_resize(pool_t *self, uint32_t size, uint32_t idle_min, int64_t now_us)
     self->limits.idle_min = idle_min;
     for (size_t i = size; i < self->places_used; i++) {
         doom(self, &self->places[i]);
+    }
+    while (self->idle.first && pool_standing(self) + self->in_state[POOL_OPENING] > size) {
+        doom(self, self->idle.first);
     }
     pool_plan(self);
 }

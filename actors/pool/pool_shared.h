@@ -18,6 +18,7 @@ struct capstan_pool {
     lock_t lock; /* guards what follows, as far as it changes */
     lock_condition_t ended_condition;
     pool_t *core;
+    uint32_t inside;           /* threads that take: the pool outlives them */
     bool ended;                /* the actor has, or never was: who gives back closes what is left */
     uint32_t owners;           /* the program and the actor; freed with the last */
     char why[POOL_WHY_BYTES];  /* what the server said last when a connection failed */

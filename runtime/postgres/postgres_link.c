@@ -54,6 +54,19 @@ static void set_text(char *ret_text, size_t text_size, const char *text)
     }
 }
 
+/* libpq repeats a conninfo that it does not understand, and with it the password. */
+static const char *without_quotation(char *text)
+{
+    static const char *const before[] = {": \"", " after \""};
+    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
+        char *at = strstr(text, before[i]);
+        if (at) {
+            *at = '\0';
+        }
+    }
+    return text;
+}
+
 static const char *find_given(const PQconninfoOption *given, const char *keyword)
 {
     while (given->keyword && strcmp(given->keyword, keyword) != 0) {
@@ -68,7 +81,7 @@ capstan_err_t postgres_target_new(const postgres_options_t *options, postgres_ta
     char *wrong = NULL;
     PQconninfoOption *given = PQconninfoParse(options->conninfo ? options->conninfo : "", &wrong);
     if (!given) {
-        set_text(ret_text, text_size, wrong ? wrong : "out of memory");
+        set_text(ret_text, text_size, wrong ? without_quotation(wrong) : "out of memory");
         PQfreemem(wrong);
         return CAPSTAN_E_INVALID;
     }
@@ -133,10 +146,10 @@ static bool read_password(const char *path, char *ret_password, size_t size)
     return got;
 }
 
-static void say_nothing(void *context, const char *message)
+static void say_nothing(void *context, const PGresult *notice)
 {
     (void)context;
-    (void)message;
+    (void)notice;
 }
 
 PGconn *postgres_begin(const postgres_target_t *target)
@@ -165,7 +178,7 @@ PGconn *postgres_begin(const postgres_target_t *target)
     ENSURE(connection);
     explicit_bzero(password, sizeof password);
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE); /* only so it says the SQLSTATE */
-    PQsetNoticeProcessor(connection, say_nothing, NULL);
+    PQsetNoticeReceiver(connection, say_nothing, NULL);
     return connection;
 }
 
@@ -241,6 +254,17 @@ postgres_next_t postgres_answer(PGconn *connection)
         }
     }
     return flushed > 0 ? POSTGRES_WRITE : POSTGRES_READ;
+}
+
+void postgres_forget(PGconn *connection)
+{
+    PQsetNoticeReceiver(connection, say_nothing, NULL);
+    PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+    PQsetErrorContextVisibility(connection, PQSHOW_CONTEXT_ERRORS);
+    PQuntrace(connection);
+    for (PGnotify *notify; (notify = PQnotifies(connection));) {
+        PQfreemem(notify);
+    }
 }
 
 bool postgres_is_alive(PGconn *connection, postgres_role_t role)

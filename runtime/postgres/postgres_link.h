@@ -59,6 +59,9 @@ CAPSTAN_MUST_CHECK bool postgres_ask(PGconn *connection, const char *sql);
 /* DONE: it succeeded, and nothing is left to read. */
 postgres_next_t postgres_answer(PGconn *connection);
 
+/* Nothing of libpq's own is left of who had it: notices and traces go nowhere, errors are as usual,
+ * and no notification waits. */
+void postgres_forget(PGconn *connection);
 /* One that nobody uses: whether it still stands and has the role, as far as what the server said
  * unasked tells. Reads what is there, without waiting. */
 bool postgres_is_alive(PGconn *connection, postgres_role_t role);

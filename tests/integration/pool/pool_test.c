@@ -354,7 +354,8 @@ Test(pool, says_which_option_is_wrong)
         {{.name = "a", .connect_us = -1}, "not below 0"},
         {{.name = "a", .reset = (capstan_pool_reset_t)7}, "reset, role"},
         {{.name = "a", .conninfo = "hots=127.0.0.1"}, "hots"},
-        {{.name = "a", .conninfo = "postgresql://["}, "IPv6"},
+        {{.name = "a", .conninfo = "postgresql://a:secret@["}, "IPv6"},
+        {{.name = "a", .conninfo = "password=my secret"}, "missing"},
     };
     pg_open(&kit, NULL);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -363,6 +364,7 @@ Test(pool, says_which_option_is_wrong)
             capstan_pool_open(kit.node, &wrong[i].options, &pool, kit.text, sizeof kit.text),
             CAPSTAN_E_INVALID);
         cr_assert_not_null(strstr(kit.text, wrong[i].words), "%s", kit.text);
+        cr_assert_null(strstr(kit.text, "secret"), "%s", kit.text);
     }
     pg_close(&kit);
 }
