@@ -113,6 +113,16 @@ capstan_lease_t pg_take(pool_kit_t *self, capstan_pool_t *pool)
     return lease;
 }
 
+void pg_refuse(pool_kit_t *self, capstan_pool_t *pool, int64_t timeout_us, capstan_err_t wanted,
+               const char *words)
+{
+    capstan_lease_t lease;
+    capstan_err_t err = capstan_pool_take(pool, timeout_us, &lease, self->text, sizeof self->text);
+    cr_assert_eq(err, wanted, "%s in place of %s: %s", capstan_err_name(err),
+                 capstan_err_name(wanted), self->text);
+    cr_assert_not_null(strstr(self->text, words), "%s", self->text);
+}
+
 void pg_give(capstan_pool_t *pool, capstan_lease_t *lease)
 {
     cr_assert_eq(capstan_pool_give(pool, lease), CAPSTAN_OK);

@@ -32,6 +32,9 @@ void pg_signal_server(pool_kit_t *self, int signal);
 capstan_pool_t *pg_pool(pool_kit_t *self, const capstan_pool_options_t *options);
 void pg_close_pool(capstan_pool_t **pool);
 capstan_lease_t pg_take(pool_kit_t *self, capstan_pool_t *pool);
+/* A take fails with this error, and a text that has the words in it. */
+void pg_refuse(pool_kit_t *self, capstan_pool_t *pool, int64_t timeout_us, capstan_err_t wanted,
+               const char *words);
 void pg_give(capstan_pool_t *pool, capstan_lease_t *lease);
 /* The first field of the first row, or "" without one; the statement must succeed. */
 const char *pg_sql(struct pg_conn *connection, const char *sql);

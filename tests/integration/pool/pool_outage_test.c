@@ -11,15 +11,6 @@ enum { SHORT_US = 1500000, THREADS = 8, ROUNDS = 60 };
 
 static pool_kit_t kit;
 
-static void refuse(capstan_pool_t *pool, capstan_err_t wanted, const char *words)
-{
-    capstan_lease_t lease;
-    capstan_err_t err = capstan_pool_take(pool, SHORT_US, &lease, kit.text, sizeof kit.text);
-    cr_assert_eq(err, wanted, "%s in place of %s: %s", capstan_err_name(err),
-                 capstan_err_name(wanted), kit.text);
-    cr_assert_not_null(strstr(kit.text, words), "%s", kit.text);
-}
-
 static bool lost(const capstan_pool_figures_t *figures, uint64_t number)
 {
     return figures->lost >= number;
@@ -40,7 +31,7 @@ Test(pool_outage, is_over_when_the_server_is_back)
     for (int i = 0; i < 2; i++) {
         pg_signal_server(&kit, SIGQUIT);
         pg_until(pool, pg_idle, 0, "the dead ones are noticed");
-        refuse(pool, CAPSTAN_E_UNREACHABLE, "Connection refused");
+        pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_UNREACHABLE, "Connection refused");
         pg_start_server(&kit);
         use(pool);
         pg_until(pool, pg_idle_least, 3, "it is full again");
@@ -68,13 +59,13 @@ Test(pool_outage, of_a_server_that_says_nothing_is_one_too)
     capstan_pool_t *pool =
         pg_pool(&kit, &(capstan_pool_options_t){.size = 3, .connect_us = 60000000});
     pg_signal_server(&kit, SIGSTOP);
-    refuse(pool, CAPSTAN_E_CONNECT_TIMEOUT, "did not answer in time");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_CONNECT_TIMEOUT, "did not answer in time");
     pg_signal_server(&kit, SIGCONT);
     use(pool);
     pg_close_pool(&pool);
     pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1, .connect_us = 500000});
     pg_signal_server(&kit, SIGSTOP);
-    refuse(pool, CAPSTAN_E_CONNECT_TIMEOUT, "did not answer in time");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_CONNECT_TIMEOUT, "did not answer in time");
     cr_assert_gt(capstan_pool_figures(pool).open_failures, 0u);
     pg_signal_server(&kit, SIGCONT);
     use(pool);
@@ -96,9 +87,9 @@ Test(pool_outage, of_the_password_ends_with_a_new_one_in_its_file)
     capstan_pool_options_t options = {
         .conninfo = kit.no_password, .password_file = kit.password_file, .size = 2};
     capstan_pool_t *pool = pg_pool(&kit, &options);
-    refuse(pool, CAPSTAN_E_AUTHENTICATION, "no password supplied");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "no password supplied");
     write_password("wrong");
-    refuse(pool, CAPSTAN_E_AUTHENTICATION, "");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "");
     write_password("secret");
     use(pool);
     cr_assert_null(strstr(kit.text, "secret"));
@@ -116,18 +107,18 @@ Test(pool_outage, is_told_in_the_servers_words)
              kit.port);
     capstan_pool_t *pool =
         pg_pool(&kit, &(capstan_pool_options_t){.conninfo = conninfo, .size = 1});
-    refuse(pool, CAPSTAN_E_DATABASE_REFUSED, "\"nowhere\" does not exist");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_DATABASE_REFUSED, "\"nowhere\" does not exist");
     pg_close_pool(&pool);
     snprintf(conninfo, sizeof conninfo, "host=127.0.0.1 port=%d user=nobody password=x", kit.port);
     pool = pg_pool(&kit, &(capstan_pool_options_t){.conninfo = conninfo, .size = 1});
-    refuse(pool, CAPSTAN_E_AUTHENTICATION, "nobody");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "nobody");
     pg_close_pool(&pool);
     pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 61, .idle_min = 61});
     capstan_lease_t leases[60];
     for (int i = 0; i < 60; i++) {
         leases[i] = pg_take(&kit, pool);
     }
-    refuse(pool, CAPSTAN_E_DATABASE_REFUSED, "too many clients");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_DATABASE_REFUSED, "too many clients");
     for (int i = 0; i < 60; i++) {
         pg_give(pool, &leases[i]);
     }
@@ -140,7 +131,7 @@ Test(pool_outage, is_told_at_once_where_nothing_can_be_begun)
     pg_open(&kit, NULL);
     capstan_pool_options_t options = {.conninfo = "host=/nowhere user=capstan", .size = 1};
     capstan_pool_t *pool = pg_pool(&kit, &options);
-    refuse(pool, CAPSTAN_E_UNREACHABLE, "/nowhere");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_UNREACHABLE, "/nowhere");
     pg_close_pool(&pool);
     pg_close(&kit);
 }

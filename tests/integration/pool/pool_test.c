@@ -9,15 +9,6 @@ enum { SHORT_US = 50000 };
 
 static pool_kit_t kit;
 
-static void refuse(capstan_pool_t *pool, capstan_err_t wanted, const char *words)
-{
-    capstan_lease_t lease;
-    capstan_err_t err = capstan_pool_take(pool, SHORT_US, &lease, kit.text, sizeof kit.text);
-    cr_assert_eq(err, wanted, "%s in place of %s: %s", capstan_err_name(err),
-                 capstan_err_name(wanted), kit.text);
-    cr_assert_not_null(strstr(kit.text, words), "%s", kit.text);
-}
-
 Test(pool, lends_one_connection_after_the_other)
 {
     pg_open(&kit, NULL);
@@ -45,7 +36,7 @@ Test(pool, opens_as_many_as_are_wanted_and_never_more_than_its_size)
     for (int i = 0; i < 3; i++) {
         leases[i] = pg_take(&kit, pool);
     }
-    refuse(pool, CAPSTAN_E_POOL_EXHAUSTED, "taken 3 of 3");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_POOL_EXHAUSTED, "taken 3 of 3");
     capstan_lease_t none;
     cr_assert_eq(capstan_pool_take(pool, 0, &none, NULL, 0), CAPSTAN_E_POOL_EXHAUSTED);
     cr_assert_str_eq(pg_ask_server(&kit, "SELECT count(*) FROM pg_stat_activity WHERE "
@@ -249,7 +240,7 @@ Test(pool, pauses_and_resumes)
     line_t line = {.pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 2})};
     waiting_t waiting = {.line = &line};
     capstan_pool_pause(line.pool);
-    refuse(line.pool, CAPSTAN_E_POOL_PAUSED, "paused");
+    pg_refuse(&kit, line.pool, SHORT_US, CAPSTAN_E_POOL_PAUSED, "paused");
     cr_assert_eq(pthread_create(&waiting.thread, NULL, wait_in_line, &waiting), 0);
     pg_until(line.pool, pg_waiters, 1, "it waits");
     capstan_pool_resume(line.pool);
@@ -293,7 +284,7 @@ Test(pool, becomes_larger_and_smaller)
     pg_open(&kit, NULL);
     capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1});
     capstan_lease_t leases[3] = {pg_take(&kit, pool)};
-    refuse(pool, CAPSTAN_E_POOL_EXHAUSTED, "taken 1 of 1");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_POOL_EXHAUSTED, "taken 1 of 1");
     cr_assert_eq(capstan_pool_resize(pool, 3, 0), CAPSTAN_OK);
     leases[1] = pg_take(&kit, pool);
     leases[2] = pg_take(&kit, pool);
@@ -320,7 +311,7 @@ Test(pool, waits_for_what_is_taken_when_it_is_closed)
     cr_assert_eq(capstan_pool_close(&line.pool, SHORT_US), CAPSTAN_E_TIMEOUT);
     pthread_join(waiting.thread, NULL);
     cr_assert_eq(atomic_load(&line.served), 0u, "who waited hears that it is closed");
-    refuse(line.pool, CAPSTAN_E_STOPPING, "stopping");
+    pg_refuse(&kit, line.pool, SHORT_US, CAPSTAN_E_STOPPING, "stopping");
     cr_assert_str_eq(pg_sql(lease.connection, "SELECT 1"), "1");
     pg_give(line.pool, &lease);
     pg_close_pool(&line.pool);
@@ -333,7 +324,7 @@ Test(pool, outlives_its_node)
     capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 2, .idle_min = 2});
     capstan_lease_t lease = pg_take(&kit, pool);
     cr_assert_eq(capstan_node_stop(&kit.node, KIT_LONG_US, NULL, NULL), CAPSTAN_OK);
-    refuse(pool, CAPSTAN_E_STOPPING, "stopping");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_STOPPING, "stopping");
     cr_assert_str_eq(pg_sql(lease.connection, "SELECT 1"), "1");
     cr_assert_eq(capstan_pool_close(&pool, SHORT_US), CAPSTAN_E_TIMEOUT);
     pg_give(pool, &lease);
