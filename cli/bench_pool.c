@@ -321,7 +321,7 @@ capstan_err_t bench_pool_contended_ideal(bench_figures_t *ret_figures)
     return CAPSTAN_OK;
 }
 
-/* The time until all are done is reported as p50, the connections that were made as p99. */
+/* The time until all are done is reported as p99. */
 capstan_err_t bench_pool_spike(bench_figures_t *ret_figures)
 {
     scene_t scene = {.pool = NULL};

@@ -19,8 +19,9 @@
  * cannot be reached: it is full again within a second of the database's return. Connections that
  * have died are replaced, and not lent where the pool can know.
  *
- * Times are microseconds. A name in `host` is looked up by a thread of the pool's own, which opens
- * nothing else meanwhile. */
+ * Times are microseconds. A name in `host` is looked up by a thread of the pool's own, which opens,
+ * cleans and closes nothing else meanwhile. A pool in which fewer than three places are free waits
+ * for the end of an attempt that hangs: then connect_us bounds its return, not a second. */
 #ifndef CAPSTAN_POOL_H
 #define CAPSTAN_POOL_H
 
@@ -52,7 +53,7 @@ typedef struct capstan_pool_options {
     const char *password_file; /* its first line is the password, read for each connection, so that
                                   a new one counts at once; NULL: as conninfo says */
     uint32_t size;             /* connections at most; 0: 10; at most 1,024 */
-    uint32_t idle_min;         /* so many are kept open; 0: none; at most `size` */
+    uint32_t idle_min;         /* so many idle ones are kept; 0: none; at most `size` */
     int64_t connect_us;        /* for one attempt; 0: 5 s */
     int64_t check_us; /* one that was idle for so long is asked whether it still answers; 0: 30 s;
                          -1: never */

@@ -3,6 +3,7 @@
 
 #include "runtime/base/ensure.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,10 +147,13 @@ static bool read_password(const char *path, char *ret_password, size_t size)
     return got;
 }
 
-static void say_nothing(void *context, const PGresult *notice)
+/* libpq's own, which calls the processor: the same for all connections. */
+static _Atomic(PQnoticeReceiver) usual_receiver;
+
+static void say_nothing(void *context, const char *message)
 {
     (void)context;
-    (void)notice;
+    (void)message;
 }
 
 PGconn *postgres_begin(const postgres_target_t *target)
@@ -178,7 +182,8 @@ PGconn *postgres_begin(const postgres_target_t *target)
     ENSURE(connection);
     explicit_bzero(password, sizeof password);
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE); /* only so it says the SQLSTATE */
-    PQsetNoticeReceiver(connection, say_nothing, NULL);
+    PQsetNoticeProcessor(connection, say_nothing, NULL);
+    atomic_store(&usual_receiver, PQsetNoticeReceiver(connection, NULL, NULL));
     return connection;
 }
 
@@ -258,7 +263,8 @@ postgres_next_t postgres_answer(PGconn *connection)
 
 void postgres_forget(PGconn *connection)
 {
-    PQsetNoticeReceiver(connection, say_nothing, NULL);
+    PQsetNoticeReceiver(connection, atomic_load(&usual_receiver), NULL);
+    PQsetNoticeProcessor(connection, say_nothing, NULL);
     PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
     PQsetErrorContextVisibility(connection, PQSHOW_CONTEXT_ERRORS);
     PQuntrace(connection);

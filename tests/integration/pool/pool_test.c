@@ -196,6 +196,36 @@ Test(pool, leaves_nothing_of_a_session_where_that_is_wanted)
     pg_close(&kit);
 }
 
+static void count_notice(void *context, const char *message)
+{
+    (void)message;
+    ++*(int *)context;
+}
+
+Test(pool, keeps_what_is_libpqs_own_from_the_next_borrower)
+{
+    int notices = 0;
+    pg_open(&kit, NULL);
+    capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1});
+    capstan_lease_t lease = pg_take(&kit, pool);
+    PQsetNoticeProcessor(lease.connection, count_notice, &notices);
+    PQsetErrorVerbosity(lease.connection, PQERRORS_VERBOSE);
+    pg_sql(lease.connection, "DO $$ BEGIN RAISE WARNING 'mine'; END $$");
+    pg_sql(lease.connection, "LISTEN somebody");
+    pg_sql(lease.connection, "NOTIFY somebody");
+    pg_sql(lease.connection, "UNLISTEN *");
+    cr_assert_eq(notices, 1);
+    pg_give(pool, &lease);
+    lease = pg_take(&kit, pool);
+    pg_sql(lease.connection, "DO $$ BEGIN RAISE WARNING 'yours'; END $$");
+    cr_assert_eq(notices, 1);
+    cr_assert_null(PQnotifies(lease.connection));
+    cr_assert_eq(PQsetErrorVerbosity(lease.connection, PQERRORS_DEFAULT), PQERRORS_DEFAULT);
+    pg_give(pool, &lease);
+    pg_close_pool(&pool);
+    pg_close(&kit);
+}
+
 Test(pool, refuses_what_is_given_back_twice)
 {
     pg_open(&kit, NULL);
