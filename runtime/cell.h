@@ -9,7 +9,8 @@
  *
  * A turn: control, ring, inbox up to a budget; due timers; watched descriptors; ready actors up to
  * a budget; turn_end of every actor that did something; flush. An idle cell looks for work for
- * spin_us or a few times that, then sleeps in zmq_poll (a wake-up costs 25 us, a look 0.2 us).
+ * spin_us, or many times that while its sleeps turn out short, then sleeps in zmq_poll (a wake-up
+ * costs 25 us or more, a look 0.2 us).
  *
  * Invariants:
  *  - everything in cell_t is touched by its own thread only, except ring, control and `sleeping`;

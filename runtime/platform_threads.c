@@ -23,7 +23,8 @@
 enum {
     STACK_BYTES = 1 << 20,
     LOOKS_PER_YIELD = 8,               /* a yield costs as much as several looks */
-    PATIENCE_FACTOR_MAX = 8,           /* times spin_us */
+    PATIENCE_FACTOR_MAX = 32,          /* times spin_us: what a commit takes */
+    LATE_US = 100,                     /* longer than a turn of another cell takes */
     SOCKETS_MAX = CELLS_MAX * 2 + 256, /* each cell's inbox and outlet, and the gateways' */
 };
 
@@ -66,16 +67,24 @@ static void sleep_until_work(cell_t *self)
     atomic_store_explicit(&self->sleeping, false, memory_order_seq_cst);
 }
 
-/* How long to look before sleeping. A wake-up costs some 25 us, so a cell that slept for less than
- * a few of those would have done better to look on: two cells that ask each other would otherwise
- * each fall asleep while the other is being woken, for ever. A long sleep resets the patience. */
+/* How long to look before sleeping. A wake-up costs some 25 us, and twice that on a core that has
+ * gone to rest. So a cell that slept for less than a few of those would have done better to look
+ * on: cells that ask each other, or wait for a disk in turn, would otherwise each fall asleep while
+ * the other is being woken, for ever. A long sleep resets the patience. */
 static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
 {
     int64_t least_us = node_options(self->node)->spin_us;
-    if (slept_us > least_us * PATIENCE_FACTOR_MAX) {
+    if (patience_us == 0 || slept_us > least_us * PATIENCE_FACTOR_MAX) {
         return least_us;
     }
     return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
+}
+
+/* Looking must not keep a core from someone who has work: whether somebody had. */
+static bool yield_to_others(const cell_t *self)
+{
+    sched_yield();
+    return self->platform->now_ns(self->node) - self->now_ns > LATE_US * INT64_C(1000);
 }
 
 static void loop(cell_t *self)
@@ -89,8 +98,8 @@ static void loop(cell_t *self)
         } else if (idle_since_us == 0) {
             idle_since_us = self->now_us;
         } else if (self->now_us - idle_since_us < patience_us) {
-            if (++looks % LOOKS_PER_YIELD == 0) {
-                sched_yield(); /* looking must not keep a core from someone who has work */
+            if (++looks % LOOKS_PER_YIELD == 0 && yield_to_others(self)) {
+                patience_us = 0;
             }
         } else {
             int64_t asleep_us = self->now_us;

@@ -9,6 +9,9 @@
 enum {
     FORMAT = 1,
     BUSY_MS = 5000, /* another process of this participant commits */
+    CHECKPOINT_PAGES = 4096,
+    RESERVE_BYTES = 17 << 20,     /* what so many pages of 4 KiB take in the write-ahead log */
+    RESERVE_STEP_BYTES = 1 << 16, /* SQLite writes less than 128 KiB at once */
 };
 
 typedef enum inbox_sql {
@@ -109,15 +112,44 @@ static bool execute(sqlite3 *db, const char *sql)
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* Lengthens the write-ahead log to what it will take before it is used again, within a transaction,
+ * so that nobody else writes there. A commit that finds room waits for its own pages alone; one
+ * that lengthens the file waits for the file system's log too, which takes twice as long. What lies
+ * behind the last commit is nothing to SQLite. A disk that has no room says so with a commit. */
+static void reserve_log(const inbox_store_t *self)
+{
+    sqlite3_file *log = NULL;
+    sqlite3_int64 size = 0;
+    (void)sqlite3_file_control(self->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (!log || !log->pMethods || log->pMethods->xFileSize(log, &size) != SQLITE_OK ||
+        size >= RESERVE_BYTES) {
+        return;
+    }
+    void *zeros = calloc(1, RESERVE_STEP_BYTES);
+    ENSURE(zeros);
+    while (size < RESERVE_BYTES &&
+           log->pMethods->xWrite(log, zeros, RESERVE_STEP_BYTES, size) == SQLITE_OK) {
+        size += RESERVE_STEP_BYTES;
+    }
+    free(zeros);
+    (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
 static bool set_up(const inbox_store_t *self)
 {
+    char checkpoint[64];
+    snprintf(checkpoint, sizeof checkpoint, "PRAGMA wal_autocheckpoint = %d", CHECKPOINT_PAGES);
     sqlite3_busy_timeout(self->db, BUSY_MS);
-    /* Answers leave after the commit, and must be true after a loss of power. A checkpoint is made
-     * every 16 MiB (of pages of 4 KiB), since each waits for the disk twice. */
-    return execute(self->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                             "PRAGMA wal_autocheckpoint = 4096; PRAGMA temp_store = MEMORY") &&
-           execute(self->db, "BEGIN IMMEDIATE") && execute(self->db, sql_inbox_schema) &&
-           execute(self->db, "COMMIT");
+    /* Answers leave after the commit, and must be true after a loss of power. Checkpoints are rare,
+     * since each waits for the disk twice. */
+    if (!execute(self->db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                           "PRAGMA temp_store = MEMORY") ||
+        !execute(self->db, checkpoint) || !execute(self->db, "BEGIN IMMEDIATE")) {
+        return false;
+    }
+    bool done = execute(self->db, sql_inbox_schema);
+    reserve_log(self);
+    return done && execute(self->db, "COMMIT");
 }
 
 static capstan_err_t prepare(inbox_store_t *self)

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static participant_kit_t kit;
@@ -88,6 +89,26 @@ Test(participant, undoes_what_a_handler_wrote_that_did_not_succeed)
     expect(5, ACT, 2, KIT_DO, INBOX_ANSWER_FINAL);
     expect(5, UNDO, 1, KIT_DO, INBOX_ANSWER_DONE);
     cr_assert_eq(kit_ledger(&kit, 5, ACT), 0);
+    finish();
+}
+
+static off_t log_bytes(void)
+{
+    char path[96];
+    struct stat log;
+    snprintf(path, sizeof path, "%s-wal", kit.path);
+    return stat(path, &log) == 0 ? log.st_size : 0;
+}
+
+Test(participant, commits_into_a_log_that_has_room)
+{
+    start();
+    off_t reserved = log_bytes();
+    cr_assert_gt(reserved, 16 << 20); /* what 4096 pages take */
+    for (uint64_t task = 1; task <= 32; task++) {
+        expect(task, ACT, 1, KIT_DO, INBOX_ANSWER_DONE);
+    }
+    cr_assert_eq(log_bytes(), reserved);
     finish();
 }
 
