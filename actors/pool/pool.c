@@ -75,6 +75,7 @@ void pool_step(pool_t *self, pool_place_t *place, pool_input_t input)
     }
     place->state = after;
     place->since_us = self->now_us;
+    place->heard = false;
     if (after == POOL_IDLE) {
         place->rest_tick = self->ticks;
         list_add(&self->idle, place);
@@ -84,9 +85,11 @@ void pool_step(pool_t *self, pool_place_t *place, pool_input_t input)
     }
 }
 
-static void lend(pool_t *self, pool_place_t *place, const pool_borrower_t *borrower)
+static void lend(pool_t *self, pool_place_t *place, const pool_borrower_t *borrower,
+                 uint64_t ticket)
 {
     pool_step(self, place, POOL_INPUT_take);
+    place->ticket = ticket;
     place->lease = ++self->leases;
     place->borrower = *borrower;
     place->leak_told = false;
@@ -94,11 +97,26 @@ static void lend(pool_t *self, pool_place_t *place, const pool_borrower_t *borro
 
 /* --- waiters --------------------------------------------------------------------------------- */
 
+/* Behind all who came before. */
+static void join(pool_t *self, pool_waiter_t *waiter)
+{
+    pool_waiter_t *before = self->last;
+    while (before && before->ticket > waiter->ticket) {
+        before = before->before;
+    }
+    waiter->before = before;
+    waiter->behind = before ? before->behind : self->first;
+    *(before ? &before->behind : &self->first) = waiter;
+    *(waiter->behind ? &waiter->behind->before : &self->last) = waiter;
+    self->waiters++;
+}
+
 static void leave(pool_t *self, pool_waiter_t *waiter)
 {
     *(waiter->before ? &waiter->before->behind : &self->first) = waiter->behind;
     *(waiter->behind ? &waiter->behind->before : &self->last) = waiter->before;
     self->waiters--;
+    self->counted.waited_us += (uint64_t)(self->now_us - waiter->since_us);
     waiter->over = true;
 }
 
@@ -114,7 +132,7 @@ void pool_serve(pool_t *self)
         pool_waiter_t *waiter = self->first;
         leave(self, waiter);
         waiter->place = self->idle.last;
-        lend(self, waiter->place, &waiter->borrower);
+        lend(self, waiter->place, &waiter->borrower, waiter->ticket);
         wake(self, waiter);
     }
 }
@@ -140,8 +158,8 @@ static capstan_err_t why_not(const pool_t *self)
     if (self->retry_pause_us > 0) {
         return self->reason;
     }
-    return away > 0 && self->in_state[POOL_CHECKING] == 0 ? CAPSTAN_E_POOL_EXHAUSTED
-                                                          : CAPSTAN_E_CONNECT_TIMEOUT;
+    bool server = away == 0 || self->in_state[POOL_CHECKING] > 0 || pool_hanging(self) > 0;
+    return server ? CAPSTAN_E_CONNECT_TIMEOUT : CAPSTAN_E_POOL_EXHAUSTED;
 }
 
 /* --- borrowers ------------------------------------------------------------------------------- */
@@ -152,22 +170,20 @@ pool_place_t *pool_take(pool_t *self, const pool_borrower_t *borrower)
     if (!place || self->mode != POOL_MODE_OPEN) {
         return NULL;
     }
-    lend(self, place, borrower);
+    lend(self, place, borrower, ++self->tickets);
     return place;
 }
 
 void pool_wait(pool_t *self, pool_waiter_t *waiter, int64_t now_us)
 {
     self->now_us = now_us;
+    waiter->ticket = waiter->ticket > 0 ? waiter->ticket : ++self->tickets;
     waiter->since_us = now_us;
-    waiter->before = self->last;
-    waiter->behind = NULL;
     waiter->over = false;
     waiter->place = NULL;
     waiter->err = CAPSTAN_OK;
-    *(self->last ? &self->last->behind : &self->first) = waiter;
-    self->last = waiter;
-    self->waiters++;
+    join(self, waiter);
+    self->counted.waits++;
     if (self->mode == POOL_MODE_CLOSED) {
         refuse(self, waiter, CAPSTAN_E_STOPPING);
         return;
@@ -181,6 +197,7 @@ void pool_withdraw(pool_t *self, pool_waiter_t *waiter, int64_t now_us)
     self->now_us = now_us;
     if (!waiter->over) {
         refuse(self, waiter, why_not(self));
+        self->owed = true;
         pool_plan(self);
     }
 }
@@ -257,6 +274,11 @@ static void expires(pool_t *self, pool_place_t *place)
     place->expires_us = lifetime_us > 0 ? self->now_us + lifetime_us - jitter_us : INT64_MAX;
 }
 
+void pool_heard(pool_place_t *place)
+{
+    place->heard = true;
+}
+
 void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us)
 {
     if (is_late(self, place, now_us)) {
@@ -264,9 +286,11 @@ void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us)
     }
     int64_t took_us = now_us - place->since_us;
     self->connect_took_us = took_us < POOL_PROBE_US ? took_us : POOL_PROBE_US;
+    self->connect_all_us = took_us > 0 ? took_us : 1;
     self->passed_us = place->since_us > self->passed_us ? place->since_us : self->passed_us;
     self->retry_pause_us = 0;
     self->retry_us = now_us;
+    self->owed = false;
     self->counted.opened++;
     place->doomed = false;
     place->checked_us = now_us;
@@ -407,6 +431,7 @@ pool_figures_t pool_figures(const pool_t *self, int64_t now_us)
     figures.waiters = self->waiters;
     figures.oldest_wait_us = self->first ? now_us - self->first->since_us : 0;
     figures.takes = self->leases;
+    figures.paused = self->mode == POOL_MODE_PAUSED;
     return figures;
 }
 

@@ -11,10 +11,14 @@
  * connect takes. For waiters one at a time, since a connection that comes back serves them sooner;
  * two, four and eight when the first of them waits for longer than a connect takes. An attempt that
  * nobody waits for any more is called off with the next tick: in a rush the next waiter comes soon.
+ * One goes on for those who were refused: they did not wait, or not for as long as a connect takes,
+ * and may come again.
  *
  * After a failure the next attempt begins 50 ms after the one that failed, then up to half a
  * second. One that hangs is left to go on, and another one begun beside it every half second: when
  * the network swallows packets, the new one gets through first once it does not any more (P3).
+ * Where there is no place for another one, one that hangs ends instead, if the server has not
+ * answered it at all, in twice the time that it took otherwise.
  *
  * Invariants (pool_check evaluates them):
  *  - what stands or is being made is at most `size`, unless that was lowered meanwhile (P1);
@@ -87,8 +91,10 @@ typedef struct pool_place {
     uint8_t state;    /* pool_state_t; changed in one place only */
     bool todo;        /* the shell has not begun what its state asks for */
     bool doomed;      /* closed when it is given back */
+    bool heard;       /* OPENING: the server has answered */
     bool leak_told;
     uint64_t lease;     /* number of its last take */
+    uint64_t ticket;    /* of its last borrower */
     uint64_t rest_tick; /* IDLE: of the give */
     int64_t used_us;    /* by a borrower, or made; to a tick */
     int64_t since_us;   /* in its state; TAKEN and IDLE to a tick */
@@ -102,6 +108,7 @@ typedef struct pool_waiter {
     struct pool_waiter *behind;
     struct pool_waiter *woken_behind;
     pool_borrower_t borrower;
+    uint64_t ticket; /* in the order of arrival; 0: he comes now; else he was served before */
     int64_t since_us;
     pool_place_t *place; /* served with */
     capstan_err_t err;   /* or refused with */
@@ -140,6 +147,9 @@ typedef struct pool_figures {
     uint64_t leaks;
     uint64_t gives_refused;
     uint64_t refused; /* waiters that got none */
+    uint64_t waits;
+    uint64_t waited_us; /* all of those that are over */
+    bool paused;
 } pool_figures_t;
 
 typedef struct pool pool_t;
@@ -153,7 +163,8 @@ void pool_destroy(pool_t **self_p);
 
 /* An idle connection, while the pool is open; else NULL. While somebody waits none is idle. */
 pool_place_t *pool_take(pool_t *self, const pool_borrower_t *borrower);
-/* Joins the waiters, and may be over at once. */
+/* Joins the waiters, and may be over at once. One who was served with a connection that had died
+ * comes back to his place among them, by the place's ticket. */
 void pool_wait(pool_t *self, pool_waiter_t *waiter, int64_t now_us);
 /* His deadline has passed. Afterwards he is over: served after all, or with the reason why not:
  * POOL_EXHAUSTED, POOL_PAUSED, or that of the last attempt to connect. */
@@ -173,6 +184,7 @@ pool_place_t *pool_next_todo(pool_t *self);
 bool pool_has_todo(const pool_t *self);
 /* What came of it. Where the place's state is another one meanwhile (it was called off) nothing
  * changes: it is in `todo` again. */
+void pool_heard(pool_place_t *place);
 void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us);
 void pool_failed(pool_t *self, pool_place_t *place, capstan_err_t reason, int64_t now_us);
 void pool_answered(pool_t *self, pool_place_t *place, int64_t now_us);

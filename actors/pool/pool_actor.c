@@ -1,17 +1,19 @@
-/* The shell of a pool: does what its rules ask for, on a thread of its own, since libpq looks up
- * names there. See pool_shared.h for what threads share with it.
+/* The shell of a pool: does what its rules ask for, on a thread of its own, so that nobody waits
+ * for another one's work. Nothing in it blocks. See pool_shared.h for what threads share with it.
  *
  * Accepts   nothing: it is woken by a descriptor.
  *
- * It watches one descriptor, an epoll of its own: of the wake-up and of the connections that it is
- * making, checking or cleaning. Every tick it looks whether idle ones have been closed by the
- * server. */
+ * It watches one descriptor, an epoll of its own: of the wake-up, of the look-up of names, and of
+ * the connections that it is making, checking or cleaning. Attempts that begin while names are
+ * looked up share that look-up; each begins when it is over. Every tick it looks whether idle ones
+ * have been closed by the server. */
 #include "actors/pool/pool_shared.h"
 
 #include "actors/pool/pool_events.h"
 #include "actors/pool/pool_metrics.h"
 #include "runtime/base/clock.h"
 #include "runtime/base/ensure.h"
+#include "runtime/postgres/postgres_names.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -21,6 +23,7 @@
 enum {
     EVENTS_AT_ONCE = 64,
     WAKE_NUMBER = POOL_SIZE_MAX, /* in the epoll; the others are numbers of places */
+    NAMES_NUMBER,
 };
 
 typedef struct pool_actor {
@@ -29,7 +32,9 @@ typedef struct pool_actor {
     int epoll_fd;
     bool failing;              /* the last attempt failed, and the log says so */
     pool_figures_t told;       /* in the metrics */
+    postgres_lookup_t *names;  /* NULL: none is under way */
     bool asked[POOL_SIZE_MAX]; /* DISCARD ALL, behind ROLLBACK */
+    bool names_wanted[POOL_SIZE_MAX];
     struct pollfd idle_fds[POOL_SIZE_MAX];
     pool_place_t *idle_places[POOL_SIZE_MAX];
 } pool_actor_t;
@@ -74,10 +79,12 @@ static void opened(pool_actor_t *self, pool_place_t *place)
     pool_opened(shared->core, place, now_us(self));
 }
 
-static void open_failed(pool_actor_t *self, pool_place_t *place)
+static void open_failed(pool_actor_t *self, pool_place_t *place, capstan_err_t err)
 {
     capstan_pool_t *shared = self->shared;
-    capstan_err_t err = postgres_why(place->connection, shared->why, sizeof shared->why);
+    if (place->connection) {
+        err = postgres_why(place->connection, shared->why, sizeof shared->why);
+    }
     self->failing = true;
     LOG(pool, open_failed, log_string("pool", shared->name), log_error(err),
         log_string("text", shared->why));
@@ -99,6 +106,7 @@ static postgres_next_t step(pool_actor_t *self, pool_place_t *place, uint8_t sta
     pool_unlock(self->shared);
     postgres_next_t next = state == POOL_OPENING ? postgres_connect(place->connection)
                                                  : postgres_answer(place->connection);
+    bool heard = state == POOL_OPENING && postgres_is_heard(place->connection);
     if (next == POSTGRES_DONE && state == POOL_CLEANING && self->shared->clean_always &&
         !self->asked[number]) {
         self->asked[number] = true;
@@ -110,6 +118,9 @@ static postgres_next_t step(pool_actor_t *self, pool_place_t *place, uint8_t sta
         unwatch(self, place->connection);
     }
     pool_lock(self->shared);
+    if (heard && place->state == POOL_OPENING) {
+        pool_heard(place);
+    }
     return next;
 }
 
@@ -124,8 +135,10 @@ static void go_on(pool_actor_t *self, pool_place_t *place)
     if (place->state != state || next == POSTGRES_READ || next == POSTGRES_WRITE) {
         return;
     }
-    if (next == POSTGRES_FAILED) {
-        (state == POOL_OPENING ? open_failed : lost)(self, place);
+    if (next == POSTGRES_FAILED && state == POOL_OPENING) {
+        open_failed(self, place, CAPSTAN_OK);
+    } else if (next == POSTGRES_FAILED) {
+        lost(self, place);
     } else if (state == POOL_OPENING) {
         opened(self, place);
     } else if (!postgres_is_alive(place->connection, self->shared->role)) {
@@ -135,35 +148,106 @@ static void go_on(pool_actor_t *self, pool_place_t *place)
     }
 }
 
-static void begin(pool_actor_t *self, pool_place_t *place)
+/* With the lock, which each of the following gives up meanwhile. */
+
+static void begin_connection(pool_actor_t *self, pool_place_t *place)
+{
+    capstan_pool_t *shared = self->shared;
+    PGconn *connection = NULL;
+    char why[POOL_WHY_BYTES];
+    pool_unlock(shared);
+    capstan_err_t err = postgres_begin(shared->target, self->names, &connection, why, sizeof why);
+    bool failed = err != CAPSTAN_OK || PQstatus(connection) == CONNECTION_BAD;
+    if (!failed) {
+        watch(self, pool_number(shared->core, place), connection, POSTGRES_WRITE);
+    }
+    pool_lock(shared);
+    place->connection = connection;
+    if (err != CAPSTAN_OK) {
+        snprintf(shared->why, sizeof shared->why, "%s", why);
+    }
+    if (failed && place->state == POOL_OPENING) {
+        open_failed(self, place, err);
+    }
+}
+
+static void open_one(pool_actor_t *self, pool_place_t *place)
+{
+    if (!self->names) {
+        self->names = postgres_look_up(self->shared->target);
+        if (!self->names) {
+            begin_connection(self, place);
+            return;
+        }
+        struct epoll_event event = {.events = EPOLLIN, .data.u64 = NAMES_NUMBER};
+        (void)epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, postgres_lookup_fd(self->names), &event);
+    }
+    self->names_wanted[pool_number(self->shared->core, place)] = true;
+}
+
+static void drop_names(pool_actor_t *self)
+{
+    if (self->names) {
+        (void)epoll_ctl(self->epoll_fd, EPOLL_CTL_DEL, postgres_lookup_fd(self->names), NULL);
+        postgres_lookup_drop(&self->names);
+    }
+}
+
+/* The look-up is over: what waited for it goes on. */
+static void names_found(pool_actor_t *self)
+{
+    for (size_t i = 0; i < POOL_SIZE_MAX; i++) {
+        pool_place_t *place = pool_place(self->shared->core, i);
+        if (self->names_wanted[i] && place->state == POOL_OPENING && !place->todo) {
+            begin_connection(self, place);
+        }
+        self->names_wanted[i] = false;
+    }
+    drop_names(self);
+}
+
+static void close_one(pool_actor_t *self, pool_place_t *place)
+{
+    capstan_pool_t *shared = self->shared;
+    self->names_wanted[pool_number(shared->core, place)] = false;
+    pool_unlock(shared);
+    if (place->connection) {
+        unwatch(self, place->connection);
+        if (PQtransactionStatus(place->connection) == PQTRANS_ACTIVE) {
+            postgres_cancel(place->connection);
+        }
+    }
+    postgres_end(place->connection);
+    pool_lock(shared);
+    pool_closed(shared->core, place, now_us(self));
+}
+
+static void ask_one(pool_actor_t *self, pool_place_t *place)
 {
     capstan_pool_t *shared = self->shared;
     size_t number = pool_number(shared->core, place);
     uint8_t state = place->state;
     pool_unlock(shared);
-    bool going = true;
-    if (state == POOL_CLOSING) {
-        if (place->connection) {
-            unwatch(self, place->connection);
-        }
-        PQfinish(place->connection);
-    } else if (state == POOL_OPENING) {
-        place->connection = postgres_begin(shared->target);
-        going = PQstatus(place->connection) != CONNECTION_BAD; /* a name that nobody knows */
-        watch(self, number, place->connection, POSTGRES_WRITE);
-    } else {
-        bool idle = PQtransactionStatus(place->connection) == PQTRANS_IDLE;
-        self->asked[number] = state == POOL_CLEANING && idle;
-        going = postgres_ask(place->connection, state == POOL_CHECKING ? ""
-                                                : idle                 ? "DISCARD ALL"
-                                                                       : "ROLLBACK");
-        watch(self, number, place->connection, POSTGRES_WRITE);
-    }
+    bool idle = PQtransactionStatus(place->connection) == PQTRANS_IDLE;
+    self->asked[number] = state == POOL_CLEANING && idle;
+    bool going = postgres_ask(place->connection, state == POOL_CHECKING ? ""
+                                                 : idle                 ? "DISCARD ALL"
+                                                                        : "ROLLBACK");
+    watch(self, number, place->connection, POSTGRES_WRITE);
     pool_lock(shared);
-    if (state == POOL_CLOSING) {
-        pool_closed(shared->core, place, now_us(self));
-    } else if (!going && place->state == state) {
-        (state == POOL_OPENING ? open_failed : lost)(self, place);
+    if (!going && place->state == state) {
+        lost(self, place);
+    }
+}
+
+static void begin(pool_actor_t *self, pool_place_t *place)
+{
+    if (place->state == POOL_CLOSING) {
+        close_one(self, place);
+    } else if (place->state == POOL_OPENING) {
+        open_one(self, place);
+    } else {
+        ask_one(self, place);
     }
 }
 
@@ -240,7 +324,8 @@ static void tick(pool_actor_t *self)
     pool_tick(shared->core, now_us(self));
     if (pool_figures(shared->core, 0).open_failures > failures) { /* by their deadline */
         self->failing = true;
-        snprintf(shared->why, sizeof shared->why, "no answer in time");
+        snprintf(shared->why, sizeof shared->why, "%s",
+                 self->names ? "the look-up of the host's name does not end" : "no answer in time");
         LOG(pool, open_failed, log_string("pool", shared->name),
             log_error(CAPSTAN_E_CONNECT_TIMEOUT), log_string("text", shared->why));
     }
@@ -270,6 +355,8 @@ static void ready(capstan_actor_t *actor, void *which)
     for (int i = 0; i < count; i++) {
         if (events[i].data.u64 == WAKE_NUMBER) {
             (void)!read(shared->wake_fd, &woken, sizeof woken);
+        } else if (events[i].data.u64 == NAMES_NUMBER) {
+            names_found(self);
         } else {
             go_on(self, pool_place(shared->core, events[i].data.u64));
         }
@@ -352,6 +439,7 @@ static void destroy(capstan_actor_t *actor)
     capstan_pool_t *shared = self->shared;
     pool_lock(shared);
     end_all(self);
+    drop_names(self);
     pool_figures_t figures = pool_figures(shared->core, 0);
     figures.taken = 0;
     tell_metrics(self, &figures);

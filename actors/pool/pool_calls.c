@@ -37,7 +37,7 @@ static void close_left(capstan_pool_t *self)
 {
     for (pool_place_t *place; (place = pool_next_todo(self->core));) {
         if (place->state == POOL_CLOSING) {
-            PQfinish(place->connection);
+            postgres_end(place->connection);
             pool_closed(self->core, place, now_us());
         }
     }
@@ -256,11 +256,11 @@ capstan_err_t capstan_pool_close(capstan_pool_t **self_p, int64_t timeout_us)
 
 /* --- borrowers ------------------------------------------------------------------------------- */
 
-/* With the lock, which it gives up while it waits. */
-static pool_place_t *wait_for(capstan_pool_t *self, const pool_borrower_t *who, int64_t deadline_us,
-                              capstan_err_t *ret_err)
+/* With the lock, which it gives up while it waits. `ticket` is that of his first place, or 0. */
+static pool_place_t *wait_for(capstan_pool_t *self, const pool_borrower_t *who, uint64_t ticket,
+                              int64_t deadline_us, capstan_err_t *ret_err)
 {
-    pool_thread_t thread = {.waiter = {.borrower = *who}};
+    pool_thread_t thread = {.waiter = {.borrower = *who, .ticket = ticket}};
     lock_condition_init(&thread.condition);
     pool_wait(self->core, &thread.waiter, now_us());
     pool_unlock(self); /* the actor may have something to do for it */
@@ -297,17 +297,26 @@ static uint64_t own_thread(void)
     return (uint64_t)number;
 }
 
+/* How long somebody waits, over all the times that he is served with one that has died. */
+typedef struct patience {
+    int64_t timeout_us;
+    int64_t deadline_us; /* 0: he has not waited yet */
+    uint64_t ticket;     /* of the first place that he got; 0: none yet */
+} patience_t;
+
 /* With the lock; one that has rested may be dead. */
-static capstan_err_t take_one(capstan_pool_t *self, const pool_borrower_t *who, int64_t timeout_us,
-                              int64_t *deadline_us, pool_place_t **ret_place)
+static capstan_err_t take_one(capstan_pool_t *self, const pool_borrower_t *who,
+                              patience_t *patience, pool_place_t **ret_place)
 {
     capstan_err_t err = CAPSTAN_OK;
-    *ret_place = pool_take(self->core, who);
+    *ret_place = patience->ticket == 0 ? pool_take(self->core, who) : NULL;
     if (!*ret_place) {
-        int64_t us = timeout_us > 0 ? timeout_us : 0;
-        *deadline_us = *deadline_us ? *deadline_us : clock_add_us(now_us(), us);
-        *ret_place = wait_for(self, who, *deadline_us, &err);
+        int64_t us = patience->timeout_us > 0 ? patience->timeout_us : 0;
+        patience->deadline_us =
+            patience->deadline_us ? patience->deadline_us : clock_add_us(now_us(), us);
+        *ret_place = wait_for(self, who, patience->ticket, patience->deadline_us, &err);
     }
+    patience->ticket = *ret_place ? (*ret_place)->ticket : 0;
     return err;
 }
 
@@ -323,12 +332,12 @@ capstan_err_t capstan_pool_take_at(capstan_pool_t *self, int64_t timeout_us, con
                                    capstan_lease_t *ret_lease, char *ret_text, size_t text_size)
 {
     pool_borrower_t who = {.place = place_name ? place_name : "", .thread = own_thread()};
-    int64_t deadline_us = 0;
+    patience_t patience = {.timeout_us = timeout_us};
     pool_lock(self);
     self->inside++;
     for (;;) {
         pool_place_t *place;
-        capstan_err_t err = take_one(self, &who, timeout_us, &deadline_us, &place);
+        capstan_err_t err = take_one(self, &who, &patience, &place);
         if (!place) {
             explain(self, err, ret_text, text_size);
             leave(self);
@@ -440,7 +449,10 @@ capstan_pool_figures_t capstan_pool_figures(capstan_pool_t *self)
         .busy = figures.other,
         .waiters = figures.waiters,
         .oldest_wait_us = figures.oldest_wait_us,
+        .paused = figures.paused,
         .takes = figures.takes,
+        .waits = figures.waits,
+        .waited_us = figures.waited_us,
         .refused = figures.refused,
         .opened = figures.opened,
         .open_failures = figures.open_failures,

@@ -48,7 +48,7 @@ static const char *check_waiters(const pool_t *self)
         if (waiter->over) {
             return "P1: whoever is over waits no more";
         }
-        if (waiter->behind && waiter->behind->since_us < waiter->since_us) {
+        if (waiter->behind && waiter->behind->ticket < waiter->ticket) {
             return "P1: waiters stand in the order in which they came";
         }
     }

@@ -15,6 +15,7 @@ struct pool {
     pool_mode_t mode;
     uint64_t random; /* splitmix64 */
     uint64_t leases;
+    uint64_t tickets;
     uint64_t ticks;
     int64_t now_us;    /* of the last call that brought it; a take goes by it */
     place_list_t idle; /* the last is taken first: the others may be closed one day */
@@ -26,12 +27,14 @@ struct pool {
     uint64_t in_state[POOL_STATE_COUNT];
     size_t places_used;      /* those behind have always been EMPTY */
     int64_t connect_took_us; /* by the last attempt that succeeded, as far as it did not hang */
+    int64_t connect_all_us;  /* the same, all of it; 0: none has succeeded yet */
     int64_t passed_us;       /* when the latest attempt that succeeded was begun */
     int64_t missing_us;      /* since when idle_min stand, and fewer are idle; INT64_MAX:
                                 they are not */
     int64_t retry_us;        /* the next attempt, after a failure */
     int64_t retry_pause_us;  /* 0: the last attempt succeeded */
     capstan_err_t reason;    /* of the last failure */
+    bool owed;               /* one was refused, and no connection was made since */
     pool_figures_t counted;
     uint64_t steps[POOL_STATE_COUNT][POOL_INPUT_COUNT];
     pool_place_t places[POOL_SIZE_MAX];
@@ -52,5 +55,7 @@ static inline uint64_t pool_standing(const pool_t *self)
 /* pool_plan.c: opens what is missing, and calls off what is not wanted any more. */
 void pool_plan(pool_t *self);
 void pool_call_off(pool_t *self);
+/* Attempts that take longer than any should. */
+uint64_t pool_hanging(const pool_t *self);
 
 #endif

@@ -13,7 +13,7 @@ static bool hangs(const pool_t *self, const pool_place_t *place)
     return place->state == POOL_OPENING && self->now_us - place->since_us >= POOL_PROBE_US;
 }
 
-static uint64_t count_hanging(const pool_t *self)
+uint64_t pool_hanging(const pool_t *self)
 {
     uint64_t count = 0;
     for (size_t i = 0; i < self->places_used && self->in_state[POOL_OPENING] > 0; i++) {
@@ -64,6 +64,11 @@ static uint64_t at_a_time(const pool_t *self)
     return count;
 }
 
+static uint64_t pool_used(const pool_t *self)
+{
+    return POOL_SIZE_MAX - self->in_state[POOL_EMPTY];
+}
+
 static pool_place_t *find_empty(pool_t *self)
 {
     for (size_t i = 0; i < self->limits.size; i++) {
@@ -86,9 +91,9 @@ void pool_plan(pool_t *self)
     if (self->mode == POOL_MODE_CLOSED) {
         return;
     }
-    uint64_t hanging = count_hanging(self);
+    uint64_t hanging = pool_hanging(self);
     uint64_t fresh = self->in_state[POOL_OPENING] - hanging;
-    uint64_t used = POOL_SIZE_MAX - self->in_state[POOL_EMPTY];
+    uint64_t used = pool_used(self);
     uint64_t more = less(wanted(self), fresh);
     uint64_t now = less(at_a_time(self), fresh);
     more = more < now ? more : now;
@@ -112,15 +117,15 @@ static pool_place_t *youngest(pool_t *self, bool hanging)
     return found;
 }
 
-/* Those that hang go on beside the others. With none at all one is brought to its end, though
- * nobody waits any more: takes may be shorter than a connect. */
+/* Those that hang go on beside the others. One is brought to its end though nobody waits any more,
+ * when none stands or somebody was refused: takes may be shorter than a connect. */
 static uint64_t kept_opening(const pool_t *self)
 {
     uint64_t kept = wanted(self);
     if (self->mode == POOL_MODE_CLOSED) {
         return 0;
     }
-    return kept > 0 ? kept + count_hanging(self) : pool_standing(self) == 0 ? 1 : 0;
+    return kept > 0 ? kept + pool_hanging(self) : pool_standing(self) == 0 || self->owed ? 1 : 0;
 }
 
 static void call_off(pool_t *self, pool_place_t *place)
@@ -154,8 +159,9 @@ static void tick_idle(pool_t *self, pool_place_t *place)
         self->counted.expired++;
         pool_step(self, place, POOL_INPUT_expire);
     } else if (is_due(limits->check_us, self->now_us - place->checked_us) &&
-               is_due(limits->check_us, self->now_us - place->used_us)) {
-        pool_step(self, place, POOL_INPUT_check);
+               is_due(limits->check_us, self->now_us - place->used_us) &&
+               self->in_state[POOL_CHECKING] * 2 < pool_standing(self)) {
+        pool_step(self, place, POOL_INPUT_check); /* half of them at a time: others may be wanted */
     }
 }
 
@@ -187,6 +193,26 @@ static void tick_place(pool_t *self, pool_place_t *place)
     }
 }
 
+/* One that the server has not answered ends where it keeps the place of the next: a packet that was
+ * swallowed is sent again after one, two, four seconds, that of a new attempt at once. How long an
+ * answer takes is known when one has come. */
+static void make_room(pool_t *self)
+{
+    int64_t patience_us = 2 * self->connect_all_us;
+    patience_us = patience_us > POOL_PROBE_US ? patience_us : POOL_PROBE_US;
+    if (self->connect_all_us == 0 || pool_used(self) < self->limits.size) {
+        return;
+    }
+    for (size_t i = 0; i < self->places_used; i++) {
+        pool_place_t *place = &self->places[i];
+        if (place->state == POOL_OPENING && !place->heard &&
+            self->now_us - place->since_us >= patience_us) {
+            pool_failed(self, place, CAPSTAN_E_CONNECT_TIMEOUT, self->now_us);
+            return;
+        }
+    }
+}
+
 /* Of the attempts that hang those end that a later one has overtaken. Of the others the oldest are
  * left to go on, and the rest makes room for new ones. */
 static void thin_out(pool_t *self)
@@ -198,9 +224,10 @@ static void thin_out(pool_t *self)
         }
     }
     uint64_t left = self->limits.size > POOL_STUCK_MAX ? POOL_STUCK_MAX : 1;
-    for (uint64_t hanging = count_hanging(self); hanging > left; hanging--) {
+    for (uint64_t hanging = pool_hanging(self); hanging > left; hanging--) {
         call_off(self, youngest(self, true));
     }
+    make_room(self);
 }
 
 void pool_tick(pool_t *self, int64_t now_us)

@@ -19,9 +19,11 @@
  * cannot be reached: it is full again within a second of the database's return. Connections that
  * have died are replaced, and not lent where the pool can know.
  *
- * Times are microseconds. A name in `host` is looked up by a thread of the pool's own, which opens,
- * cleans and closes nothing else meanwhile. A pool in which fewer than three places are free waits
- * for the end of an attempt that hangs: then connect_us bounds its return, not a second. */
+ * A connection with a statement under way that is given back is closed, and its statement
+ * cancelled.
+ *
+ * Times are microseconds. Names of hosts are looked up on a thread of their own, within connect_us;
+ * only those of a service file by libpq, on the pool's, which does nothing else meanwhile. */
 #ifndef CAPSTAN_POOL_H
 #define CAPSTAN_POOL_H
 
@@ -48,10 +50,10 @@ typedef enum capstan_pool_role {
 
 typedef struct capstan_pool_options {
     const char *name; /* in the log and as application_name: 1 to 63 letters, digits and . _ - */
-    const char *conninfo; /* libpq's keywords and values, or a URI; NULL: libpq's environment. A
-                             numeric `hostaddr` spares the look-up of a name */
+    const char *conninfo; /* libpq's keywords and values, or a URI; NULL: libpq's environment */
     const char *password_file; /* its first line is the password, read for each connection, so that
-                                  a new one counts at once; NULL: as conninfo says */
+                                  a new one counts at once; NULL: as conninfo says. Where it cannot
+                                  be read no connection is made: AUTHENTICATION */
     uint32_t size;             /* connections at most; 0: 10; at most 1,024 */
     uint32_t idle_min;         /* so many idle ones are kept; 0: none; at most `size` */
     int64_t connect_us;        /* for one attempt; 0: 5 s */
@@ -84,8 +86,11 @@ typedef struct capstan_pool_figures {
     uint64_t busy;    /* being checked, cleaned or closed */
     uint64_t waiters;
     int64_t oldest_wait_us;
-    uint64_t takes;   /* since it was opened, as all that follow */
-    uint64_t refused; /* takes that failed */
+    bool paused;
+    uint64_t takes;     /* since it was opened, as all that follow */
+    uint64_t refused;   /* takes that failed */
+    uint64_t waits;     /* takes that found none idle */
+    uint64_t waited_us; /* by all of them together */
     uint64_t opened;
     uint64_t open_failures;
     uint64_t called_off; /* attempts that nobody needed any more, or that hung */

@@ -2,24 +2,19 @@
 #include "runtime/postgres/postgres_link.h"
 
 #include "runtime/base/ensure.h"
+#include "runtime/postgres/postgres_internal.h"
+#include "runtime/postgres/postgres_names.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     PARAMETERS_MAX = 64, /* libpq 15 knows some 45 */
-    PASSWORD_BYTES = 1024,
     SQLSTATE_BYTES = 6,
-};
-
-struct postgres_target {
-    char *password_file;
-    char *options; /* conninfo's, and statement_timeout; NULL: neither */
-    PQconninfoOption *given;
-    char *name;
-    postgres_role_t role;
 };
 
 /* Where conninfo says nothing. A server that has gone without a word is noticed within a minute
@@ -68,8 +63,9 @@ static const char *without_quotation(char *text)
     return text;
 }
 
-static const char *find_given(const PQconninfoOption *given, const char *keyword)
+const char *postgres_given(const postgres_target_t *target, const char *keyword)
 {
+    const PQconninfoOption *given = target->given;
     while (given->keyword && strcmp(given->keyword, keyword) != 0) {
         given++;
     }
@@ -93,7 +89,8 @@ capstan_err_t postgres_target_new(const postgres_options_t *options, postgres_ta
     self->name = copy(options->name);
     self->password_file = copy(options->password_file);
     if (options->statement_us > 0) {
-        const char *more = find_given(given, "options");
+        const char *more = postgres_given(self, "options");
+        more = more ? more : getenv("PGOPTIONS");
         long long ms = (options->statement_us + 999) / 1000;
         ENSURE(asprintf(&self->options, "%s%s-c statement_timeout=%lld", more ? more : "",
                         more ? " " : "", ms) > 0);
@@ -131,20 +128,33 @@ static void set(parameters_t *self, const char *keyword, const char *value)
     self->values[self->count++] = value;
 }
 
-/* The first line of the file. One that cannot be read is no password: the server then says that it
- * wants one. */
-static bool read_password(const char *path, char *ret_password, size_t size)
+/* The first line of the file; NULL: why it is none. */
+static char *read_password(const char *path, char *ret_text, size_t text_size)
 {
+    char *line = NULL;
+    size_t size = 0;
     FILE *file = fopen(path, "re");
-    if (!file) {
-        return false;
+    ssize_t length = file ? getline(&line, &size, file) : -1;
+    int why = file && !ferror(file) ? 0 : errno;
+    if (file) {
+        fclose(file);
     }
-    bool got = fgets(ret_password, (int)size, file);
-    fclose(file);
-    if (got) {
-        ret_password[strcspn(ret_password, "\r\n")] = '\0';
+    if (length > 0) {
+        line[strcspn(line, "\r\n")] = '\0';
+        return line;
     }
-    return got;
+    free(line);
+    snprintf(ret_text, text_size, "the password file %s: %s", path,
+             why ? strerror(why) : "it is empty");
+    return NULL;
+}
+
+static void free_password(char *password)
+{
+    if (password) {
+        explicit_bzero(password, strlen(password));
+        free(password);
+    }
 }
 
 /* libpq's own, which calls the processor: the same for all connections. */
@@ -156,35 +166,64 @@ static void say_nothing(void *context, const char *message)
     (void)message;
 }
 
-PGconn *postgres_begin(const postgres_target_t *target)
+static void set_all(parameters_t *self, const postgres_target_t *target,
+                    const postgres_addresses_t *addresses)
 {
-    parameters_t parameters = {.count = 0};
-    char password[PASSWORD_BYTES];
     for (size_t i = 0; i < sizeof usual / sizeof usual[0]; i++) {
-        set(&parameters, usual[i].keyword, usual[i].value);
+        set(self, usual[i].keyword, usual[i].value);
     }
-    set(&parameters, "fallback_application_name", target->name);
+    set(self, "fallback_application_name", target->name);
     for (const PQconninfoOption *option = target->given; option->keyword; option++) {
         if (option->val) {
-            set(&parameters, option->keyword, option->val);
+            set(self, option->keyword, option->val);
         }
     }
     if (target->options) {
-        set(&parameters, "options", target->options);
+        set(self, "options", target->options);
     }
     if (session_attributes[target->role]) {
-        set(&parameters, "target_session_attrs", session_attributes[target->role]);
+        set(self, "target_session_attrs", session_attributes[target->role]);
     }
-    if (target->password_file && read_password(target->password_file, password, sizeof password)) {
+    if (addresses->host) {
+        set(self, "host", addresses->host);
+        set(self, "hostaddr", addresses->hostaddr);
+    }
+    if (addresses->port) {
+        set(self, "port", addresses->port);
+    }
+}
+
+capstan_err_t postgres_begin(const postgres_target_t *target, const postgres_lookup_t *lookup,
+                             PGconn **ret_connection, char *ret_text, size_t text_size)
+{
+    parameters_t parameters = {.count = 0};
+    char *password = NULL;
+    postgres_addresses_t addresses = {0};
+    if (lookup) {
+        addresses = postgres_lookup_result(lookup);
+    }
+    if (addresses.why) {
+        set_text(ret_text, text_size, addresses.why);
+        return CAPSTAN_E_UNREACHABLE;
+    }
+    if (target->password_file) {
+        password = read_password(target->password_file, ret_text, text_size);
+        if (!password) {
+            return CAPSTAN_E_AUTHENTICATION;
+        }
+    }
+    set_all(&parameters, target, &addresses);
+    if (password) {
         set(&parameters, "password", password);
     }
     PGconn *connection = PQconnectStartParams(parameters.keywords, parameters.values, 0);
     ENSURE(connection);
-    explicit_bzero(password, sizeof password);
+    free_password(password);
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE); /* only so it says the SQLSTATE */
     PQsetNoticeProcessor(connection, say_nothing, NULL);
     atomic_store(&usual_receiver, PQsetNoticeReceiver(connection, NULL, NULL));
-    return connection;
+    *ret_connection = connection;
+    return CAPSTAN_OK;
 }
 
 postgres_next_t postgres_connect(PGconn *connection)
@@ -207,16 +246,26 @@ postgres_next_t postgres_connect(PGconn *connection)
     return POSTGRES_WRITE;
 }
 
-/* The last one in the text: with several hosts that of the last. */
-static bool find_sqlstate(const char *text, char ret_state[SQLSTATE_BYTES])
+bool postgres_is_heard(const PGconn *connection)
 {
-    bool found = false;
-    for (const char *at = text; (at = strstr(at, ":  ")); at += 3) {
-        size_t size = strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
-        if (size == SQLSTATE_BYTES - 1 && at[3 + size] == ':') {
-            memcpy(ret_state, at + 3, size);
-            ret_state[size] = '\0';
-            found = true;
+    ConnStatusType status = PQstatus(connection);
+    return status != CONNECTION_STARTED && status != CONNECTION_NEEDED && status != CONNECTION_BAD;
+}
+
+/* The line of libpq's text that holds a SQLSTATE: with several hosts the last of them. NULL: none
+ * does. */
+static const char *find_sqlstate(const char *text, char ret_state[SQLSTATE_BYTES])
+{
+    const char *found = NULL;
+    for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        const char *end = line + strcspn(line, "\n");
+        for (const char *at = line; (at = strstr(at, ":  ")) && at < end; at += 3) {
+            size_t size = strspn(at + 3, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+            if (size == SQLSTATE_BYTES - 1 && at[3 + size] == ':') {
+                memcpy(ret_state, at + 3, size);
+                ret_state[size] = '\0';
+                found = line;
+            }
         }
     }
     return found;
@@ -226,11 +275,23 @@ capstan_err_t postgres_why(const PGconn *connection, char *ret_text, size_t text
 {
     const char *text = PQerrorMessage(connection);
     char state[SQLSTATE_BYTES];
-    set_text(ret_text, text_size, text);
-    if (find_sqlstate(text, state)) {
+    const char *line = find_sqlstate(text, state);
+    set_text(ret_text, text_size, line ? line : text);
+    if (line) {
         return strncmp(state, "28", 2) == 0 ? CAPSTAN_E_AUTHENTICATION : CAPSTAN_E_DATABASE_REFUSED;
     }
     return PQconnectionNeedsPassword(connection) ? CAPSTAN_E_AUTHENTICATION : CAPSTAN_E_UNREACHABLE;
+}
+
+/* libpq says farewell to the server, and waits until it can: not where there may be no room for it,
+ * since the server does not read what was sent. */
+void postgres_end(PGconn *connection)
+{
+    if (connection && PQsocket(connection) >= 0 &&
+        PQtransactionStatus(connection) == PQTRANS_ACTIVE) {
+        (void)shutdown(PQsocket(connection), SHUT_RDWR);
+    }
+    PQfinish(connection);
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */
@@ -273,6 +334,22 @@ void postgres_forget(PGconn *connection)
     }
 }
 
+static bool is_on(const PGconn *connection, const char *parameter)
+{
+    const char *value = PQparameterStatus(connection, parameter);
+    return value && strcmp(value, "on") == 0;
+}
+
+/* By what the server says without being asked (from version 14 on), when it has answered something
+ * since. */
+static bool has_role(const PGconn *connection, postgres_role_t role)
+{
+    bool told = PQparameterStatus(connection, "in_hot_standby");
+    bool standby = is_on(connection, "in_hot_standby");
+    bool read_only = standby || is_on(connection, "default_transaction_read_only");
+    return !told || role == POSTGRES_ANY || (role == POSTGRES_READ_ONLY ? read_only : !standby);
+}
+
 bool postgres_is_alive(PGconn *connection, postgres_role_t role)
 {
     /* A last word of the server's is read first, and then the end behind it. */
@@ -281,7 +358,5 @@ bool postgres_is_alive(PGconn *connection, postgres_role_t role)
             return false;
         }
     }
-    const char *standby = PQparameterStatus(connection, "in_hot_standby");
-    return PQstatus(connection) == CONNECTION_OK &&
-           !(role == POSTGRES_READ_WRITE && standby && strcmp(standby, "on") == 0);
+    return PQstatus(connection) == CONNECTION_OK && has_role(connection, role);
 }

@@ -1,13 +1,15 @@
 /* Connections to PostgreSQL that never block: connecting, asking, and why it failed. Internal to
  * the library. The connection itself is libpq's; whoever drives it watches its descriptor:
  *
- *   connection = postgres_begin(target)
+ *   err = postgres_begin(target, lookup, &connection, text, sizeof text)
  *   while ((next = postgres_connect(connection)) is READ or WRITE) wait for PQsocket(connection)
  *   postgres_ask(connection, "DISCARD ALL")
  *   while ((next = postgres_answer(connection)) is READ or WRITE) wait for PQsocket(connection)
  *
- * libpq may use another descriptor after each step of connecting. The name of a host is looked up
- * by libpq in postgres_begin, which blocks for so long; addresses do not. */
+ *   postgres_end(connection)
+ *
+ * libpq may use another descriptor after each step of connecting. Names of hosts are looked up
+ * before (postgres_names.h): libpq would block for so long. */
 #ifndef POSTGRES_POSTGRES_LINK_H
 #define POSTGRES_POSTGRES_LINK_H
 
@@ -47,12 +49,27 @@ CAPSTAN_MUST_CHECK capstan_err_t postgres_target_new(const postgres_options_t *o
                                                      size_t text_size);
 void postgres_target_destroy(postgres_target_t **self_p);
 
-/* Never NULL; ends with PQfinish, whatever comes of it. */
-PGconn *postgres_begin(const postgres_target_t *target);
+typedef struct postgres_lookup postgres_lookup_t;
+
+/* With the addresses of a look-up that is over; NULL: libpq looks up what there is. The connection
+ * ends with postgres_end, whatever comes of it. Errors, with the text of each: UNREACHABLE (no name
+ * was found), AUTHENTICATION (the password file cannot be read). */
+CAPSTAN_MUST_CHECK capstan_err_t postgres_begin(const postgres_target_t *target,
+                                                const postgres_lookup_t *lookup,
+                                                PGconn **ret_connection, char *ret_text,
+                                                size_t text_size);
 postgres_next_t postgres_connect(PGconn *connection);
+/* While it is being made: the server's host has answered. */
+bool postgres_is_heard(const PGconn *connection);
 /* Why it failed: UNREACHABLE, AUTHENTICATION, DATABASE_REFUSED; the text is the server's, in one
  * line, without the password. */
 capstan_err_t postgres_why(const PGconn *connection, char *ret_text, size_t text_size);
+
+/* Never waits. NULL is accepted. */
+void postgres_end(PGconn *connection);
+/* Asks the server to end what the connection is at, on a thread of its own; nobody hears what comes
+ * of it. The connection may end meanwhile. */
+void postgres_cancel(PGconn *connection);
 
 /* One statement without parameters, whose rows nobody wants; false: the connection has failed. */
 CAPSTAN_MUST_CHECK bool postgres_ask(PGconn *connection, const char *sql);

@@ -10,7 +10,10 @@
 
 #include <inttypes.h>
 
-enum { RETURN_US = 1000000 };
+enum {
+    RETURN_US = 1000000,
+    IDLE_US = 5000000, /* until idle_min are idle, though others take */
+};
 
 static sim_connection_t *connection_of(const pool_world_t *world, const pool_place_t *place)
 {
@@ -29,7 +32,8 @@ void predicate_of_service(pool_world_t *world, const sim_borrower_t *borrower)
     }
     for (size_t i = 0; i < world->borrower_count; i++) {
         const sim_borrower_t *other = &world->borrowers[i];
-        if (other->waits && other->ticket < borrower->ticket) {
+        bool back = other->again_round == world->round; /* and was not there when it was decided */
+        if (other->waits && !back && other->ticket < borrower->ticket) {
             pool_fail(world, "P1", "number %" PRIu64 " is served before number %" PRIu64,
                       borrower->ticket, other->ticket);
         }
@@ -79,14 +83,19 @@ void predicate_of_refusal(pool_world_t *world, const sim_borrower_t *borrower)
     }
 }
 
-/* Undisturbed for a second. A pool of one or two has no place for another attempt beside one that
- * hangs, and may wait for its end. */
+/* Undisturbed for a second, and for as long as the server takes to let them in, so many at a time.
+ * A pool that has no place for another attempt beside one that hangs may wait for its end, until it
+ * has seen how long an answer takes. */
 static bool is_quiet(const pool_world_t *world)
 {
+    bool small = world->limits.size <= POOL_STUCK_MAX;
+    int64_t rounds = 3 + world->limits.idle_min / POOL_OPENING_MAX; /* some expire meanwhile */
+    bool never = pool_figures(world->pool, world->now_us).opened == 0;
     int64_t since_us = world->server_us > world->fault_us ? world->server_us : world->fault_us;
     since_us = since_us > world->enough_us ? since_us : world->enough_us;
-    return world->server == SIM_UP && world->limits.size > POOL_STUCK_MAX &&
-           pool_mode(world->pool) == POOL_MODE_OPEN && world->now_us - since_us > RETURN_US;
+    return world->server == SIM_UP && !(small && never) &&
+           pool_mode(world->pool) == POOL_MODE_OPEN &&
+           world->now_us - since_us > RETURN_US + rounds * world->connect_us_max;
 }
 
 static void check_return(pool_world_t *world)
@@ -95,8 +104,18 @@ static void check_return(pool_world_t *world)
     if (standing > 0 && standing >= world->limits.idle_min) {
         world->enough_us = world->now_us;
     }
+    pool_figures_t figures = pool_figures(world->pool, world->now_us);
+    bool most = figures.taken + figures.idle + figures.other + figures.opening >= figures.size;
+    if (most || figures.idle >= world->limits.idle_min) {
+        world->idle_us = world->now_us;
+    }
     if (!is_quiet(world)) {
+        world->idle_us = world->now_us;
         return;
+    }
+    if (world->now_us - world->idle_us > IDLE_US) {
+        pool_fail(world, "P3", "%" PRIu64 " of %" PRIu32 " are idle for seconds", figures.idle,
+                  world->limits.idle_min);
     }
     if (standing < world->limits.idle_min) {
         pool_fail(world, "P3", "%" PRIu64 " of %" PRIu32 " connections a second after the return",

@@ -66,12 +66,13 @@ static bool judge(const seeds_options_t *options, const void *context)
     const pool_sim_figures_t *totals = context;
     printf("%" PRIu64 " takes, %" PRIu64 " waits, refused: %" PRIu64 " exhausted, %" PRIu64
            " paused, %" PRIu64 " by the server, %" PRIu64 " stopping; %" PRIu64 " dirty, %" PRIu64
-           " given twice, %" PRIu64 " leaks, %" PRIu64 " outages, %" PRIu64 " called off\n",
+           " given twice, %" PRIu64 " come back, %" PRIu64 " leaks, %" PRIu64 " outages, %" PRIu64
+           " called off\n",
            totals->takes, totals->waits, totals->refused[0], totals->refused[1], totals->refused[2],
-           totals->refused[3], totals->dirty, totals->doubles, totals->leaks, totals->outages,
-           totals->called_off);
-    bool all = totals->waits > 0 && totals->dirty > 0 && totals->doubles > 0 && totals->leaks > 0 &&
-               totals->outages > 0 && totals->called_off > 0;
+           totals->refused[3], totals->dirty, totals->doubles, totals->again, totals->leaks,
+           totals->outages, totals->called_off);
+    bool all = totals->waits > 0 && totals->dirty > 0 && totals->doubles > 0 && totals->again > 0 &&
+               totals->leaks > 0 && totals->outages > 0 && totals->called_off > 0;
     for (size_t i = 0; i < 4; i++) {
         all = all && totals->refused[i] > 0;
     }

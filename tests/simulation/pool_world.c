@@ -12,6 +12,7 @@ enum {
     STEPS = 6000,
     STEP_US_MAX = 8000,
     CONNECT_US_MAX = 60000,
+    CONNECT_US_SLOW = 400000,
     ASK_US_MAX = 20000,
     HOLD_US_MAX = 60000,
     WAIT_US_MAX = 400000,
@@ -57,6 +58,9 @@ static void begin(pool_world_t *self, pool_place_t *place)
         *connection = calloc(1, sizeof **connection);
         ENSURE(*connection);
         **connection = (sim_connection_t){.place = place, .made_us = self->now_us};
+        if (self->server != SIM_SILENT && random_chance(&self->random, 500)) {
+            pool_heard(place);
+        }
     }
     if (place->state == POOL_CLOSING) {
         free(*connection);
@@ -65,7 +69,8 @@ static void begin(pool_world_t *self, pool_place_t *place)
         return;
     }
     (*connection)->asked = true;
-    (*connection)->due_us = later(self, place->state == POOL_OPENING ? CONNECT_US_MAX : ASK_US_MAX);
+    (*connection)->due_us =
+        later(self, place->state == POOL_OPENING ? self->connect_us_max : ASK_US_MAX);
 }
 
 /* The network gives a swallowed packet another try after one, two, four ... seconds. */
@@ -132,8 +137,16 @@ static void run_shell(pool_world_t *self)
 
 /* --- borrowers ------------------------------------------------------------------------------- */
 
+static void over(pool_world_t *self, sim_borrower_t *borrower);
+static void ask_again(pool_world_t *self, sim_borrower_t *borrower, pool_place_t *place);
+
 static void got(pool_world_t *self, sim_borrower_t *borrower, pool_place_t *place)
 {
+    sim_connection_t *got = self->connections[number_of(self, place)];
+    if (got && got->dead && random_chance(&self->random, 500)) {
+        ask_again(self, borrower, place);
+        return;
+    }
     borrower->place = place;
     borrower->lease = place->lease;
     borrower->waits = false;
@@ -164,7 +177,7 @@ static void over(pool_world_t *self, sim_borrower_t *borrower)
                                                           : 2]++;
 }
 
-static void wake_all(pool_world_t *self)
+static bool wake_some(pool_world_t *self)
 {
     sim_borrower_t *woken[SIM_BORROWERS];
     size_t count = 0;
@@ -172,8 +185,32 @@ static void wake_all(pool_world_t *self)
         woken[count] = (sim_borrower_t *)((char *)waiter - offsetof(sim_borrower_t, waiter));
         woken[count]->waits = false;
     }
-    while (count > 0) { /* the first that was woken is the last in the list */
-        over(self, woken[--count]);
+    self->round++;
+    for (size_t i = count; i > 0; i--) { /* the first that was woken is the last in the list */
+        over(self, woken[i - 1]);
+    }
+    return count > 0;
+}
+
+/* Some come back, and are served again. */
+static void wake_all(pool_world_t *self)
+{
+    while (wake_some(self)) {
+    }
+}
+
+/* He was served with one that had died, and sees it. */
+static void ask_again(pool_world_t *self, sim_borrower_t *borrower, pool_place_t *place)
+{
+    self->connections[number_of(self, place)]->stands = false;
+    borrower->waiter.ticket = place->ticket;
+    ENSURE(pool_give(self->pool, place, place->lease, POOL_BROKEN) == CAPSTAN_OK);
+    borrower->again_round = self->round;
+    self->figures.again++;
+    pool_wait(self->pool, &borrower->waiter, self->now_us);
+    borrower->waits = !borrower->waiter.over; /* served at once he is among those to be woken */
+    if (borrower->waiter.over && !borrower->waiter.place) {
+        over(self, borrower);
     }
 }
 
@@ -181,14 +218,15 @@ static void ask(pool_world_t *self, sim_borrower_t *borrower)
 {
     borrower->ticket = ++self->tickets;
     pool_borrower_t who = {.place = "somewhere", .thread = (uint64_t)(borrower - self->borrowers)};
+    borrower->waiter.borrower = who;
+    borrower->waiter.ticket = 0;
+    borrower->deadline_us = later(self, WAIT_US_MAX);
     pool_place_t *place = pool_take(self->pool, &who);
     if (place) {
         got(self, borrower, place);
         return;
     }
-    borrower->waiter.borrower = who;
     borrower->waits = true;
-    borrower->deadline_us = later(self, WAIT_US_MAX);
     self->figures.waits++;
     pool_wait(self->pool, &borrower->waiter, self->now_us);
     if (borrower->waiter.over && !borrower->waiter.place) {
@@ -207,6 +245,8 @@ static void give(pool_world_t *self, sim_borrower_t *borrower)
                                  : connection->dirty ? POOL_DIRTY
                                                      : POOL_CLEAN;
     connection->stands = !connection->dead && !busy;
+    self->fault_us =
+        busy && self->connect_us_max == CONNECT_US_SLOW ? self->now_us : self->fault_us;
     self->figures.dirty += condition == POOL_DIRTY;
     borrower->former = borrower->place;
     borrower->former_lease = borrower->lease;
@@ -273,16 +313,20 @@ static void notice_dead(pool_world_t *self)
 
 static void lose_one(pool_world_t *self)
 {
-    size_t i = random_below(&self->random, POOL_SIZE_MAX);
-    if (self->connections[i] && self->connections[i]->stands) {
-        self->connections[i]->dead = true;
-        self->fault_us = self->now_us;
+    size_t begin = random_below(&self->random, self->limits.size);
+    for (size_t i = 0; i < self->limits.size; i++) {
+        sim_connection_t *connection = self->connections[(begin + i) % self->limits.size];
+        if (connection && connection->stands) {
+            connection->dead = true;
+            self->fault_us = self->now_us;
+            return;
+        }
     }
 }
 
 static void resize(pool_world_t *self)
 {
-    uint32_t size = (uint32_t)random_between(&self->random, 1, 20);
+    uint32_t size = (uint32_t)random_between(&self->random, 1, self->size_max);
     self->over_size = self->limits.size > self->over_size ? self->limits.size : self->over_size;
     self->limits.size = size;
     self->limits.idle_min = (uint32_t)random_between(&self->random, 0, size);
@@ -311,10 +355,12 @@ static void operate(pool_world_t *self)
 
 static void meddle(pool_world_t *self)
 {
-    if (random_chance(&self->random, self->server == SIM_UP ? 1 : 4)) {
+    if (random_chance(&self->random, self->server == SIM_UP       ? 1
+                                     : self->server == SIM_SILENT ? 2
+                                                                  : 4)) {
         change_server(self);
     }
-    if (random_chance(&self->random, 30)) {
+    if (random_chance(&self->random, self->server == SIM_UP ? 1 : 3)) {
         lose_one(self);
     }
     if (random_chance(&self->random, 3)) {
@@ -372,12 +418,15 @@ pool_world_t *pool_world_new(uint64_t seed, bool trace)
     self->now_us = 1000000;
     self->server_us = self->now_us;
     self->borrower_count = (size_t)random_between(&self->random, 1, SIM_BORROWERS);
-    uint32_t size = (uint32_t)random_between(&self->random, 1, 20);
+    bool small = random_chance(&self->random, 300);
+    self->size_max = small ? 2 : 20;
+    uint32_t size = (uint32_t)random_between(&self->random, 1, self->size_max);
+    bool slow = random_chance(&self->random, 300);
     bool old = random_chance(&self->random, 500);
     self->limits = (pool_limits_t){
         .size = size,
-        .idle_min = (uint32_t)random_between(&self->random, 0, size),
-        .connect_us = random_between(&self->random, 2, 50) * 100000,
+        .idle_min = (uint32_t)random_between(&self->random, small ? 1 : 0, size),
+        .connect_us = random_between(&self->random, slow ? 5 : 2, 50) * 100000,
         .answer_us = 1000000,
         .check_us = random_chance(&self->random, 700) ? 300000 : 0,
         .idle_us = random_chance(&self->random, 500) ? 900000 : 0,
@@ -385,6 +434,7 @@ pool_world_t *pool_world_new(uint64_t seed, bool trace)
         .leak_us = SIM_LEAK_US,
         .clean_always = random_chance(&self->random, 300),
     };
+    self->connect_us_max = slow ? CONNECT_US_SLOW : CONNECT_US_MAX;
     self->pool = pool_new(&self->limits, random_next(&self->random), self->now_us);
     return self;
 }

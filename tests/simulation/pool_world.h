@@ -39,7 +39,8 @@ typedef struct sim_borrower {
     bool waits;
     uint64_t ticket; /* in the order of arrival */
     int64_t deadline_us;
-    pool_place_t *place; /* he has it */
+    uint64_t again_round; /* of waking up in which he came back to wait; 0: never */
+    pool_place_t *place;  /* he has it */
     uint64_t lease;
     int64_t taken_us;
     int64_t gives_us;
@@ -54,6 +55,7 @@ typedef struct pool_sim_figures {
     uint64_t refused[4]; /* exhausted, paused, by the server, stopping */
     uint64_t dirty;
     uint64_t doubles;
+    uint64_t again;
     uint64_t leaks;
     uint64_t outages;
     uint64_t called_off;
@@ -66,15 +68,19 @@ typedef struct pool_world {
     random_source_t random;
     int64_t now_us;
     int64_t tick_us;
+    uint32_t size_max;
+    int64_t connect_us_max; /* what the server takes to let somebody in */
     sim_server_t server;
     int64_t server_us;   /* since when */
     int64_t fault_us;    /* a connection died, the pool was paused, recycled or resized */
     int64_t enough_us;   /* as many stood as should */
+    int64_t idle_us;     /* as many were idle as should, or no more can be */
     capstan_err_t cause; /* of the last attempt that failed; 0: one succeeded since */
     sim_connection_t *connections[POOL_SIZE_MAX]; /* by place */
     sim_borrower_t borrowers[SIM_BORROWERS];
     size_t borrower_count;
     uint64_t tickets;
+    uint64_t round;     /* of waking up */
     uint64_t over_size; /* connections that are there because `size` was larger */
     bool trace;
     const char *failed; /* the predicate */

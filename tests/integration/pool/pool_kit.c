@@ -1,6 +1,7 @@
 /* See pool_kit.h. */
 #include "pool_kit.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 
 enum { PAUSE_US = 5000, TRIES_MAX = KIT_LONG_US / PAUSE_US };
 
-static void rest(void)
+void pg_rest(void)
 {
     nanosleep(&(struct timespec){.tv_nsec = PAUSE_US * 1000L}, NULL);
 }
@@ -47,7 +48,7 @@ void pg_start_server(pool_kit_t *self)
         _exit(127);
     }
     for (int i = 0; i < TRIES_MAX && PQping(self->conninfo) != PQPING_OK; i++) {
-        rest();
+        pg_rest();
     }
     cr_assert_eq(PQping(self->conninfo), PQPING_OK, "the server does not start");
 }
@@ -70,9 +71,22 @@ void pg_open(pool_kit_t *self, const char *setting)
              "host=127.0.0.1 port=%d user=capstan dbname=postgres", self->port);
     snprintf(self->conninfo, sizeof self->conninfo, "%s password=secret", self->no_password);
     snprintf(self->password_file, sizeof self->password_file, "%s/own", self->folder);
+    snprintf(self->log_file, sizeof self->log_file, "%s/node-log", self->folder);
     pg_start_server(self);
-    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.log_fd = -1}, &self->node),
+    self->log_fd = open(self->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    cr_assert_geq(self->log_fd, 0);
+    cr_assert_eq(capstan_node_new(&(capstan_node_options_t){.log_fd = self->log_fd}, &self->node),
                  CAPSTAN_OK);
+}
+
+const char *pg_log(const pool_kit_t *self)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(self->log_file, "r");
+    cr_assert_not_null(file);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    return text;
 }
 
 void pg_close(pool_kit_t *self)
@@ -81,6 +95,7 @@ void pg_close(pool_kit_t *self)
     if (self->node) {
         cr_assert_eq(capstan_node_stop(&self->node, KIT_LONG_US, NULL, NULL), CAPSTAN_OK);
     }
+    close(self->log_fd);
     if (self->server > 0) {
         pg_signal_server(self, SIGQUIT);
     }
@@ -129,6 +144,20 @@ void pg_give(capstan_pool_t *pool, capstan_lease_t *lease)
     cr_assert_null(lease->connection);
 }
 
+void pg_keep(pool_kit_t *self, capstan_pool_t *pool)
+{
+    int first = 0;
+    for (int round = 0; round < 3; round++) {
+        capstan_lease_t lease = pg_take(self, pool);
+        first = first ? first : PQbackendPID(lease.connection);
+        cr_assert_eq(PQbackendPID(lease.connection), first);
+        pg_give(pool, &lease);
+        for (int i = 0; i < 500000 / PAUSE_US; i++) {
+            pg_rest();
+        }
+    }
+}
+
 const char *pg_sql(struct pg_conn *connection, const char *sql)
 {
     static char value[256];
@@ -155,7 +184,7 @@ void pg_until(capstan_pool_t *pool, pg_wanted_fn *wanted, uint64_t number, const
 {
     capstan_pool_figures_t figures = capstan_pool_figures(pool);
     for (int i = 0; i < TRIES_MAX && !wanted(&figures, number); i++) {
-        rest();
+        pg_rest();
         figures = capstan_pool_figures(pool);
     }
     cr_assert(wanted(&figures, number), "%s", what);

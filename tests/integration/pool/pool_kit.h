@@ -15,7 +15,9 @@ typedef struct pool_kit {
     char conninfo[320]; /* with the password */
     char no_password[256];
     char password_file[128];
+    char log_file[128]; /* of the node */
     int port;
+    int log_fd;
     pid_t server; /* 0: it does not run */
     capstan_node_t *node;
     char text[512]; /* of the last call that failed */
@@ -24,6 +26,9 @@ typedef struct pool_kit {
 /* `setting` is a line of postgresql.conf, or NULL. */
 void pg_open(pool_kit_t *self, const char *setting);
 void pg_close(pool_kit_t *self);
+/* What the node has written to its log; valid until the next call. */
+const char *pg_log(const pool_kit_t *self);
+void pg_rest(void); /* a few milliseconds */
 
 void pg_start_server(pool_kit_t *self);
 /* Sends it a signal; one that ends it is waited for. */
@@ -36,6 +41,8 @@ capstan_lease_t pg_take(pool_kit_t *self, capstan_pool_t *pool);
 void pg_refuse(pool_kit_t *self, capstan_pool_t *pool, int64_t timeout_us, capstan_err_t wanted,
                const char *words);
 void pg_give(capstan_pool_t *pool, capstan_lease_t *lease);
+/* One is taken and given back for half a second each time, and is always the same. */
+void pg_keep(pool_kit_t *self, capstan_pool_t *pool);
 /* The first field of the first row, or "" without one; the statement must succeed. */
 const char *pg_sql(struct pg_conn *connection, const char *sql);
 /* On a connection of the kit's own. */

@@ -87,7 +87,7 @@ Test(pool_outage, of_the_password_ends_with_a_new_one_in_its_file)
     capstan_pool_options_t options = {
         .conninfo = kit.no_password, .password_file = kit.password_file, .size = 2};
     capstan_pool_t *pool = pg_pool(&kit, &options);
-    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "no password supplied");
+    pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "No such file");
     write_password("wrong");
     pg_refuse(&kit, pool, SHORT_US, CAPSTAN_E_AUTHENTICATION, "");
     write_password("secret");

@@ -145,6 +145,11 @@ static void leave_pipeline(PGconn *connection)
     cr_assert_eq(PQenterPipelineMode(connection), 1);
 }
 
+static void leave_nonblocking(PGconn *connection)
+{
+    cr_assert_eq(PQsetnonblocking(connection, 1), 0);
+}
+
 static void leave_dead(PGconn *connection)
 {
     PQclear(PQexec(connection, "SELECT pg_terminate_backend(pg_backend_pid())"));
@@ -154,8 +159,8 @@ Test(pool, closes_what_is_given_back_busy_or_broken)
 {
     pg_open(&kit, NULL);
     capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1});
-    static void (*const leave[])(PGconn *) = {leave_statement, leave_result, leave_copy,
-                                              leave_pipeline, leave_dead};
+    static void (*const leave[])(PGconn *) = {leave_statement, leave_result,      leave_copy,
+                                              leave_pipeline,  leave_nonblocking, leave_dead};
     size_t count = sizeof leave / sizeof leave[0];
     for (size_t i = 0; i < count; i++) {
         capstan_lease_t lease = pg_take(&kit, pool);

@@ -1,0 +1,245 @@
+/* Looking up the names of hosts: see postgres_names.h. */
+#include "runtime/postgres/postgres_names.h"
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/ensure.h"
+#include "runtime/base/thread.h"
+#include "runtime/postgres/postgres_internal.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    HOSTS_MAX = 32,
+    ADDRESSES_MAX = 64, /* of all hosts */
+    WHY_BYTES = 256,
+    STACK_BYTES = 256 * 1024,
+};
+
+/* Of the thread and of who asked; freed with the last. */
+struct postgres_lookup {
+    _Atomic int owners;
+    int fd;
+    char *host; /* as conninfo says, a list */
+    char *port; /* NULL: as conninfo says, or one for all */
+    size_t address_count;
+    buffer_t hosts; /* of libpq's three lists; the thread's until the descriptor is readable */
+    buffer_t hostaddrs;
+    buffer_t ports;
+    char why[WHY_BYTES];
+};
+
+/* --- lists ----------------------------------------------------------------------------------- */
+
+/* The next element of a list with commas; false: there is no more. */
+static bool next_element(const char **list, slice_t *ret_element)
+{
+    if (!*list) {
+        return false;
+    }
+    size_t size = strcspn(*list, ",");
+    *ret_element = slice_of(*list, size);
+    *list = (*list)[size] == ',' ? *list + size + 1 : NULL;
+    return true;
+}
+
+static size_t count_elements(const char *list)
+{
+    size_t count = 0;
+    for (slice_t element; next_element(&list, &element);) {
+        count++;
+    }
+    return count;
+}
+
+static void add_element(buffer_t *list, bool first, slice_t element)
+{
+    buffer_append(list, ",", first ? 0 : 1);
+    buffer_append(list, element.data, element.size);
+}
+
+static bool copy_element(slice_t element, char *out, size_t size)
+{
+    snprintf(out, size, "%.*s", (int)element.size, (const char *)element.data);
+    return element.size < size;
+}
+
+static bool is_address(const char *host)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, host, &address) == 1 || inet_pton(AF_INET6, host, &address) == 1 ||
+           strchr(host, '%');
+}
+
+static bool is_socket(const char *host)
+{
+    return host[0] == '\0' || host[0] == '/' || host[0] == '@';
+}
+
+/* --- the thread ------------------------------------------------------------------------------ */
+
+static void give_back(postgres_lookup_t *self)
+{
+    if (atomic_fetch_sub_explicit(&self->owners, 1, memory_order_acq_rel) > 1) {
+        return;
+    }
+    close(self->fd);
+    buffer_fini(&self->hosts);
+    buffer_fini(&self->hostaddrs);
+    buffer_fini(&self->ports);
+    free(self->host);
+    free(self->port);
+    free(self);
+}
+
+static void add_address(postgres_lookup_t *self, slice_t host, const char *address, slice_t port)
+{
+    bool first = self->address_count++ == 0;
+    add_element(&self->hosts, first, host);
+    add_element(&self->hostaddrs, first, slice_text(address));
+    add_element(&self->ports, first, port);
+}
+
+static void look_up_host(postgres_lookup_t *self, slice_t element, slice_t port)
+{
+    char host[NI_MAXHOST];
+    char address[NI_MAXHOST];
+    const struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    if (!copy_element(element, host, sizeof host)) {
+        snprintf(self->why, sizeof self->why, "the name of a host is too long");
+        return;
+    }
+    if (is_socket(host)) {
+        add_address(self, element, "", port);
+        return;
+    }
+    int rc = getaddrinfo(host, NULL, &hints, &found);
+    if (rc != 0 && self->why[0] == '\0') {
+        snprintf(self->why, sizeof self->why, "host \"%.160s\": %s", host, gai_strerror(rc));
+    }
+    for (const struct addrinfo *at = rc == 0 ? found : NULL;
+         at && self->address_count < ADDRESSES_MAX; at = at->ai_next) {
+        if (getnameinfo(at->ai_addr, at->ai_addrlen, address, sizeof address, NULL, 0,
+                        NI_NUMERICHOST) == 0) {
+            add_address(self, element, address, port);
+        }
+    }
+    if (rc == 0) {
+        freeaddrinfo(found);
+    }
+}
+
+static void *look_up(void *argument)
+{
+    postgres_lookup_t *self = argument;
+    const char *hosts = self->host;
+    const char *ports = self->port;
+    slice_t host;
+    slice_t port = {0};
+    while (next_element(&hosts, &host)) {
+        (void)next_element(&ports, &port);
+        look_up_host(self, host, port);
+    }
+    buffer_append(&self->hosts, "", 1);
+    buffer_append(&self->hostaddrs, "", 1);
+    buffer_append(&self->ports, "", 1);
+    (void)!write(self->fd, &(uint64_t){1}, sizeof(uint64_t));
+    give_back(self);
+    return NULL;
+}
+
+/* --- whoever asks ---------------------------------------------------------------------------- */
+
+static const char *given_or_environment(const postgres_target_t *target, const char *keyword,
+                                        const char *variable)
+{
+    const char *given = postgres_given(target, keyword);
+    given = given && given[0] ? given : getenv(variable);
+    return given && given[0] ? given : NULL;
+}
+
+static bool has_names(const char *hosts)
+{
+    char host[NI_MAXHOST];
+    bool names = false;
+    for (slice_t element; next_element(&hosts, &element);) {
+        names = names || !copy_element(element, host, sizeof host) ||
+                (!is_socket(host) && !is_address(host));
+    }
+    return names;
+}
+
+/* The list of hosts; NULL: libpq needs no help with it, or its lists do not fit together, which it
+ * says itself. */
+static const char *hosts_of(const postgres_target_t *target, const char **ret_port)
+{
+    const char *host = given_or_environment(target, "host", "PGHOST");
+    const char *port = given_or_environment(target, "port", "PGPORT");
+    if (!host || given_or_environment(target, "hostaddr", "PGHOSTADDR") ||
+        given_or_environment(target, "service", "PGSERVICE") || !has_names(host)) {
+        return NULL;
+    }
+    size_t hosts = count_elements(host);
+    size_t ports = count_elements(port);
+    *ret_port = ports > 1 ? port : NULL;
+    return hosts > HOSTS_MAX || (ports > 1 && ports != hosts) ? NULL : host;
+}
+
+postgres_lookup_t *postgres_look_up(const postgres_target_t *target)
+{
+    const char *port = NULL;
+    const char *host = hosts_of(target, &port);
+    int fd = host ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
+    if (fd < 0) {
+        return NULL;
+    }
+    postgres_lookup_t *self = calloc(1, sizeof *self);
+    ENSURE(self);
+    self->fd = fd;
+    self->owners = 2;
+    self->host = strdup(host);
+    self->port = port ? strdup(port) : NULL;
+    ENSURE(self->host && (self->port || !port));
+    pthread_t thread;
+    if (!thread_start(
+            &(thread_options_t){
+                .name = "names", .stack_bytes = STACK_BYTES, .run = look_up, .argument = self},
+            &thread)) {
+        self->owners = 1;
+        postgres_lookup_drop(&self);
+        return NULL;
+    }
+    pthread_detach(thread);
+    return self;
+}
+
+int postgres_lookup_fd(const postgres_lookup_t *self)
+{
+    return self->fd;
+}
+
+void postgres_lookup_drop(postgres_lookup_t **self_p)
+{
+    if (*self_p) {
+        give_back(*self_p);
+        *self_p = NULL;
+    }
+}
+
+postgres_addresses_t postgres_lookup_result(const postgres_lookup_t *self)
+{
+    if (self->address_count == 0) {
+        return (postgres_addresses_t){.why = self->why[0] ? self->why : "the host has no address"};
+    }
+    return (postgres_addresses_t){.host = (const char *)self->hosts.data,
+                                  .hostaddr = (const char *)self->hostaddrs.data,
+                                  .port = self->port ? (const char *)self->ports.data : NULL};
+}

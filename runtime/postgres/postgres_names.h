@@ -1,0 +1,33 @@
+/* Looking up the names of a target's hosts: it may take as long as it likes, on a thread of its
+ * own, and nobody waits for it who does not want to. What libpq gets afterwards are addresses, so
+ * that it blocks nowhere. Internal to the library.
+ *
+ *   lookup = postgres_look_up(target)
+ *   wait for postgres_lookup_fd(lookup) to be readable, and not longer than one wants to
+ *   connection = postgres_begin(target, lookup, ...)
+ *   postgres_lookup_drop(&lookup)
+ *
+ * A host with several addresses is tried at all of them, in the order that the system gives. */
+#ifndef POSTGRES_POSTGRES_NAMES_H
+#define POSTGRES_POSTGRES_NAMES_H
+
+#include "runtime/postgres/postgres_link.h"
+
+/* NULL: no name is to be looked up (addresses, sockets, a service file, which libpq reads itself),
+ * or there is no thread to be had: then libpq looks up what there is. */
+postgres_lookup_t *postgres_look_up(const postgres_target_t *target);
+int postgres_lookup_fd(const postgres_lookup_t *self);
+/* Also while it is under way. NULL is accepted. */
+void postgres_lookup_drop(postgres_lookup_t **self_p);
+
+/* For postgres_begin, when it is over: libpq's host, hostaddr and port; or why there are none. */
+typedef struct postgres_addresses {
+    const char *host;
+    const char *hostaddr;
+    const char *port; /* NULL: as the target says */
+    const char *why;  /* NULL: there are some */
+} postgres_addresses_t;
+
+postgres_addresses_t postgres_lookup_result(const postgres_lookup_t *self);
+
+#endif
