@@ -423,6 +423,7 @@ pool_figures_t pool_figures(const pool_t *self, int64_t now_us)
 {
     pool_figures_t figures = self->counted;
     figures.size = self->limits.size;
+    figures.idle_min = self->limits.idle_min;
     figures.idle = self->in_state[POOL_IDLE];
     figures.taken = self->in_state[POOL_TAKEN];
     figures.opening = self->in_state[POOL_OPENING];

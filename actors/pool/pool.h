@@ -131,6 +131,7 @@ typedef enum pool_condition {
 
 typedef struct pool_figures {
     uint64_t size;
+    uint64_t idle_min;
     uint64_t idle;
     uint64_t taken;
     uint64_t opening;

@@ -1,7 +1,8 @@
 /* The shell of a pool: does what its rules ask for, on a thread of its own, so that nobody waits
  * for another one's work. Nothing in it blocks. See pool_shared.h for what threads share with it.
  *
- * Accepts   nothing: it is woken by a descriptor.
+ * Accepts   pool_status, pool_operate
+ * Replies   pool_report
  *
  * It watches one descriptor, an epoll of its own: of the wake-up, of the look-up of names, and of
  * the connections that it is making, checking or cleaning. Attempts that begin while names are
@@ -405,7 +406,8 @@ static capstan_err_t init(capstan_actor_t *actor, void *argument)
 
 static capstan_err_t receive(capstan_actor_t *actor, const capstan_message_t *message)
 {
-    capstan_reply_error(actor, message, CAPSTAN_E_UNKNOWN_MESSAGE, NULL);
+    const pool_actor_t *self = capstan_actor_state(actor);
+    pool_request(self->shared, actor, message);
     return CAPSTAN_OK;
 }
 

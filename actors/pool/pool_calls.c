@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -18,6 +19,7 @@ enum {
     CHECK_US_USUAL = 30000000,
     IDLE_US_USUAL = 600000000,
     LIFETIME_US_USUAL = 1800000000,
+    NAME_TRIES = 100,
 };
 
 static int64_t now_us(void)
@@ -80,8 +82,9 @@ void pool_give_back(capstan_pool_t *self)
 
 static const char *what_is_wrong(const capstan_pool_options_t *options)
 {
-    if (!options->name || !name_is_valid(options->name)) {
-        return "name: 1 to 63 letters, digits and . _ -";
+    if (!options->name || !name_is_valid(options->name) ||
+        strlen(options->name) >= POOL_NAME_BYTES) {
+        return "name: 1 to 58 letters, digits and . _ -";
     }
     if (options->size > POOL_SIZE_MAX) {
         return "size: 1 to 1024";
@@ -152,12 +155,26 @@ static void unmake(capstan_pool_t *self)
     pool_give_back(self);
 }
 
+static capstan_err_t spawn(capstan_pool_t *self)
+{
+    char name[POOL_NAME_BYTES + sizeof POOL_ACTOR_PREFIX];
+    capstan_ref_t actor;
+    snprintf(name, sizeof name, POOL_ACTOR_PREFIX "%s", self->name);
+    return capstan_node_spawn(
+        self->node, &pool_behaviour,
+        &(capstan_spawn_options_t){
+            .name = name, .placement = CAPSTAN_PLACE_OWN, .argument = self, .external = true},
+        &actor);
+}
+
+/* The name of a pool that was closed is free a moment later. */
 static capstan_err_t start(capstan_pool_t *self)
 {
-    capstan_ref_t actor;
-    capstan_err_t err = capstan_node_spawn(
-        self->node, &pool_behaviour,
-        &(capstan_spawn_options_t){.placement = CAPSTAN_PLACE_OWN, .argument = self}, &actor);
+    capstan_err_t err = spawn(self);
+    for (int i = 0; err == CAPSTAN_E_EXISTS && i < NAME_TRIES; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        err = spawn(self);
+    }
     if (err != CAPSTAN_OK) {
         unmake(self);
     }

@@ -12,7 +12,9 @@
 #include "runtime/base/lock.h"
 #include "runtime/postgres/postgres_link.h"
 
-enum { POOL_NAME_BYTES = 64, POOL_WHY_BYTES = 256 };
+#define POOL_ACTOR_PREFIX "pool."
+
+enum { POOL_NAME_BYTES = 59, POOL_WHY_BYTES = 256 };
 
 struct capstan_pool {
     lock_t lock; /* guards what follows, as far as it changes */
@@ -42,6 +44,9 @@ void pool_lock(capstan_pool_t *self);
 void pool_unlock(capstan_pool_t *self);
 /* With the lock: an owner less. */
 void pool_give_back(capstan_pool_t *self);
+
+/* pool_requests.c: what came to the actor. */
+void pool_request(capstan_pool_t *shared, capstan_actor_t *actor, const capstan_message_t *message);
 
 extern const capstan_behaviour_t pool_behaviour; /* its argument is the capstan_pool_t */
 

@@ -49,7 +49,8 @@ typedef enum capstan_pool_role {
 } capstan_pool_role_t;
 
 typedef struct capstan_pool_options {
-    const char *name; /* in the log and as application_name: 1 to 63 letters, digits and . _ - */
+    const char *name; /* in the log, as application_name, and for `capstan pool`, where the node has
+                         a gateway: 1 to 58 letters, digits and . _ -; one of a name in a node */
     const char *conninfo; /* libpq's keywords and values, or a URI; NULL: libpq's environment */
     const char *password_file; /* its first line is the password, read for each connection, so that
                                   a new one counts at once; NULL: as conninfo says. Where it cannot
@@ -102,8 +103,8 @@ typedef struct capstan_pool_figures {
 } capstan_pool_figures_t;
 
 /* From a thread that is no cell. `options` and its texts are copied. On failure `ret_text` (may be
- * NULL, with size 0) says what is wrong. Errors: INVALID (an option, or conninfo); those of
- * capstan_spawn; with first_us those of capstan_pool_take. */
+ * NULL, with size 0) says what is wrong. Errors: INVALID (an option, or conninfo); EXISTS (the
+ * name); those of capstan_spawn; with first_us those of capstan_pool_take. */
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t
 capstan_pool_open(capstan_node_t *node, const capstan_pool_options_t *options,
                   capstan_pool_t **ret_self, char *ret_text, size_t text_size);
