@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "runtime/base/json_writer.h"
+#include "runtime/postgres/postgres_names.h"
 
 #include <stdio.h>
 
@@ -169,6 +170,7 @@ static int examine(doctor_t *self, bool as_json)
         print_sums(counts);
     }
     doctor_hang_up(self);
+    postgres_lookup_drop(&self->lookup);
     postgres_target_destroy(&self->target);
     return counts[DOCTOR_FAILURE] == 0 ? EXIT_DONE : EXIT_FAILED;
 }

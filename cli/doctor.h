@@ -3,7 +3,6 @@
  *
  *   doctor.c          the command: options, runs the table, prints
  *   doctor_check.c    verdicts, texts and figures of one check
- *   doctor_hosts.c    host names become addresses, within a deadline
  *   doctor_link.c     connecting and asking, within a deadline
  *   doctor_connect.c  the check `connection`: why there is none
  *   doctor_server.c   what the server is and how it is set
@@ -50,7 +49,8 @@ typedef struct doctor {
     const char *password_file; /* NULL: none */
     int64_t timeout_us;        /* of each step */
     PGconn *connection;        /* NULL: none yet, or it is lost */
-    postgres_target_t *target; /* of the address that answered */
+    postgres_target_t *target;
+    postgres_lookup_t *lookup; /* its addresses; NULL: it has no names */
     bool standby;              /* it takes no writes */
     /* Commits as this session would make them are no measure of the disk: they do not wait for it,
      * or they wait for a standby that is not there. */
@@ -77,22 +77,6 @@ enum { DOCTOR_DURATION_BYTES = 32 };
 /* "850 us", "12.3 ms", "4.0 s", "12 min", "3.5 h", "2.1 days". */
 const char *doctor_duration(int64_t us, char text[DOCTOR_DURATION_BYTES]);
 
-/* --- doctor_hosts.c --- */
-
-enum { DOCTOR_ADDRESSES_MAX = 16 };
-
-/* One conninfo for each address that libpq would try; the host's name stays for certificates and
- * password files. */
-typedef struct doctor_addresses {
-    char *conninfos[DOCTOR_ADDRESSES_MAX];
-    size_t count;
-    char wrong[DOCTOR_TEXT_BYTES]; /* why there are none, or fewer */
-} doctor_addresses_t;
-
-/* `conninfo` must be valid. Blocks for `timeout_us` at most for each host. */
-void doctor_addresses_find(const char *conninfo, int64_t timeout_us, doctor_addresses_t *ret_self);
-void doctor_addresses_fini(doctor_addresses_t *self);
-
 /* --- doctor_link.c --- */
 
 typedef enum doctor_end {
@@ -101,6 +85,8 @@ typedef enum doctor_end {
     DOCTOR_LOST, /* the connection failed */
 } doctor_end_t;
 
+/* Waits until a descriptor is ready; false: the time is up. */
+bool doctor_await(int fd, short events, int64_t until_us);
 /* Drives a connection that postgres_begin made. */
 doctor_end_t doctor_connect(PGconn *connection, int64_t timeout_us);
 /* Asks one statement. On DOCTOR_DONE, `ret_result` is its result, which may be an error of the

@@ -2,15 +2,14 @@
 #include "cli/doctor.h"
 
 #include "runtime/base/clock.h"
+#include "runtime/postgres/postgres_names.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
-#include <unistd.h>
 
-/* One address that was tried. */
 typedef struct attempt {
     doctor_end_t end;
-    capstan_err_t err;
     bool wants_password;
     char place[256];
     char text[DOCTOR_TEXT_BYTES]; /* libpq's, with the SQLSTATE in it */
@@ -99,86 +98,80 @@ static void describe_place(const PGconn *connection, char *ret_text, size_t text
     }
 }
 
-/* On DOCTOR_DONE the connection and its target are the doctor's. */
-static void try_address(doctor_t *self, const char *conninfo, attempt_t *ret_attempt)
+/* Names have been looked up, where there are any; false: what is wrong is in `check`. */
+static bool look_up(doctor_t *self, doctor_check_t *check)
 {
-    *ret_attempt = (attempt_t){.end = DOCTOR_LOST};
+    char duration[DOCTOR_DURATION_BYTES];
+    self->lookup = postgres_look_up(self->target);
+    if (!self->lookup || doctor_await(postgres_lookup_fd(self->lookup), POLLIN,
+                                      clock_add_us(clock_us(CLOCK_MONOTONIC), self->timeout_us))) {
+        return true;
+    }
+    postgres_lookup_drop(&self->lookup);
+    doctor_blame(check, DOCTOR_FAILURE, "the address of the host was not found within %s",
+                 doctor_duration(self->timeout_us, duration));
+    doctor_remedy(check, "See that the name server answers, or give hostaddr in CONNINFO.");
+    return false;
+}
+
+/* Nothing could be begun. */
+static void blame_beginning(capstan_err_t err, const char *text, doctor_check_t *check)
+{
+    doctor_blame(check, DOCTOR_FAILURE, "%s", text);
+    if (err == CAPSTAN_E_AUTHENTICATION) {
+        doctor_remedy(check, "Correct --password-file, or let this user read the file.");
+    } else {
+        doctor_remedy(check, "Correct host in CONNINFO or PGHOST, or see that DNS or /etc/hosts "
+                             "knows the name and that the name server answers.");
+    }
+}
+
+static capstan_err_t open_target(doctor_t *self, char *ret_text, size_t text_size)
+{
     /* The server should give up a little before we do, so that the connection stays usable. */
-    const postgres_options_t options = {.conninfo = conninfo,
+    const postgres_options_t options = {.conninfo = self->conninfo,
                                         .password_file = self->password_file,
                                         .name = "capstan doctor",
                                         .statement_us = self->timeout_us * 9 / 10};
-    postgres_target_t *target = NULL;
-    ret_attempt->err =
-        postgres_target_new(&options, &target, ret_attempt->text, sizeof ret_attempt->text);
-    if (ret_attempt->err) {
-        return;
-    }
-    PGconn *connection = postgres_begin(target);
-    ret_attempt->end = doctor_connect(connection, self->timeout_us);
-    describe_place(connection, ret_attempt->place, sizeof ret_attempt->place);
-    if (ret_attempt->end == DOCTOR_DONE) {
-        self->connection = connection;
-        self->target = target;
-        return;
-    }
-    ret_attempt->err = postgres_why(connection, ret_attempt->text, sizeof ret_attempt->text);
-    ret_attempt->wants_password = PQconnectionNeedsPassword(connection);
-    PQfinish(connection);
-    postgres_target_destroy(&target);
+    return postgres_target_new(&options, &self->target, ret_text, text_size);
 }
 
-static bool may_read_password(const doctor_t *self, doctor_check_t *check)
+static void connected(doctor_t *self, PGconn *connection, int64_t took_us, doctor_check_t *check)
 {
-    if (self->password_file && access(self->password_file, R_OK) != 0) {
-        doctor_blame(check, DOCTOR_FAILURE, "the password file %s cannot be read: %s",
-                     self->password_file, strerror(errno));
-        doctor_remedy(check, "Correct --password-file, or let this user read the file.");
-        return false;
-    }
-    return true;
-}
-
-static void blame_unknown_host(const char *text, doctor_check_t *check)
-{
-    doctor_blame(check, DOCTOR_FAILURE, "%s", text);
-    doctor_remedy(check, "Correct host in CONNINFO or PGHOST, or see that DNS or /etc/hosts knows "
-                         "the name and that the name server answers.");
+    char duration[DOCTOR_DURATION_BYTES];
+    char place[256];
+    describe_place(connection, place, sizeof place);
+    self->connection = connection;
+    doctor_say(check, "%s, database %s, user %s, in %s", place, PQdb(connection),
+               PQuser(connection), doctor_duration(took_us, duration));
+    doctor_figure(check, "connect_us", (double)took_us);
 }
 
 void doctor_check_connection(doctor_t *self, const PGresult *result, doctor_check_t *check)
 {
-    (void)result;
-    if (!may_read_password(self, check)) {
-        return;
-    }
-    doctor_addresses_t addresses;
-    doctor_addresses_find(self->conninfo, self->timeout_us, &addresses);
     attempt_t attempt = {.end = DOCTOR_LOST};
-    int64_t begin_us = 0;
-    size_t tried = 0;
-    while (tried < addresses.count && !self->connection) {
-        begin_us = clock_us(CLOCK_MONOTONIC);
-        try_address(self, addresses.conninfos[tried++], &attempt);
-        if (attempt.end == DOCTOR_LOST && attempt.err != CAPSTAN_E_UNREACHABLE) {
-            break; /* a server has answered; libpq would not go on either */
-        }
-    }
-    int64_t took_us = clock_us(CLOCK_MONOTONIC) - begin_us;
-    doctor_addresses_fini(&addresses);
-    if (tried == 0) {
-        blame_unknown_host(addresses.wrong, check);
+    PGconn *connection = NULL;
+    (void)result;
+    int64_t begin_us = clock_us(CLOCK_MONOTONIC);
+    capstan_err_t err = open_target(self, attempt.text, sizeof attempt.text);
+    if (err == CAPSTAN_OK && !look_up(self, check)) {
         return;
     }
-    if (!self->connection) {
-        blame_attempt(self, &attempt, check);
+    err = err ? err
+              : postgres_begin(self->target, self->lookup, &connection, attempt.text,
+                               sizeof attempt.text);
+    if (err != CAPSTAN_OK) {
+        blame_beginning(err, attempt.text, check);
         return;
     }
-    char duration[DOCTOR_DURATION_BYTES];
-    doctor_say(check, "%s, database %s, user %s, in %s", attempt.place, PQdb(self->connection),
-               PQuser(self->connection), doctor_duration(took_us, duration));
-    doctor_figure(check, "connect_us", (double)took_us);
-    if (tried > 1) {
-        doctor_say(check, "%zu addresses before it did not answer", tried - 1);
+    attempt.end = doctor_connect(connection, self->timeout_us);
+    if (attempt.end == DOCTOR_DONE) {
+        connected(self, connection, clock_us(CLOCK_MONOTONIC) - begin_us, check);
+        return;
     }
+    describe_place(connection, attempt.place, sizeof attempt.place);
+    (void)postgres_why(connection, attempt.text, sizeof attempt.text);
+    attempt.wants_password = PQconnectionNeedsPassword(connection);
+    postgres_end(connection);
+    blame_attempt(self, &attempt, check);
 }

@@ -13,15 +13,14 @@ static int64_t deadline(int64_t timeout_us)
     return clock_add_us(clock_us(CLOCK_MONOTONIC), timeout_us);
 }
 
-/* False: the time is up. */
-static bool wait_for(const PGconn *connection, short events, int64_t until_us)
+bool doctor_await(int fd, short events, int64_t until_us)
 {
     for (;;) {
         int64_t left_us = until_us - clock_us(CLOCK_MONOTONIC);
         if (left_us <= 0) {
             return false;
         }
-        struct pollfd ready = {.fd = PQsocket(connection), .events = events};
+        struct pollfd ready = {.fd = fd, .events = events};
         if (poll(&ready, 1, (int)((left_us + 999) / 1000)) > 0) {
             return true;
         }
@@ -35,7 +34,8 @@ doctor_end_t doctor_connect(PGconn *connection, int64_t timeout_us)
         PQstatus(connection) == CONNECTION_BAD ? POSTGRES_FAILED : POSTGRES_WRITE;
     /* libpq wants its first step only once the socket can be written to. */
     while (next == POSTGRES_READ || next == POSTGRES_WRITE) {
-        if (!wait_for(connection, next == POSTGRES_READ ? POLLIN : POLLOUT, until_us)) {
+        if (!doctor_await(PQsocket(connection), next == POSTGRES_READ ? POLLIN : POLLOUT,
+                          until_us)) {
             return DOCTOR_LATE;
         }
         next = postgres_connect(connection);
@@ -69,7 +69,7 @@ static doctor_end_t read_results(PGconn *connection, int64_t until_us, PGresult 
             keep(ret_result, result);
         }
         short events = (short)(flushed > 0 ? POLLIN | POLLOUT : POLLIN);
-        if (!wait_for(connection, events, until_us)) {
+        if (!doctor_await(PQsocket(connection), events, until_us)) {
             return DOCTOR_LATE;
         }
     }
@@ -84,8 +84,10 @@ static void cancel(const doctor_t *self)
     static const char format[] = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
                                  "WHERE pid = %d AND usename = current_user AND state = 'active' "
                                  "AND application_name = current_setting('application_name')";
-    PGconn *connection = postgres_begin(self->target);
-    if (doctor_connect(connection, self->timeout_us) == DOCTOR_DONE) {
+    PGconn *connection = NULL;
+    char text[DOCTOR_TEXT_BYTES];
+    capstan_err_t err = postgres_begin(self->target, self->lookup, &connection, text, sizeof text);
+    if (err == CAPSTAN_OK && doctor_connect(connection, self->timeout_us) == DOCTOR_DONE) {
         char sql[sizeof format + 16];
         PGresult *result = NULL;
         snprintf(sql, sizeof sql, format, PQbackendPID(self->connection));
@@ -94,12 +96,12 @@ static void cancel(const doctor_t *self)
         }
         PQclear(result);
     }
-    PQfinish(connection);
+    postgres_end(connection);
 }
 
 void doctor_hang_up(doctor_t *self)
 {
-    PQfinish(self->connection);
+    postgres_end(self->connection);
     self->connection = NULL;
 }
 

@@ -144,8 +144,12 @@ static char *read_password(const char *path, char *ret_text, size_t text_size)
         return line;
     }
     free(line);
-    snprintf(ret_text, text_size, "the password file %s: %s", path,
-             why ? strerror(why) : "it is empty");
+    if (why) {
+        snprintf(ret_text, text_size, "the password file %s cannot be read: %s", path,
+                 strerror(why));
+    } else {
+        snprintf(ret_text, text_size, "the password file %s is empty", path);
+    }
     return NULL;
 }
 

@@ -123,7 +123,8 @@ static void look_up_host(postgres_lookup_t *self, slice_t element, slice_t port)
     }
     int rc = getaddrinfo(host, NULL, &hints, &found);
     if (rc != 0 && self->why[0] == '\0') {
-        snprintf(self->why, sizeof self->why, "host \"%.160s\": %s", host, gai_strerror(rc));
+        snprintf(self->why, sizeof self->why, "the host \"%.160s\" is unknown (%s)", host,
+                 gai_strerror(rc));
     }
     for (const struct addrinfo *at = rc == 0 ? found : NULL;
          at && self->address_count < ADDRESSES_MAX; at = at->ai_next) {

@@ -62,7 +62,7 @@ Test(pool_settings, say_what_is_wrong_with_a_password_file)
         .conninfo = kit.conninfo, .password_file = kit.password_file, .size = 1};
     refuse_once(&options, CAPSTAN_E_AUTHENTICATION, "No such file");
     write_password("", "");
-    refuse_once(&options, CAPSTAN_E_AUTHENTICATION, "it is empty");
+    refuse_once(&options, CAPSTAN_E_AUTHENTICATION, "is empty");
     options.password_file = kit.folder;
     refuse_once(&options, CAPSTAN_E_AUTHENTICATION, "Is a directory");
     pg_close(&kit);
@@ -90,7 +90,7 @@ Test(pool_settings, name_hosts_that_are_looked_up)
     pg_close_pool(&pool);
     refuse_once(
         &(capstan_pool_options_t){.conninfo = conninfo_of("nowhere.invalid", ""), .size = 1},
-        CAPSTAN_E_UNREACHABLE, "host \"nowhere.invalid\": ");
+        CAPSTAN_E_UNREACHABLE, "the host \"nowhere.invalid\" is unknown");
     pool = pg_pool(&kit, &(capstan_pool_options_t){
                              .conninfo = conninfo_of("nowhere.invalid,localhost", ""), .size = 1});
     use(pool);
