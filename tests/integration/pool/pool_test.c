@@ -373,8 +373,8 @@ Test(pool, says_which_option_is_wrong)
         capstan_pool_options_t options;
         const char *words;
     } wrong[] = {
-        {{.conninfo = ""}, "name: 1 to 63"},
-        {{.name = "a b"}, "name: 1 to 63"},
+        {{.conninfo = ""}, "name: 1 to 58"},
+        {{.name = "a b"}, "name: 1 to 58"},
         {{.name = "a", .size = 1025}, "size: 1 to 1024"},
         {{.name = "a", .size = 2, .idle_min = 3}, "idle_min: at most size"},
         {{.name = "a", .connect_us = -1}, "not below 0"},
