@@ -26,11 +26,12 @@ enum {
 /* Of the thread and of who asked; freed with the last. */
 struct postgres_lookup {
     _Atomic int owners;
+    _Atomic bool over; /* release and acquire: what follows is the asker's */
     int fd;
     char *host; /* as conninfo says, a list */
     char *port; /* NULL: as conninfo says, or one for all */
     size_t address_count;
-    buffer_t hosts; /* of libpq's three lists; the thread's until the descriptor is readable */
+    buffer_t hosts; /* of libpq's three lists; the thread's until it is over */
     buffer_t hostaddrs;
     buffer_t ports;
     char why[WHY_BYTES];
@@ -152,6 +153,7 @@ static void *look_up(void *argument)
     buffer_append(&self->hosts, "", 1);
     buffer_append(&self->hostaddrs, "", 1);
     buffer_append(&self->ports, "", 1);
+    atomic_store_explicit(&self->over, true, memory_order_release);
     (void)!write(self->fd, &(uint64_t){1}, sizeof(uint64_t));
     give_back(self);
     return NULL;
@@ -237,6 +239,7 @@ void postgres_lookup_drop(postgres_lookup_t **self_p)
 
 postgres_addresses_t postgres_lookup_result(const postgres_lookup_t *self)
 {
+    ENSURE(atomic_load_explicit(&self->over, memory_order_acquire));
     if (self->address_count == 0) {
         return (postgres_addresses_t){.why = self->why[0] ? self->why : "the host has no address"};
     }

@@ -72,17 +72,20 @@ static capstan_err_t hear_nothing(capstan_actor_t *actor, const capstan_message_
     return CAPSTAN_OK;
 }
 
+static const capstan_behaviour_t patient = {.name = "patient",
+                                            .init = start_asking,
+                                            .receive = hear_nothing,
+                                            .timer = take_and_give,
+                                            .may_block = true};
+static const capstan_behaviour_t hasty = {
+    .name = "hasty", .init = start_asking, .receive = hear_nothing, .timer = take_and_give};
+
 static capstan_err_t ask_as_actor(capstan_pool_t *pool, int64_t timeout_us)
 {
-    const capstan_behaviour_t behaviour = {.name = "asker",
-                                           .init = start_asking,
-                                           .receive = hear_nothing,
-                                           .timer = take_and_give,
-                                           .may_block = timeout_us > 0};
     asker_t asker = {.pool = pool, .timeout_us = timeout_us, .err = -1};
     capstan_ref_t actor;
     cr_assert_eq(capstan_node_spawn(
-                     kit.node, &behaviour,
+                     kit.node, timeout_us > 0 ? &patient : &hasty,
                      &(capstan_spawn_options_t){.placement = CAPSTAN_PLACE_OWN, .argument = &asker},
                      &actor),
                  CAPSTAN_OK);
