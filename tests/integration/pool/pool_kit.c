@@ -24,17 +24,23 @@ static void script_path(char *path, size_t size)
     snprintf(path, size, "%s/tests/kit/postgres/cluster", source);
 }
 
-static void make_cluster(pool_kit_t *self, const char *setting)
+/* What the script prints is the port of the cluster that it has made. */
+static void make_cluster(pool_kit_t *self, const char *how, const char *arguments)
 {
     char script[512];
     char line[1024];
+    *self = (pool_kit_t){.folder = "/tmp/capstan-postgres-XXXXXX"};
+    cr_assert_not_null(mkdtemp(self->folder));
     script_path(script, sizeof script);
-    snprintf(line, sizeof line, "%s make %s 'max_connections = 60' '%s'", script, self->folder,
-             setting ? setting : "");
+    snprintf(line, sizeof line, "%s %s %s %s", script, how, self->folder, arguments);
     FILE *output = popen(line, "r");
     cr_assert_not_null(output);
     cr_assert_eq(fscanf(output, "%d", &self->port), 1, "no cluster was made");
     cr_assert_eq(pclose(output), 0);
+    snprintf(self->no_password, sizeof self->no_password,
+             "host=127.0.0.1 port=%d user=capstan dbname=postgres", self->port);
+    snprintf(self->conninfo, sizeof self->conninfo, "%s password=secret", self->no_password);
+    snprintf(self->password_file, sizeof self->password_file, "%s/own", self->folder);
 }
 
 void pg_start_server(pool_kit_t *self)
@@ -64,13 +70,9 @@ void pg_signal_server(pool_kit_t *self, int signal)
 
 void pg_open(pool_kit_t *self, const char *setting)
 {
-    *self = (pool_kit_t){.folder = "/tmp/capstan-postgres-XXXXXX"};
-    cr_assert_not_null(mkdtemp(self->folder));
-    make_cluster(self, setting);
-    snprintf(self->no_password, sizeof self->no_password,
-             "host=127.0.0.1 port=%d user=capstan dbname=postgres", self->port);
-    snprintf(self->conninfo, sizeof self->conninfo, "%s password=secret", self->no_password);
-    snprintf(self->password_file, sizeof self->password_file, "%s/own", self->folder);
+    char settings[256];
+    snprintf(settings, sizeof settings, "'max_connections = 60' '%s'", setting ? setting : "");
+    make_cluster(self, "make", settings);
     snprintf(self->log_file, sizeof self->log_file, "%s/node-log", self->folder);
     pg_start_server(self);
     self->log_fd = open(self->log_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -89,13 +91,32 @@ const char *pg_log(const pool_kit_t *self)
     return text;
 }
 
+void pg_open_standby(pool_kit_t *self, const pool_kit_t *primary)
+{
+    char port[16];
+    snprintf(port, sizeof port, "%d", primary->port);
+    make_cluster(self, "standby", port);
+    pg_start_server(self);
+}
+
+void pg_promote(pool_kit_t *self)
+{
+    char script[512];
+    char line[1024];
+    script_path(script, sizeof script);
+    snprintf(line, sizeof line, "%s promote %s", script, self->folder);
+    cr_assert_eq(system(line), 0);
+}
+
 void pg_close(pool_kit_t *self)
 {
     char line[128];
     if (self->node) {
         cr_assert_eq(capstan_node_stop(&self->node, KIT_LONG_US, NULL, NULL), CAPSTAN_OK);
     }
-    close(self->log_fd);
+    if (self->log_fd > 0) { /* a standby has no node */
+        close(self->log_fd);
+    }
     if (self->server > 0) {
         pg_signal_server(self, SIGQUIT);
     }

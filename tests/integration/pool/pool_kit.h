@@ -29,6 +29,10 @@ void pg_close(pool_kit_t *self);
 /* What the node has written to its log; valid until the next call. */
 const char *pg_log(const pool_kit_t *self);
 void pg_rest(void); /* a few milliseconds */
+/* A standby of a server that runs, without a node of its own. */
+void pg_open_standby(pool_kit_t *self, const pool_kit_t *primary);
+/* Returns when it is a primary. */
+void pg_promote(pool_kit_t *self);
 
 void pg_start_server(pool_kit_t *self);
 /* Sends it a signal; one that ends it is waited for. */
