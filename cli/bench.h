@@ -6,6 +6,7 @@
 #define CLI_BENCH_H
 
 #include <capstan/error.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,8 @@ typedef struct bench_case {
     double ratio_min;
     double ratio_max;
     double p99_us_max;
+    double p999_us_max;
+    bool once; /* it takes long: measured once */
     /* Measure once. Errors are printed by the case itself to stderr. */
     capstan_err_t (*run)(bench_figures_t *ret_figures);
     capstan_err_t (*run_peer)(bench_figures_t *ret_figures);
@@ -66,6 +69,8 @@ capstan_err_t bench_pool_contended(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_contended_ideal(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_spike(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_outage(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_outage_waits(bench_figures_t *ret_figures);
 
 #define KEYED(keys) capstan_err_t bench_keyed_##keys(bench_figures_t *ret_figures);
 #include "cli/bench_keyed.def"
@@ -73,7 +78,7 @@ capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures);
 capstan_err_t bench_keyed_ideal(bench_figures_t *ret_figures);
 
 /* The processes that benches start: `capstan bench publisher|consumer|picky|stuck|worker|
- * rebalanced|three_steps|participant|stalled|recovered|resting|borrowers ...`. */
+ * rebalanced|three_steps|participant|stalled|recovered|resting|borrowers|swallowed ...`. */
 int bench_publisher(int argc, char **argv);
 int bench_consumer(int argc, char **argv);
 int bench_stuck(int argc, char **argv);
@@ -85,6 +90,7 @@ int bench_stalled(int argc, char **argv);
 int bench_recovered(int argc, char **argv);
 int bench_resting(int argc, char **argv);
 int bench_borrowers(int argc, char **argv);
+int bench_swallowed(int argc, char **argv);
 
 /* Says on stderr what went wrong; returns the exit status. */
 int bench_failed(const char *who, const char *text);

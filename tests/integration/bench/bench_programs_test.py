@@ -97,6 +97,18 @@ class Programs(unittest.TestCase):
             self.assertEqual(len(line), 6)
             self.assertGreater(min(map(float, line)), 0)
 
+    def test_an_outage_ends_with_all_figures(self):
+        figures = json.loads(bench("swallowed", "1200").stdout)
+        for name in ("ops", "p99_us", "p999_us"):
+            self.assertGreater(figures[name], 0)
+
+    def test_no_outage_is_refused(self):
+        for arguments in ([], ["0"], ["soon"], ["600001"]):
+            with self.subTest(arguments=arguments):
+                result = bench("swallowed", *arguments)
+                self.assertEqual((result.returncode, result.stdout), (1, ""))
+                self.assertIn("number", result.stderr)
+
     def test_no_sagas_are_refused(self):
         for arguments in (["three_steps", "0", "1"], ["three_steps", "1", "none"],
                           ["recovered", "0"], ["resting", "10"], ["resting", "100", "100"]):
