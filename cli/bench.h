@@ -30,6 +30,8 @@ typedef struct bench_case {
     double p99_us_max;
     double p999_us_max;
     bool once; /* it takes long: measured once */
+    /* Why it cannot be measured here; may be NULL, or return it: it can. */
+    const char *(*missing)(void);
     /* Measure once. Errors are printed by the case itself to stderr. */
     capstan_err_t (*run)(bench_figures_t *ret_figures);
     capstan_err_t (*run_peer)(bench_figures_t *ret_figures);
@@ -71,6 +73,8 @@ capstan_err_t bench_pool_spike(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_spike_ideal(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_outage(bench_figures_t *ret_figures);
 capstan_err_t bench_pool_outage_waits(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_promote(bench_figures_t *ret_figures);
+capstan_err_t bench_pool_promote_connects(bench_figures_t *ret_figures);
 
 #define KEYED(keys) capstan_err_t bench_keyed_##keys(bench_figures_t *ret_figures);
 #include "cli/bench_keyed.def"
