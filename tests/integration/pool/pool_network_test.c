@@ -85,9 +85,8 @@ Test(pool_network, that_swallows_packets_is_told_in_time_and_serves_all_afterwar
     capstan_pool_t *pool = open_behind_network(CHECK_US);
     proxy_do(&network, "drop");
     pg_until(pool, pg_idle, 0, "all are asked");
-    do {
-        refuse_in_time(pool, CAPSTAN_E_CONNECT_TIMEOUT);
-    } while (capstan_pool_figures(pool).lost < SIZE);
+    refuse_in_time(pool, CAPSTAN_E_CONNECT_TIMEOUT);
+    pg_until(pool, lost, SIZE, "those that do not answer are noticed");
     for (int i = 0; i < 3; i++) {
         refuse_in_time(pool, CAPSTAN_E_CONNECT_TIMEOUT);
     }
@@ -117,6 +116,18 @@ Test(pool_network, that_swallows_packets_costs_the_connections_that_wait_for_an_
     proxy_do(&network, "pass");
     serve_all(pool);
     cr_assert_geq(capstan_pool_figures(pool).lost, (uint64_t)SIZE);
+    close_behind_network(pool);
+}
+
+/* Disabled: until the first attempt has failed, the pool says that others have all connections. */
+Test(pool_network, that_swallows_packets_is_told_also_while_others_have_a_few, .disabled = true)
+{
+    capstan_pool_t *pool = open_behind_network(CHECK_US);
+    capstan_lease_t lease = pg_take(&kit, pool);
+    proxy_do(&network, "drop");
+    pg_until(pool, lost, SIZE - 1, "those that do not answer are noticed");
+    refuse_in_time(pool, CAPSTAN_E_CONNECT_TIMEOUT);
+    pg_give(pool, &lease);
     close_behind_network(pool);
 }
 
@@ -193,6 +204,8 @@ typedef struct writers {
     _Atomic uint64_t read_only; /* were sent to a server that takes no writes */
 } writers_t;
 
+static writers_t writers;
+
 static bool is_read_only(const PGresult *result)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
@@ -200,25 +213,25 @@ static bool is_read_only(const PGresult *result)
 }
 
 /* One whose server has gone has failed; that is not looked at here. */
-static void write_one(writers_t *self)
+static void write_one(void)
 {
     capstan_lease_t lease;
-    if (capstan_pool_take(self->pool, SHORT_US, &lease, NULL, 0) != CAPSTAN_OK) {
-        atomic_fetch_add(&self->refused, 1);
+    if (capstan_pool_take(writers.pool, SHORT_US, &lease, NULL, 0) != CAPSTAN_OK) {
+        atomic_fetch_add(&writers.refused, 1);
         return;
     }
     PGresult *result = PQexec(lease.connection, "INSERT INTO orders VALUES (1)");
-    atomic_fetch_add(&self->written, PQresultStatus(result) == PGRES_COMMAND_OK);
-    atomic_fetch_add(&self->read_only, is_read_only(result));
+    atomic_fetch_add(&writers.written, PQresultStatus(result) == PGRES_COMMAND_OK);
+    atomic_fetch_add(&writers.read_only, is_read_only(result));
     PQclear(result);
-    (void)!capstan_pool_give(self->pool, &lease);
+    (void)!capstan_pool_give(writers.pool, &lease);
 }
 
 static void *write_on(void *argument)
 {
-    writers_t *self = argument;
-    while (!atomic_load(&self->over)) {
-        write_one(self);
+    (void)argument;
+    while (!atomic_load(&writers.over)) {
+        write_one();
     }
     return NULL;
 }
@@ -233,34 +246,34 @@ static void until_more(const _Atomic uint64_t *counter, const char *what)
     cr_assert_geq(atomic_load(counter), wanted, "%s", what);
 }
 
-static void start_writers(writers_t *self)
+static void start_writers(void)
 {
     pg_ask_server(&kit, "CREATE TABLE orders (id int)");
     for (int i = 0; i < WRITERS; i++) {
-        cr_assert_eq(pthread_create(&self->threads[i], NULL, write_on, self), 0);
+        cr_assert_eq(pthread_create(&writers.threads[i], NULL, write_on, NULL), 0);
     }
-    until_more(&self->written, "writes go to the primary");
+    until_more(&writers.written, "writes go to the primary");
 }
 
-static void end_writers(writers_t *self)
+static void end_writers(void)
 {
-    atomic_store(&self->over, true);
+    atomic_store(&writers.over, true);
     for (int i = 0; i < WRITERS; i++) {
-        pthread_join(self->threads[i], NULL);
+        pthread_join(writers.threads[i], NULL);
     }
-    cr_assert_eq(atomic_load(&self->read_only), 0u);
+    cr_assert_eq(atomic_load(&writers.read_only), 0u);
 }
 
 Test(pool_roles, let_writes_go_on_with_a_standby_once_it_is_promoted)
 {
     pg_open(&kit, NULL);
-    writers_t writers = {.pool = open_before_both(kit.port, CAPSTAN_ROLE_READ_WRITE)};
-    start_writers(&writers);
+    writers.pool = open_before_both(kit.port, CAPSTAN_ROLE_READ_WRITE);
+    start_writers();
     pg_signal_server(&kit, SIGQUIT);
     until_more(&writers.refused, "nobody takes writes");
     pg_promote(&standby);
     until_more(&writers.written, "writes go on");
-    end_writers(&writers);
+    end_writers();
     pg_close_pool(&writers.pool);
     pg_close(&standby);
     pg_close(&kit);
@@ -272,31 +285,26 @@ Test(pool_roles, let_writes_go_on_where_packets_to_the_first_host_are_swallowed,
 {
     pg_open(&kit, NULL);
     proxy_open(&network, kit.port);
-    writers_t writers = {.pool = open_before_both(network.port, CAPSTAN_ROLE_READ_WRITE)};
-    start_writers(&writers);
+    writers.pool = open_before_both(network.port, CAPSTAN_ROLE_READ_WRITE);
+    start_writers();
     proxy_do(&network, "reset"); /* else libpq waits half a minute for an answer */
     proxy_do(&network, "drop");
     pg_promote(&standby);
     until_more(&writers.written, "writes go on");
-    end_writers(&writers);
+    end_writers();
     pg_close_pool(&writers.pool);
     proxy_close(&network);
     pg_close(&standby);
     pg_close(&kit);
 }
 
-/* A server tells a session that it was promoted with the next answer only. Disabled: the pool does
- * not look at in_hot_standby where only readers are wanted. */
-Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read, .disabled = true)
+/* What a server has become it tells a session with the next answer only: each may be lent once
+ * more. */
+static void until_refused(capstan_pool_t *pool, const char *words)
 {
-    pg_open(&kit, NULL);
-    capstan_pool_t *pool = open_before_both(kit.port, CAPSTAN_ROLE_READ_ONLY);
-    capstan_lease_t lease = pg_take(&kit, pool);
-    cr_assert_str_eq(pg_sql(lease.connection, "SELECT pg_is_in_recovery()"), "t");
-    pg_give(pool, &lease);
-    pg_promote(&standby);
     capstan_err_t err = CAPSTAN_OK;
     for (int i = 0; i < 10 * SIZE && err == CAPSTAN_OK; i++) {
+        capstan_lease_t lease;
         err = capstan_pool_take(pool, SHORT_US, &lease, kit.text, sizeof kit.text);
         if (err == CAPSTAN_OK) {
             pg_sql(lease.connection, "SELECT 1");
@@ -305,8 +313,34 @@ Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read, .dis
         }
     }
     cr_assert_eq(err, CAPSTAN_E_UNREACHABLE, "%s", kit.text);
-    cr_assert_not_null(strstr(kit.text, "not read-only"), "%s", kit.text);
+    cr_assert_not_null(strstr(kit.text, words), "%s", kit.text);
+}
+
+/* Disabled: the pool does not look at in_hot_standby where only readers are wanted. */
+Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read, .disabled = true)
+{
+    pg_open(&kit, NULL);
+    capstan_pool_t *pool = open_before_both(kit.port, CAPSTAN_ROLE_READ_ONLY);
+    capstan_lease_t lease = pg_take(&kit, pool);
+    cr_assert_str_eq(pg_sql(lease.connection, "SELECT pg_is_in_recovery()"), "t");
+    pg_give(pool, &lease);
+    pg_promote(&standby);
+    until_refused(pool, "not read-only");
     pg_close_pool(&pool);
     pg_close(&standby);
+    pg_close(&kit);
+}
+
+/* Disabled: the pool does not look at default_transaction_read_only once a connection stands. */
+Test(pool_roles, take_a_server_that_was_made_read_only_from_those_who_write, .disabled = true)
+{
+    pg_open(&kit, NULL);
+    capstan_pool_options_t options = {.size = SIZE, .role = CAPSTAN_ROLE_READ_WRITE};
+    capstan_pool_t *pool = pg_pool(&kit, &options);
+    serve_all(pool);
+    pg_ask_server(&kit, "ALTER SYSTEM SET default_transaction_read_only = on");
+    pg_ask_server(&kit, "SELECT pg_reload_conf()");
+    until_refused(pool, "read-only");
+    pg_close_pool(&pool);
     pg_close(&kit);
 }
