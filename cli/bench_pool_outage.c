@@ -42,7 +42,7 @@ typedef enum phase {
 } phase_t;
 
 typedef struct outage {
-    capstan_pool_t *pool; /* NULL: the peer */
+    capstan_pool_t *pool;
     _Atomic phase_t phase;
     lock_t lock;
     lock_condition_t changed;

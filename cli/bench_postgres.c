@@ -142,16 +142,19 @@ static bool start(bench_postgres_t *self, const char *data)
         "postgres", "-D", data, "-k", self->folder, "-p", "5432", "-c", "listen_addresses=", NULL};
     snprintf(conninfo, sizeof conninfo, "host=%s port=5432 user=bench dbname=postgres",
              self->folder);
-    bool answers = false;
-    if (spawn(self, arguments, &self->server)) {
-        for (int ms = 0; ms < READY_MS && !answers; ms += PAUSE_MS) {
-            nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000}, NULL);
-            answers = PQping(conninfo) == PQPING_OK;
-        }
-    } else {
+    if (!spawn(self, arguments, &self->server)) {
         self->server = 0;
     }
-    return answers;
+    for (int ms = 0; ms < READY_MS && self->server > 0; ms += PAUSE_MS) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000}, NULL);
+        if (PQping(conninfo) == PQPING_OK) {
+            return true;
+        }
+        if (waitpid(self->server, NULL, WNOHANG) != 0) { /* it has ended */
+            self->server = 0;
+        }
+    }
+    return false;
 }
 
 capstan_err_t bench_postgres_open(bench_postgres_t *self, const bench_postgres_t *primary)
