@@ -158,7 +158,7 @@ void doctor_check_connection(doctor_t *self, const PGresult *result, doctor_chec
         return;
     }
     err = err ? err
-              : postgres_begin(self->target, self->lookup, &connection, attempt.text,
+              : postgres_begin(self->target, self->lookup, 0, &connection, attempt.text,
                                sizeof attempt.text);
     if (err != CAPSTAN_OK) {
         blame_beginning(err, attempt.text, check);

@@ -158,7 +158,8 @@ static capstan_err_t why_not(const pool_t *self)
     if (self->retry_pause_us > 0) {
         return self->reason;
     }
-    bool server = away == 0 || self->in_state[POOL_CHECKING] > 0 || pool_hanging(self) > 0;
+    bool server =
+        away == 0 || self->in_state[POOL_CHECKING] > 0 || self->in_state[POOL_OPENING] > 0;
     return server ? CAPSTAN_E_CONNECT_TIMEOUT : CAPSTAN_E_POOL_EXHAUSTED;
 }
 
@@ -285,8 +286,10 @@ void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us)
         return;
     }
     int64_t took_us = now_us - place->since_us;
-    self->connect_took_us = took_us < POOL_PROBE_US ? took_us : POOL_PROBE_US;
-    self->connect_all_us = took_us > 0 ? took_us : 1;
+    int64_t patience_us = pool_patience_us(self);
+    self->connect_took_us = took_us >= patience_us ? patience_us * 3 / 4
+                            : took_us > 0          ? took_us
+                                                   : 1;
     self->passed_us = place->since_us > self->passed_us ? place->since_us : self->passed_us;
     self->retry_pause_us = 0;
     self->retry_us = now_us;
@@ -427,6 +430,7 @@ pool_figures_t pool_figures(const pool_t *self, int64_t now_us)
     figures.idle = self->in_state[POOL_IDLE];
     figures.taken = self->in_state[POOL_TAKEN];
     figures.opening = self->in_state[POOL_OPENING];
+    figures.hanging = pool_hanging(self);
     figures.other = self->in_state[POOL_CHECKING] + self->in_state[POOL_CLEANING] +
                     self->in_state[POOL_CLOSING];
     figures.waiters = self->waiters;

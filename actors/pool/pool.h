@@ -15,10 +15,10 @@
  * and may come again.
  *
  * After a failure the next attempt begins 50 ms after the one that failed, then up to half a
- * second. One that hangs is left to go on, and another one begun beside it every half second: when
- * the network swallows packets, the new one gets through first once it does not any more (P3).
- * Where there is no place for another one, one that hangs ends instead, if the server has not
- * answered it at all, in twice the time that it took otherwise.
+ * second. One that hangs (for half a second, and twice as long as the last one took) is left to
+ * go on, and another one begun beside it: when the network swallows packets, the new one gets
+ * through first once it does not any more (P3). Where there is no place for another one, one that
+ * hangs ends instead, if the server has not answered it at all.
  *
  * Invariants (pool_check evaluates them):
  *  - what stands or is being made is at most `size`, unless that was lowered meanwhile (P1);
@@ -39,7 +39,7 @@ enum {
     POOL_TICK_US = 100000, /* pool_tick is called so often */
     POOL_RETRY_US_MIN = 50000,
     POOL_RETRY_US_MAX = 500000,
-    POOL_PROBE_US = 500000, /* an attempt that takes longer hangs: another one is begun */
+    POOL_PROBE_US = 500000, /* an attempt that takes less does not hang */
     POOL_OPENING_MAX = 8,   /* at a time, those that hang aside */
     POOL_STUCK_MAX = 2,     /* attempts that hang and are left to go on */
 };
@@ -135,7 +135,8 @@ typedef struct pool_figures {
     uint64_t idle;
     uint64_t taken;
     uint64_t opening;
-    uint64_t other; /* checking, cleaning, closing */
+    uint64_t hanging; /* of those */
+    uint64_t other;   /* checking, cleaning, closing */
     uint64_t waiters;
     int64_t oldest_wait_us;
     uint64_t takes;

@@ -31,8 +31,9 @@ typedef struct pool_actor {
     capstan_actor_t *self;
     capstan_pool_t *shared;
     int epoll_fd;
-    bool failing;              /* the last attempt failed, and the log says so */
-    pool_figures_t told;       /* in the metrics */
+    bool failing;        /* the last attempt failed, and the log says so */
+    uint64_t late;       /* attempts since the last one that succeeded that hung to their end */
+    pool_figures_t told; /* in the metrics */
     postgres_lookup_t *names;  /* NULL: none is under way */
     bool asked[POOL_SIZE_MAX]; /* DISCARD ALL, behind ROLLBACK */
     bool names_wanted[POOL_SIZE_MAX];
@@ -77,6 +78,7 @@ static void opened(pool_actor_t *self, pool_place_t *place)
         self->failing = false;
         LOG(pool, opened, log_string("pool", shared->name));
     }
+    self->late = 0;
     pool_opened(shared->core, place, now_us(self));
 }
 
@@ -156,8 +158,10 @@ static void begin_connection(pool_actor_t *self, pool_place_t *place)
     capstan_pool_t *shared = self->shared;
     PGconn *connection = NULL;
     char why[POOL_WHY_BYTES];
+    size_t skip = self->late + pool_figures(shared->core, 0).hanging;
     pool_unlock(shared);
-    capstan_err_t err = postgres_begin(shared->target, self->names, &connection, why, sizeof why);
+    capstan_err_t err =
+        postgres_begin(shared->target, self->names, skip, &connection, why, sizeof why);
     bool failed = err != CAPSTAN_OK || PQstatus(connection) == CONNECTION_BAD;
     if (!failed) {
         watch(self, pool_number(shared->core, place), connection, POSTGRES_WRITE);
@@ -325,6 +329,7 @@ static void tick(pool_actor_t *self)
     pool_tick(shared->core, now_us(self));
     if (pool_figures(shared->core, 0).open_failures > failures) { /* by their deadline */
         self->failing = true;
+        self->late++;
         snprintf(shared->why, sizeof shared->why, "%s",
                  self->names ? "the look-up of the host's name does not end" : "no answer in time");
         LOG(pool, open_failed, log_string("pool", shared->name),

@@ -26,8 +26,8 @@ struct pool {
     uint64_t waiters;
     uint64_t in_state[POOL_STATE_COUNT];
     size_t places_used;      /* those behind have always been EMPTY */
-    int64_t connect_took_us; /* by the last attempt that succeeded, as far as it did not hang */
-    int64_t connect_all_us;  /* the same, all of it; 0: none has succeeded yet */
+    int64_t connect_took_us; /* by the last attempt that succeeded; of those that hung only half as
+                                much more than before */
     int64_t passed_us;       /* when the latest attempt that succeeded was begun */
     int64_t missing_us;      /* since when idle_min stand, and fewer are idle; INT64_MAX:
                                 they are not */
@@ -55,7 +55,8 @@ static inline uint64_t pool_standing(const pool_t *self)
 /* pool_plan.c: opens what is missing, and calls off what is not wanted any more. */
 void pool_plan(pool_t *self);
 void pool_call_off(pool_t *self);
-/* Attempts that take longer than any should. */
+/* Attempts that take longer than any should: twice as long as the last one did. */
 uint64_t pool_hanging(const pool_t *self);
+int64_t pool_patience_us(const pool_t *self);
 
 #endif

@@ -8,9 +8,15 @@ static uint64_t less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
+int64_t pool_patience_us(const pool_t *self)
+{
+    int64_t us = 2 * self->connect_took_us;
+    return us > POOL_PROBE_US ? us : POOL_PROBE_US;
+}
+
 static bool hangs(const pool_t *self, const pool_place_t *place)
 {
-    return place->state == POOL_OPENING && self->now_us - place->since_us >= POOL_PROBE_US;
+    return place->state == POOL_OPENING && self->now_us - place->since_us >= pool_patience_us(self);
 }
 
 uint64_t pool_hanging(const pool_t *self)
@@ -198,15 +204,12 @@ static void tick_place(pool_t *self, pool_place_t *place)
  * answer takes is known when one has come. */
 static void make_room(pool_t *self)
 {
-    int64_t patience_us = 2 * self->connect_all_us;
-    patience_us = patience_us > POOL_PROBE_US ? patience_us : POOL_PROBE_US;
-    if (self->connect_all_us == 0 || pool_used(self) < self->limits.size) {
+    if (self->counted.opened == 0 || pool_used(self) < self->limits.size) {
         return;
     }
     for (size_t i = 0; i < self->places_used; i++) {
         pool_place_t *place = &self->places[i];
-        if (place->state == POOL_OPENING && !place->heard &&
-            self->now_us - place->since_us >= patience_us) {
+        if (hangs(self, place) && !place->heard) {
             pool_failed(self, place, CAPSTAN_E_CONNECT_TIMEOUT, self->now_us);
             return;
         }

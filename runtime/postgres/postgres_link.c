@@ -190,6 +190,8 @@ static void set_all(parameters_t *self, const postgres_target_t *target,
     }
     if (addresses->host) {
         set(self, "host", addresses->host);
+    }
+    if (addresses->hostaddr) {
         set(self, "hostaddr", addresses->hostaddr);
     }
     if (addresses->port) {
@@ -197,37 +199,43 @@ static void set_all(parameters_t *self, const postgres_target_t *target,
     }
 }
 
-capstan_err_t postgres_begin(const postgres_target_t *target, const postgres_lookup_t *lookup,
-                             PGconn **ret_connection, char *ret_text, size_t text_size)
+static PGconn *begin(const postgres_target_t *target, const postgres_addresses_t *addresses,
+                     const char *password)
 {
     parameters_t parameters = {.count = 0};
-    char *password = NULL;
-    postgres_addresses_t addresses = {0};
-    if (lookup) {
-        addresses = postgres_lookup_result(lookup);
-    }
-    if (addresses.why) {
-        set_text(ret_text, text_size, addresses.why);
-        return CAPSTAN_E_UNREACHABLE;
-    }
-    if (target->password_file) {
-        password = read_password(target->password_file, ret_text, text_size);
-        if (!password) {
-            return CAPSTAN_E_AUTHENTICATION;
-        }
-    }
-    set_all(&parameters, target, &addresses);
+    set_all(&parameters, target, addresses);
     if (password) {
         set(&parameters, "password", password);
     }
     PGconn *connection = PQconnectStartParams(parameters.keywords, parameters.values, 0);
     ENSURE(connection);
-    free_password(password);
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE); /* only so it says the SQLSTATE */
     PQsetNoticeProcessor(connection, say_nothing, NULL);
     atomic_store(&usual_receiver, PQsetNoticeReceiver(connection, NULL, NULL));
-    *ret_connection = connection;
-    return CAPSTAN_OK;
+    return connection;
+}
+
+capstan_err_t postgres_begin(const postgres_target_t *target, const postgres_lookup_t *lookup,
+                             size_t skip, PGconn **ret_connection, char *ret_text, size_t text_size)
+{
+    char *password = NULL;
+    postgres_addresses_t addresses;
+    postgres_addresses(target, lookup, skip, &addresses);
+    if (addresses.why) {
+        set_text(ret_text, text_size, addresses.why);
+        return CAPSTAN_E_UNREACHABLE;
+    }
+    capstan_err_t err = CAPSTAN_OK;
+    if (target->password_file) {
+        password = read_password(target->password_file, ret_text, text_size);
+        err = password ? CAPSTAN_OK : CAPSTAN_E_AUTHENTICATION;
+    }
+    if (err == CAPSTAN_OK) {
+        *ret_connection = begin(target, &addresses, password);
+    }
+    free_password(password);
+    postgres_addresses_fini(&addresses);
+    return err;
 }
 
 postgres_next_t postgres_connect(PGconn *connection)
@@ -349,9 +357,9 @@ static bool is_on(const PGconn *connection, const char *parameter)
 static bool has_role(const PGconn *connection, postgres_role_t role)
 {
     bool told = PQparameterStatus(connection, "in_hot_standby");
-    bool standby = is_on(connection, "in_hot_standby");
-    bool read_only = standby || is_on(connection, "default_transaction_read_only");
-    return !told || role == POSTGRES_ANY || (role == POSTGRES_READ_ONLY ? read_only : !standby);
+    bool read_only =
+        is_on(connection, "in_hot_standby") || is_on(connection, "default_transaction_read_only");
+    return !told || role == POSTGRES_ANY || read_only == (role == POSTGRES_READ_ONLY);
 }
 
 bool postgres_is_alive(PGconn *connection, postgres_role_t role)

@@ -52,10 +52,11 @@ void postgres_target_destroy(postgres_target_t **self_p);
 typedef struct postgres_lookup postgres_lookup_t;
 
 /* With the addresses of a look-up that is over; NULL: libpq looks up what there is. The connection
- * ends with postgres_end, whatever comes of it. Errors, with the text of each: UNREACHABLE (no name
- * was found), AUTHENTICATION (the password file cannot be read). */
+ * ends with postgres_end, whatever comes of it. libpq tries one host after the other, but stays
+ * with one that says nothing: so many hosts, `skip`, are left for last. Errors, with the text of
+ * each: UNREACHABLE (no name was found), AUTHENTICATION (the password file cannot be read). */
 CAPSTAN_MUST_CHECK capstan_err_t postgres_begin(const postgres_target_t *target,
-                                                const postgres_lookup_t *lookup,
+                                                const postgres_lookup_t *lookup, size_t skip,
                                                 PGconn **ret_connection, char *ret_text,
                                                 size_t text_size);
 postgres_next_t postgres_connect(PGconn *connection);

@@ -237,13 +237,68 @@ void postgres_lookup_drop(postgres_lookup_t **self_p)
     }
 }
 
-postgres_addresses_t postgres_lookup_result(const postgres_lookup_t *self)
+/* --- what libpq gets ------------------------------------------------------------------------- */
+
+/* A copy whose first elements, so many, stand behind the others. */
+static char *rotate(const char *list, size_t skip)
 {
-    ENSURE(atomic_load_explicit(&self->over, memory_order_acquire));
-    if (self->address_count == 0) {
-        return (postgres_addresses_t){.why = self->why[0] ? self->why : "the host has no address"};
+    const char *behind = list;
+    slice_t element;
+    for (size_t i = 0; i < skip; i++) {
+        (void)next_element(&behind, &element);
     }
-    return (postgres_addresses_t){.host = (const char *)self->hosts.data,
-                                  .hostaddr = (const char *)self->hostaddrs.data,
-                                  .port = self->port ? (const char *)self->ports.data : NULL};
+    char *copy;
+    if (skip == 0) {
+        copy = strdup(list);
+        ENSURE(copy);
+    } else {
+        ENSURE(asprintf(&copy, "%s,%.*s", behind, (int)(behind - list - 1), list) >= 0);
+    }
+    return copy;
+}
+
+static char *rotate_if(const char *list, size_t count, size_t skip)
+{
+    return list && count_elements(list) == count ? rotate(list, skip % count) : NULL;
+}
+
+/* Nothing, unless something is to be skipped: libpq finds what the target says by itself. */
+static void rotate_given(const postgres_target_t *target, size_t skip,
+                         postgres_addresses_t *ret_self)
+{
+    const char *host = given_or_environment(target, "host", "PGHOST");
+    const char *hostaddr = given_or_environment(target, "hostaddr", "PGHOSTADDR");
+    size_t count = count_elements(host ? host : hostaddr);
+    if (count > 1 && skip % count > 0) {
+        ret_self->host = rotate_if(host, count, skip);
+        ret_self->hostaddr = rotate_if(hostaddr, count, skip);
+        ret_self->port = rotate_if(given_or_environment(target, "port", "PGPORT"), count, skip);
+    }
+}
+
+void postgres_addresses(const postgres_target_t *target, const postgres_lookup_t *lookup,
+                        size_t skip, postgres_addresses_t *ret_self)
+{
+    *ret_self = (postgres_addresses_t){0};
+    if (!lookup) {
+        rotate_given(target, skip, ret_self);
+        return;
+    }
+    ENSURE(atomic_load_explicit(&lookup->over, memory_order_acquire));
+    size_t count = lookup->address_count;
+    if (count == 0) {
+        ret_self->why = lookup->why[0] ? lookup->why : "the host has no address";
+        return;
+    }
+    ret_self->host = rotate((const char *)lookup->hosts.data, skip % count);
+    ret_self->hostaddr = rotate((const char *)lookup->hostaddrs.data, skip % count);
+    ret_self->port = lookup->port ? rotate((const char *)lookup->ports.data, skip % count) : NULL;
+}
+
+void postgres_addresses_fini(postgres_addresses_t *self)
+{
+    free(self->host);
+    free(self->hostaddr);
+    free(self->port);
+    *self = (postgres_addresses_t){0};
 }

@@ -22,12 +22,16 @@ void postgres_lookup_drop(postgres_lookup_t **self_p);
 
 /* For postgres_begin, when it is over: libpq's host, hostaddr and port; or why there are none. */
 typedef struct postgres_addresses {
-    const char *host;
-    const char *hostaddr;
-    const char *port; /* NULL: as the target says */
-    const char *why;  /* NULL: there are some */
+    char *host; /* lists; NULL: as the target says */
+    char *hostaddr;
+    char *port;
+    const char *why; /* there are none; the look-up's. NULL: there are */
 } postgres_addresses_t;
 
-postgres_addresses_t postgres_lookup_result(const postgres_lookup_t *self);
+/* `lookup` may be NULL: then what the target says, all NULL if it names no hosts. The first `skip`
+ * stand behind the others. */
+void postgres_addresses(const postgres_target_t *target, const postgres_lookup_t *lookup,
+                        size_t skip, postgres_addresses_t *ret_self);
+void postgres_addresses_fini(postgres_addresses_t *self);
 
 #endif

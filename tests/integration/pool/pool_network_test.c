@@ -119,8 +119,7 @@ Test(pool_network, that_swallows_packets_costs_the_connections_that_wait_for_an_
     close_behind_network(pool);
 }
 
-/* Disabled: until the first attempt has failed, the pool says that others have all connections. */
-Test(pool_network, that_swallows_packets_is_told_also_while_others_have_a_few, .disabled = true)
+Test(pool_network, that_swallows_packets_is_told_also_while_others_have_a_few)
 {
     capstan_pool_t *pool = open_behind_network(CHECK_US);
     capstan_lease_t lease = pg_take(&kit, pool);
@@ -279,9 +278,9 @@ Test(pool_roles, let_writes_go_on_with_a_standby_once_it_is_promoted)
     pg_close(&kit);
 }
 
-/* Disabled: libpq goes on to the next host only when the first has answered or the kernel gives up,
- * and the pool ends the attempt before that and begins at the first host again. */
-Test(pool_roles, let_writes_go_on_where_packets_to_the_first_host_are_swallowed, .disabled = true)
+/* libpq goes on to the next host only when the first has answered or the kernel gives up: attempts
+ * beside it begin at another one. */
+Test(pool_roles, let_writes_go_on_where_packets_to_the_first_host_are_swallowed)
 {
     pg_open(&kit, NULL);
     proxy_open(&network, kit.port);
@@ -316,8 +315,7 @@ static void until_refused(capstan_pool_t *pool, const char *words)
     cr_assert_not_null(strstr(kit.text, words), "%s", kit.text);
 }
 
-/* Disabled: the pool does not look at in_hot_standby where only readers are wanted. */
-Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read, .disabled = true)
+Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read)
 {
     pg_open(&kit, NULL);
     capstan_pool_t *pool = open_before_both(kit.port, CAPSTAN_ROLE_READ_ONLY);
@@ -331,8 +329,7 @@ Test(pool_roles, take_a_standby_that_was_promoted_from_those_who_only_read, .dis
     pg_close(&kit);
 }
 
-/* Disabled: the pool does not look at default_transaction_read_only once a connection stands. */
-Test(pool_roles, take_a_server_that_was_made_read_only_from_those_who_write, .disabled = true)
+Test(pool_roles, take_a_server_that_was_made_read_only_from_those_who_write)
 {
     pg_open(&kit, NULL);
     capstan_pool_options_t options = {.size = SIZE, .role = CAPSTAN_ROLE_READ_WRITE};
