@@ -138,6 +138,8 @@ static void print_json(const pool_report_t *report)
     }
     emit_key(&json, "paused");
     emit_bool(&json, report->paused);
+    emit_key(&json, "saturated");
+    emit_bool(&json, report->saturated);
     emit_key(&json, "last_failure");
     emit_text(&json, report->last_failure);
     emit_object_end(&json);
@@ -152,7 +154,9 @@ static void print_text(const pool_report_t *report)
     buffer_t failure = {0};
     gather(report, rows);
     printf("%-16s %.*s%s\n", "pool", (int)report->name.size, (const char *)report->name.data,
-           report->paused ? " (paused)" : "");
+           report->paused      ? " (paused)"
+           : report->saturated ? " (saturated)"
+                               : "");
     for (size_t i = 0; i < ROWS; i++) {
         printf("%-16s %" PRIu64 "\n", rows[i].name, rows[i].value);
     }

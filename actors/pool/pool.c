@@ -436,6 +436,7 @@ pool_figures_t pool_figures(const pool_t *self, int64_t now_us)
     figures.waiters = self->waiters;
     figures.oldest_wait_us = self->first ? now_us - self->first->since_us : 0;
     figures.takes = self->leases;
+    figures.saturated = self->saturated;
     figures.paused = self->mode == POOL_MODE_PAUSED;
     return figures;
 }

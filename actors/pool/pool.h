@@ -42,6 +42,7 @@ enum {
     POOL_PROBE_US = 500000, /* an attempt that takes less does not hang */
     POOL_OPENING_MAX = 8,   /* at a time, those that hang aside */
     POOL_STUCK_MAX = 2,     /* attempts that hang and are left to go on */
+    POOL_NEAR_TICKS = 10,   /* so long nine of ten are away before that is told */
 };
 
 typedef struct pool_limits {
@@ -152,6 +153,8 @@ typedef struct pool_figures {
     uint64_t waits;
     uint64_t waited_us; /* all of those that are over */
     bool paused;
+    bool saturated; /* nine of ten connections have been away for a second; until a quarter is back
+                     */
 } pool_figures_t;
 
 typedef struct pool pool_t;

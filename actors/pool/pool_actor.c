@@ -302,11 +302,26 @@ static void tell_leaks(pool_actor_t *self)
     }
 }
 
+static void tell_saturation(const pool_actor_t *self, const pool_figures_t *figures)
+{
+    if (figures->saturated && !self->told.saturated) {
+        LOG(pool, saturated, log_string("pool", self->shared->name),
+            log_uint("taken", figures->taken), log_uint("size", figures->size),
+            log_uint("waiters", figures->waiters));
+    } else if (!figures->saturated && self->told.saturated) {
+        LOG(pool, relaxed, log_string("pool", self->shared->name),
+            log_uint("taken", figures->taken), log_uint("size", figures->size));
+    }
+}
+
 static void tell_metrics(pool_actor_t *self, const pool_figures_t *figures)
 {
     const pool_figures_t *told = &self->told;
     METRIC_ADD(pool, takes, figures->takes - told->takes);
     METRIC_ADD(pool, takes_refused, figures->refused - told->refused);
+    METRIC_ADD(pool, waits, figures->waits - told->waits);
+    METRIC_ADD(pool, waited_us, figures->waited_us - told->waited_us);
+    METRIC_ADD(pool, saturated, figures->saturated - told->saturated);
     METRIC_ADD(pool, waiters, figures->waiters - told->waiters);
     METRIC_ADD(pool, taken, figures->taken - told->taken);
     METRIC_ADD(pool, idle, figures->idle - told->idle);
@@ -337,6 +352,7 @@ static void tick(pool_actor_t *self)
     }
     tell_leaks(self);
     pool_figures_t figures = pool_figures(shared->core, now_us(self));
+    tell_saturation(self, &figures);
     tell_metrics(self, &figures);
 }
 
@@ -449,6 +465,7 @@ static void destroy(capstan_actor_t *actor)
     drop_names(self);
     pool_figures_t figures = pool_figures(shared->core, 0);
     figures.taken = 0;
+    figures.saturated = false;
     tell_metrics(self, &figures);
     shared->ended = true;
     lock_wake(&shared->ended_condition);

@@ -467,6 +467,7 @@ capstan_pool_figures_t capstan_pool_figures(capstan_pool_t *self)
         .waiters = figures.waiters,
         .oldest_wait_us = figures.oldest_wait_us,
         .paused = figures.paused,
+        .saturated = figures.saturated,
         .takes = figures.takes,
         .waits = figures.waits,
         .waited_us = figures.waited_us,

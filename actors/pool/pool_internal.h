@@ -34,7 +34,9 @@ struct pool {
     int64_t retry_us;        /* the next attempt, after a failure */
     int64_t retry_pause_us;  /* 0: the last attempt succeeded */
     capstan_err_t reason;    /* of the last failure */
-    bool owed;               /* one was refused, and no connection was made since */
+    uint32_t near_ticks;     /* for so many in a row nine of ten connections are away */
+    bool saturated;
+    bool owed; /* one was refused, and no connection was made since */
     pool_figures_t counted;
     uint64_t steps[POOL_STATE_COUNT][POOL_INPUT_COUNT];
     pool_place_t places[POOL_SIZE_MAX];

@@ -233,10 +233,20 @@ static void thin_out(pool_t *self)
     make_room(self);
 }
 
+/* Told before borrowers are refused; one that comes and goes in a rush is nothing to tell. */
+static void look_at_saturation(pool_t *self)
+{
+    uint64_t away = self->in_state[POOL_TAKEN] + self->in_state[POOL_CLEANING];
+    self->near_ticks = away * 10 >= (uint64_t)self->limits.size * 9 ? self->near_ticks + 1 : 0;
+    self->saturated = self->near_ticks >= POOL_NEAR_TICKS ||
+                      (self->saturated && away * 4 > (uint64_t)self->limits.size * 3);
+}
+
 void pool_tick(pool_t *self, int64_t now_us)
 {
     self->now_us = now_us;
     self->ticks++;
+    look_at_saturation(self);
     for (size_t i = 0; i < self->places_used; i++) {
         tick_place(self, &self->places[i]);
     }

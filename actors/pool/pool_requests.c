@@ -15,6 +15,7 @@ static void report(const capstan_pool_t *shared, buffer_t *out)
                              .size = figures.size,
                              .idle_min = figures.idle_min,
                              .paused = figures.paused,
+                             .saturated = figures.saturated,
                              .idle = figures.idle,
                              .taken = figures.taken,
                              .opening = figures.opening,

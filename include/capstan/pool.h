@@ -88,6 +88,7 @@ typedef struct capstan_pool_figures {
     uint64_t waiters;
     int64_t oldest_wait_us;
     bool paused;
+    bool saturated;     /* nine of ten connections have been taken for a second; in the log too */
     uint64_t takes;     /* since it was opened, as all that follow */
     uint64_t refused;   /* takes that failed */
     uint64_t waits;     /* takes that found none idle */

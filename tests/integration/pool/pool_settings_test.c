@@ -164,7 +164,9 @@ Test(pool_settings, are_no_secrets_in_the_log)
     capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1, .leak_us = 50000});
     capstan_lease_t lease = pg_take(&kit, pool);
     pg_until(pool, has_leak, 1, "it is told");
+    await_log("pool.saturated"); /* the only one is taken */
     pg_give(pool, &lease);
+    await_log("pool.relaxed");
     await_log("pool.opened");
     await_log("pool.leak");
     await_log("pool_kit.c:"); /* who took it */

@@ -227,3 +227,34 @@ Test(pool_rules, let_connections_grow_old_one_by_one)
     cr_assert_lt(most, 12u, "%d at once", (int)most);
     end(&hall);
 }
+
+/* Nine of ten for a second; then it is over with a quarter back. */
+Test(pool_rules, tell_before_everything_is_taken)
+{
+    enum { SIZE = 10 };
+    pool_limits_t wanted = limits(SIZE, SIZE);
+    hall_t hall = {.pool = pool_new(&wanted, 1, MS), .now_us = MS, .connect_us = MS};
+    pool_place_t *places[SIZE];
+    serve_todo(&hall);
+    pass(&hall, 1000 * MS);
+    for (int i = 0; i < 9; i++) {
+        places[i] = pool_take(hall.pool, &somebody);
+        cr_assert_not_null(places[i]);
+    }
+    pass(&hall, hall.now_us + 800 * MS);
+    cr_assert_not(pool_figures(hall.pool, hall.now_us).saturated);
+    pass(&hall, hall.now_us + 400 * MS);
+    cr_assert(pool_figures(hall.pool, hall.now_us).saturated);
+    cr_assert_eq(pool_give(hall.pool, places[0], places[0]->lease, POOL_CLEAN), CAPSTAN_OK);
+    pass(&hall, hall.now_us + 400 * MS);
+    cr_assert(pool_figures(hall.pool, hall.now_us).saturated);
+    cr_assert_eq(pool_give(hall.pool, places[1], places[1]->lease, POOL_CLEAN), CAPSTAN_OK);
+    pass(&hall, hall.now_us + 400 * MS);
+    cr_assert_not(pool_figures(hall.pool, hall.now_us).saturated);
+    for (int i = 2; i < 9; i++) {
+        cr_assert_eq(pool_give(hall.pool, places[i], places[i]->lease, POOL_CLEAN), CAPSTAN_OK);
+    }
+    pool_close(hall.pool, hall.now_us);
+    serve_todo(&hall);
+    pool_destroy(&hall.pool);
+}
