@@ -401,7 +401,7 @@ static pool_condition_t condition_of(const struct pg_conn *connection)
 
 /* A lease that was given back is cleared; a copy of one is told by its number and connection, and
  * what it names may be another borrower's by now: it is not looked at. */
-capstan_err_t capstan_pool_give(capstan_pool_t *self, capstan_lease_t *lease)
+static capstan_err_t give(capstan_pool_t *self, capstan_lease_t *lease, bool trusted)
 {
     pool_lock(self);
     pool_place_t *place = pool_place(self->core, lease->place);
@@ -410,13 +410,23 @@ capstan_err_t capstan_pool_give(capstan_pool_t *self, capstan_lease_t *lease)
     pool_condition_t condition = POOL_CLEAN;
     if (held) {
         postgres_forget(place->connection);
-        condition = condition_of(place->connection);
+        condition = trusted ? condition_of(place->connection) : POOL_BROKEN;
     }
     capstan_err_t err = pool_give(self->core, place ? place : pool_place(self->core, 0),
                                   held ? lease->number : 0, condition);
     pool_unlock(self);
     *lease = (capstan_lease_t){0};
     return err;
+}
+
+capstan_err_t capstan_pool_give(capstan_pool_t *self, capstan_lease_t *lease)
+{
+    return give(self, lease, true);
+}
+
+capstan_err_t capstan_pool_discard(capstan_pool_t *self, capstan_lease_t *lease)
+{
+    return give(self, lease, false);
 }
 
 /* --- operations ------------------------------------------------------------------------------ */

@@ -137,6 +137,11 @@ CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_pool_take_at(capstan_pool_t
 CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_pool_give(capstan_pool_t *self,
                                                                capstan_lease_t *lease);
 
+/* The same, and the connection is closed, whatever it looks like: for a borrower that does not
+ * trust it any more. */
+CAPSTAN_API CAPSTAN_MUST_CHECK capstan_err_t capstan_pool_discard(capstan_pool_t *self,
+                                                                  capstan_lease_t *lease);
+
 /* Nobody gets a connection until it is resumed; who takes waits. Any thread. */
 CAPSTAN_API void capstan_pool_pause(capstan_pool_t *self);
 CAPSTAN_API void capstan_pool_resume(capstan_pool_t *self);

@@ -178,6 +178,23 @@ Test(pool, closes_what_is_given_back_busy_or_broken)
     pg_close(&kit);
 }
 
+Test(pool, closes_what_its_borrower_does_not_trust)
+{
+    pg_open(&kit, NULL);
+    capstan_pool_t *pool = pg_pool(&kit, &(capstan_pool_options_t){.size = 1});
+    capstan_lease_t lease = pg_take(&kit, pool);
+    int first = PQbackendPID(lease.connection);
+    cr_assert_eq(capstan_pool_discard(pool, &lease), CAPSTAN_OK);
+    cr_assert_null(lease.connection);
+    lease = pg_take(&kit, pool);
+    cr_assert_neq(PQbackendPID(lease.connection), first);
+    pg_give(pool, &lease);
+    cr_assert_eq(capstan_pool_discard(pool, &lease), CAPSTAN_E_NOT_LENT);
+    cr_assert_eq(capstan_pool_figures(pool).lost, 1u);
+    pg_close_pool(&pool);
+    pg_close(&kit);
+}
+
 Test(pool, leaves_nothing_of_a_session_where_that_is_wanted)
 {
     pg_open(&kit, NULL);
