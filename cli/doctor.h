@@ -50,6 +50,7 @@ typedef struct doctor {
     int64_t timeout_us;        /* of each step */
     PGconn *connection;        /* NULL: none yet, or it is lost */
     postgres_target_t *target;
+    size_t skip;               /* so many of its places said nothing */
     postgres_lookup_t *lookup; /* its addresses; NULL: it has no names */
     bool standby;              /* it takes no writes */
     /* Commits as this session would make them are no measure of the disk: they do not wait for it,

@@ -10,6 +10,7 @@
 
 typedef struct attempt {
     doctor_end_t end;
+    capstan_err_t err; /* nothing could be begun */
     bool wants_password;
     char place[256];
     char text[DOCTOR_TEXT_BYTES]; /* libpq's, with the SQLSTATE in it */
@@ -102,9 +103,12 @@ static void describe_place(const PGconn *connection, char *ret_text, size_t text
 static bool look_up(doctor_t *self, doctor_check_t *check)
 {
     char duration[DOCTOR_DURATION_BYTES];
+    if (!postgres_has_names(self->target)) {
+        return true;
+    }
     self->lookup = postgres_look_up(self->target);
-    if (!self->lookup || doctor_await(postgres_lookup_fd(self->lookup), POLLIN,
-                                      clock_add_us(clock_us(CLOCK_MONOTONIC), self->timeout_us))) {
+    if (self->lookup && doctor_await(postgres_lookup_fd(self->lookup), POLLIN,
+                                     clock_add_us(clock_us(CLOCK_MONOTONIC), self->timeout_us))) {
         return true;
     }
     postgres_lookup_drop(&self->lookup);
@@ -147,31 +151,54 @@ static void connected(doctor_t *self, PGconn *connection, int64_t took_us, docto
     doctor_figure(check, "connect_us", (double)took_us);
 }
 
+/* False: what is wrong is in `ret_attempt`. */
+static bool try_once(doctor_t *self, attempt_t *ret_attempt, doctor_check_t *check)
+{
+    PGconn *connection = NULL;
+    int64_t begin_us = clock_us(CLOCK_MONOTONIC);
+    *ret_attempt = (attempt_t){.end = DOCTOR_LOST};
+    ret_attempt->err = postgres_begin(self->target, self->lookup, self->skip, &connection,
+                                      ret_attempt->text, sizeof ret_attempt->text);
+    if (ret_attempt->err != CAPSTAN_OK) {
+        return false;
+    }
+    ret_attempt->end = doctor_connect(connection, self->timeout_us);
+    if (ret_attempt->end == DOCTOR_DONE) {
+        connected(self, connection, clock_us(CLOCK_MONOTONIC) - begin_us, check);
+        return true;
+    }
+    describe_place(connection, ret_attempt->place, sizeof ret_attempt->place);
+    (void)postgres_why(connection, ret_attempt->text, sizeof ret_attempt->text);
+    ret_attempt->wants_password = PQconnectionNeedsPassword(connection);
+    postgres_end(connection);
+    return false;
+}
+
+/* libpq goes on to the next host behind one that answers, or refuses; behind one that says nothing
+ * we do, as a pool does. */
 void doctor_check_connection(doctor_t *self, const PGresult *result, doctor_check_t *check)
 {
-    attempt_t attempt = {.end = DOCTOR_LOST};
-    PGconn *connection = NULL;
+    attempt_t attempt;
     (void)result;
-    int64_t begin_us = clock_us(CLOCK_MONOTONIC);
-    capstan_err_t err = open_target(self, attempt.text, sizeof attempt.text);
-    if (err == CAPSTAN_OK && !look_up(self, check)) {
+    attempt.err = open_target(self, attempt.text, sizeof attempt.text);
+    if (attempt.err != CAPSTAN_OK) {
+        blame_beginning(attempt.err, attempt.text, check);
         return;
     }
-    err = err ? err
-              : postgres_begin(self->target, self->lookup, 0, &connection, attempt.text,
-                               sizeof attempt.text);
-    if (err != CAPSTAN_OK) {
-        blame_beginning(err, attempt.text, check);
+    if (!look_up(self, check)) {
         return;
     }
-    attempt.end = doctor_connect(connection, self->timeout_us);
-    if (attempt.end == DOCTOR_DONE) {
-        connected(self, connection, clock_us(CLOCK_MONOTONIC) - begin_us, check);
-        return;
+    size_t places = postgres_place_count(self->target, self->lookup);
+    bool stands = try_once(self, &attempt, check);
+    while (!stands && attempt.end == DOCTOR_LATE && self->skip + 1 < places) {
+        self->skip++;
+        stands = try_once(self, &attempt, check);
     }
-    describe_place(connection, attempt.place, sizeof attempt.place);
-    (void)postgres_why(connection, attempt.text, sizeof attempt.text);
-    attempt.wants_password = PQconnectionNeedsPassword(connection);
-    postgres_end(connection);
-    blame_attempt(self, &attempt, check);
+    if (stands && self->skip > 0) {
+        doctor_say(check, "%zu addresses before it did not answer", self->skip);
+    } else if (!stands && attempt.err != CAPSTAN_OK) {
+        blame_beginning(attempt.err, attempt.text, check);
+    } else if (!stands) {
+        blame_attempt(self, &attempt, check);
+    }
 }

@@ -87,7 +87,7 @@ static void cancel(const doctor_t *self)
     PGconn *connection = NULL;
     char text[DOCTOR_TEXT_BYTES];
     capstan_err_t err =
-        postgres_begin(self->target, self->lookup, 0, &connection, text, sizeof text);
+        postgres_begin(self->target, self->lookup, self->skip, &connection, text, sizeof text);
     if (err == CAPSTAN_OK && doctor_connect(connection, self->timeout_us) == DOCTOR_DONE) {
         char sql[sizeof format + 16];
         PGresult *result = NULL;

@@ -108,6 +108,12 @@ static bool measure(doctor_t *self, const char *sql, doctor_check_t *check, int6
     return true;
 }
 
+#define COMMIT_MESSAGE "pg_logical_emit_message(true, 'capstan doctor', repeat('x', 256))"
+static const char usual_commit[] = "SELECT " COMMIT_MESSAGE;
+/* Set for the transaction: behind a pooler the session is others' too. */
+static const char local_commit[] =
+    "SELECT set_config('synchronous_commit', 'local', true), " COMMIT_MESSAGE;
+
 /* A commit is measured by a message in the WAL, of the size of a small row. It is committed and
  * flushed as a row of a table is, needs no right to create tables, and leaves nothing in the
  * database, even when this process or the connection dies. A table would stay then; it would also
@@ -115,21 +121,12 @@ static bool measure(doctor_t *self, const char *sql, doctor_check_t *check, int6
 static void measure_commit(doctor_t *self, doctor_check_t *check)
 {
     int64_t commit_us;
-    PGresult *result = NULL;
     if (self->standby) {
         doctor_blame(check, DOCTOR_SKIPPED, "a standby commits nothing");
         doctor_remedy(check, "Connect to the primary to measure its commits.");
         return;
     }
-    if (self->commits_local) {
-        int64_t took_us;
-        if (!ask_timed(self, "SET synchronous_commit = local", check, &took_us, &result)) {
-            return;
-        }
-        PQclear(result);
-    }
-    if (!measure(self, "SELECT pg_logical_emit_message(true, 'capstan doctor', repeat('x', 256))",
-                 check, &commit_us)) {
+    if (!measure(self, self->commits_local ? local_commit : usual_commit, check, &commit_us)) {
         return;
     }
     char duration[DOCTOR_DURATION_BYTES];

@@ -23,7 +23,8 @@
 enum {
     STACK_BYTES = 1 << 20,
     LOOKS_PER_YIELD = 8,               /* a yield costs as much as several looks */
-    PATIENCE_FACTOR_MAX = 32,          /* times spin_us: what a commit takes */
+    PATIENCE_FACTOR_MAX = 32,          /* times spin_us */
+    PATIENCE_US_MAX = 320,             /* what a commit takes, and a little */
     LATE_US = 100,                     /* longer than a turn of another cell takes */
     SOCKETS_MAX = CELLS_MAX * 2 + 256, /* each cell's inbox and outlet, and the gateways' */
 };
@@ -70,14 +71,17 @@ static void sleep_until_work(cell_t *self)
 /* How long to look before sleeping. A wake-up costs some 25 us, and twice that on a core that has
  * gone to rest. So a cell that slept for less than a few of those would have done better to look
  * on: cells that ask each other, or wait for a disk in turn, would otherwise each fall asleep while
- * the other is being woken, for ever. A long sleep resets the patience. */
+ * the other is being woken, for ever. Where work comes less often the
+ * patience is reset. */
 static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
 {
     int64_t least_us = node_options(self->node)->spin_us;
-    if (patience_us == 0 || slept_us > least_us * PATIENCE_FACTOR_MAX) {
+    int64_t most_us = least_us * PATIENCE_FACTOR_MAX;
+    most_us = most_us < PATIENCE_US_MAX ? most_us : PATIENCE_US_MAX;
+    if (patience_us == 0 || most_us <= least_us || patience_us + slept_us > most_us) {
         return least_us;
     }
-    return patience_us < least_us * PATIENCE_FACTOR_MAX ? patience_us * 2 : patience_us;
+    return patience_us * 2 < most_us ? patience_us * 2 : most_us;
 }
 
 /* Looking must not keep a core from someone who has work: whether somebody had. */

@@ -3,7 +3,11 @@
 
 #include <stdlib.h>
 
-enum { CONNECT_TOOK_US = 100000 }; /* guessed before the first */
+enum {
+    CONNECT_TOOK_US = 100000, /* guessed before the first */
+    RETRY_US_MIN = 50000,
+    RETRY_US_MAX = 500000,
+};
 
 /* The state that follows, plus one; 0: not a row of the table. */
 static const uint8_t state_after[POOL_STATE_COUNT][POOL_INPUT_COUNT] = {
@@ -144,6 +148,17 @@ static void refuse(pool_t *self, pool_waiter_t *waiter, capstan_err_t reason)
     self->counted.refused++;
 }
 
+/* An attempt takes longer than the last one did. */
+static bool is_slow(const pool_t *self)
+{
+    bool slow = false;
+    for (size_t i = 0; i < self->places_used && self->in_state[POOL_OPENING] > 0; i++) {
+        slow = slow || (self->places[i].state == POOL_OPENING &&
+                        self->now_us - self->places[i].since_us > self->connect_took_us);
+    }
+    return slow;
+}
+
 /* Why nobody could be served: the borrowers, the last attempt that failed, or a server that takes
  * too long to connect or to answer. */
 static capstan_err_t why_not(const pool_t *self)
@@ -158,8 +173,7 @@ static capstan_err_t why_not(const pool_t *self)
     if (self->retry_pause_us > 0) {
         return self->reason;
     }
-    bool server =
-        away == 0 || self->in_state[POOL_CHECKING] > 0 || self->in_state[POOL_OPENING] > 0;
+    bool server = away == 0 || self->in_state[POOL_CHECKING] > 0 || is_slow(self);
     return server ? CAPSTAN_E_CONNECT_TIMEOUT : CAPSTAN_E_POOL_EXHAUSTED;
 }
 
@@ -179,12 +193,12 @@ void pool_wait(pool_t *self, pool_waiter_t *waiter, int64_t now_us)
 {
     self->now_us = now_us;
     waiter->ticket = waiter->ticket > 0 ? waiter->ticket : ++self->tickets;
-    waiter->since_us = now_us;
+    self->counted.waits += waiter->since_us == 0;
+    waiter->since_us = waiter->since_us > 0 ? waiter->since_us : now_us;
     waiter->over = false;
     waiter->place = NULL;
     waiter->err = CAPSTAN_OK;
     join(self, waiter);
-    self->counted.waits++;
     if (self->mode == POOL_MODE_CLOSED) {
         refuse(self, waiter, CAPSTAN_E_STOPPING);
         return;
@@ -201,6 +215,16 @@ void pool_withdraw(pool_t *self, pool_waiter_t *waiter, int64_t now_us)
         self->owed = true;
         pool_plan(self);
     }
+}
+
+void pool_tell_time(pool_t *self, int64_t now_us)
+{
+    self->now_us = now_us;
+}
+
+bool pool_has_waiters(const pool_t *self)
+{
+    return self->first;
 }
 
 pool_waiter_t *pool_next_woken(pool_t *self)
@@ -275,9 +299,9 @@ static void expires(pool_t *self, pool_place_t *place)
     place->expires_us = lifetime_us > 0 ? self->now_us + lifetime_us - jitter_us : INT64_MAX;
 }
 
-void pool_heard(pool_place_t *place)
+void pool_heard(pool_place_t *place, bool heard)
 {
-    place->heard = true;
+    place->heard = heard;
 }
 
 void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us)
@@ -294,6 +318,7 @@ void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us)
     self->retry_pause_us = 0;
     self->retry_us = now_us;
     self->owed = false;
+    self->cut = 0;
     self->counted.opened++;
     place->doomed = false;
     place->checked_us = now_us;
@@ -309,8 +334,8 @@ void pool_failed(pool_t *self, pool_place_t *place, capstan_err_t reason, int64_
     if (is_late(self, place, now_us)) {
         return;
     }
-    int64_t pause_us = self->retry_pause_us > 0 ? self->retry_pause_us * 2 : POOL_RETRY_US_MIN;
-    self->retry_pause_us = pause_us < POOL_RETRY_US_MAX ? pause_us : POOL_RETRY_US_MAX;
+    int64_t pause_us = self->retry_pause_us > 0 ? self->retry_pause_us * 2 : RETRY_US_MIN;
+    self->retry_pause_us = pause_us < RETRY_US_MAX ? pause_us : RETRY_US_MAX;
     self->retry_us = place->since_us + self->retry_pause_us;
     self->reason = reason;
     self->counted.open_failures++;
@@ -430,7 +455,7 @@ pool_figures_t pool_figures(const pool_t *self, int64_t now_us)
     figures.idle = self->in_state[POOL_IDLE];
     figures.taken = self->in_state[POOL_TAKEN];
     figures.opening = self->in_state[POOL_OPENING];
-    figures.hanging = pool_hanging(self);
+    figures.held_up = pool_held_up(self);
     figures.other = self->in_state[POOL_CHECKING] + self->in_state[POOL_CLEANING] +
                     self->in_state[POOL_CLOSING];
     figures.waiters = self->waiters;

@@ -18,7 +18,8 @@
  * second. One that hangs (for half a second, and twice as long as the last one took) is left to
  * go on, and another one begun beside it: when the network swallows packets, the new one gets
  * through first once it does not any more (P3). Where there is no place for another one, one that
- * hangs ends instead, if the server has not answered it at all.
+ * hangs ends instead, if the server has not answered it at all; each fourth goes on for two
+ * seconds, since a network may have become slower.
  *
  * Invariants (pool_check evaluates them):
  *  - what stands or is being made is at most `size`, unless that was lowered meanwhile (P1);
@@ -36,13 +37,10 @@
 
 enum {
     POOL_SIZE_MAX = 1024,
-    POOL_TICK_US = 100000, /* pool_tick is called so often */
-    POOL_RETRY_US_MIN = 50000,
-    POOL_RETRY_US_MAX = 500000,
+    POOL_TICK_US = 100000,  /* pool_tick is called so often */
     POOL_PROBE_US = 500000, /* an attempt that takes less does not hang */
     POOL_OPENING_MAX = 8,   /* at a time, those that hang aside */
     POOL_STUCK_MAX = 2,     /* attempts that hang and are left to go on */
-    POOL_NEAR_TICKS = 10,   /* so long nine of ten are away before that is told */
 };
 
 typedef struct pool_limits {
@@ -109,8 +107,8 @@ typedef struct pool_waiter {
     struct pool_waiter *behind;
     struct pool_waiter *woken_behind;
     pool_borrower_t borrower;
-    uint64_t ticket; /* in the order of arrival; 0: he comes now; else he was served before */
-    int64_t since_us;
+    uint64_t ticket;     /* in the order of arrival; 0: he comes now; else he was served before */
+    int64_t since_us;    /* of his first wait; 0 as long as he has not waited */
     pool_place_t *place; /* served with */
     capstan_err_t err;   /* or refused with */
     bool over;           /* one of them */
@@ -136,13 +134,14 @@ typedef struct pool_figures {
     uint64_t idle;
     uint64_t taken;
     uint64_t opening;
-    uint64_t hanging; /* of those */
+    uint64_t held_up; /* of those hang at a host, not at the look-up of its name */
     uint64_t other;   /* checking, cleaning, closing */
     uint64_t waiters;
     int64_t oldest_wait_us;
     uint64_t takes;
     uint64_t opened;
     uint64_t open_failures;
+    uint64_t late_failures; /* attempts that hung there until their time was over */
     uint64_t called_off;
     uint64_t lost;
     uint64_t expired;
@@ -177,6 +176,9 @@ void pool_withdraw(pool_t *self, pool_waiter_t *waiter, int64_t now_us);
 /* NOT_LENT: it was given back already. */
 capstan_err_t pool_give(pool_t *self, pool_place_t *place, uint64_t lease,
                         pool_condition_t condition);
+/* Before a give while somebody waits, so that his wait is counted. */
+void pool_tell_time(pool_t *self, int64_t now_us);
+bool pool_has_waiters(const pool_t *self);
 /* One that has become over since, to be woken; NULL: no more. */
 pool_waiter_t *pool_next_woken(pool_t *self);
 
@@ -189,7 +191,7 @@ pool_place_t *pool_next_todo(pool_t *self);
 bool pool_has_todo(const pool_t *self);
 /* What came of it. Where the place's state is another one meanwhile (it was called off) nothing
  * changes: it is in `todo` again. */
-void pool_heard(pool_place_t *place);
+void pool_heard(pool_place_t *place, bool heard);
 void pool_opened(pool_t *self, pool_place_t *place, int64_t now_us);
 void pool_failed(pool_t *self, pool_place_t *place, capstan_err_t reason, int64_t now_us);
 void pool_answered(pool_t *self, pool_place_t *place, int64_t now_us);

@@ -1,5 +1,7 @@
 /* The shell of a pool: does what its rules ask for, on a thread of its own, so that nobody waits
- * for another one's work. Nothing in it blocks. See pool_shared.h for what threads share with it.
+ * for another one's work. Nothing in it
+ * blocks but the files that libpq and the password are read from. See pool_shared.h for what
+ * threads share with it.
  *
  * Accepts   pool_status, pool_operate
  * Replies   pool_report
@@ -25,6 +27,7 @@ enum {
     EVENTS_AT_ONCE = 64,
     WAKE_NUMBER = POOL_SIZE_MAX, /* in the epoll; the others are numbers of places */
     NAMES_NUMBER,
+    NAMES_US = 1000000, /* a look-up that takes longer has another one in its place */
 };
 
 typedef struct pool_actor {
@@ -34,6 +37,7 @@ typedef struct pool_actor {
     bool failing;        /* the last attempt failed, and the log says so */
     uint64_t late;       /* attempts since the last one that succeeded that hung to their end */
     pool_figures_t told; /* in the metrics */
+    int64_t names_us;    /* when they were looked up last */
     postgres_lookup_t *names;  /* NULL: none is under way */
     bool asked[POOL_SIZE_MAX]; /* DISCARD ALL, behind ROLLBACK */
     bool names_wanted[POOL_SIZE_MAX];
@@ -121,8 +125,8 @@ static postgres_next_t step(pool_actor_t *self, pool_place_t *place, uint8_t sta
         unwatch(self, place->connection);
     }
     pool_lock(self->shared);
-    if (heard && place->state == POOL_OPENING) {
-        pool_heard(place);
+    if (place->state == POOL_OPENING) {
+        pool_heard(place, heard);
     }
     return next;
 }
@@ -158,7 +162,7 @@ static void begin_connection(pool_actor_t *self, pool_place_t *place)
     capstan_pool_t *shared = self->shared;
     PGconn *connection = NULL;
     char why[POOL_WHY_BYTES];
-    size_t skip = self->late + pool_figures(shared->core, 0).hanging;
+    size_t skip = self->late + pool_figures(shared->core, 0).held_up;
     pool_unlock(shared);
     capstan_err_t err =
         postgres_begin(shared->target, self->names, skip, &connection, why, sizeof why);
@@ -176,25 +180,51 @@ static void begin_connection(pool_actor_t *self, pool_place_t *place)
     }
 }
 
-static void open_one(pool_actor_t *self, pool_place_t *place)
-{
-    if (!self->names) {
-        self->names = postgres_look_up(self->shared->target);
-        if (!self->names) {
-            begin_connection(self, place);
-            return;
-        }
-        struct epoll_event event = {.events = EPOLLIN, .data.u64 = NAMES_NUMBER};
-        (void)epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, postgres_lookup_fd(self->names), &event);
-    }
-    self->names_wanted[pool_number(self->shared->core, place)] = true;
-}
-
 static void drop_names(pool_actor_t *self)
 {
     if (self->names) {
         (void)epoll_ctl(self->epoll_fd, EPOLL_CTL_DEL, postgres_lookup_fd(self->names), NULL);
         postgres_lookup_drop(&self->names);
+    }
+}
+
+/* In place of one that takes too long: a question that the network has swallowed is asked again
+ * after seconds only, a new one at once. */
+static void look_up_names(pool_actor_t *self)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = NAMES_NUMBER};
+    postgres_lookup_t *names = postgres_look_up(self->shared->target);
+    if (names && epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, postgres_lookup_fd(names), &event) < 0) {
+        postgres_lookup_drop(&names);
+    }
+    if (names) {
+        drop_names(self);
+        self->names = names;
+    }
+    self->names_us = now_us(self); /* where there are too many, the next one is tried later */
+}
+
+static void open_one(pool_actor_t *self, pool_place_t *place)
+{
+    if (!postgres_has_names(self->shared->target)) {
+        begin_connection(self, place);
+        return;
+    }
+    self->names_wanted[pool_number(self->shared->core, place)] = true;
+    if (!self->names) {
+        look_up_names(self);
+    }
+}
+
+/* Every tick. */
+static void look_at_names(pool_actor_t *self)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < POOL_SIZE_MAX; i++) {
+        wanted = wanted || self->names_wanted[i];
+    }
+    if (wanted && now_us(self) - self->names_us >= NAMES_US) {
+        look_up_names(self);
     }
 }
 
@@ -340,16 +370,18 @@ static void tick(pool_actor_t *self)
 {
     capstan_pool_t *shared = self->shared;
     look_at_idle(self);
-    uint64_t failures = pool_figures(shared->core, 0).open_failures;
+    pool_figures_t before = pool_figures(shared->core, 0);
     pool_tick(shared->core, now_us(self));
-    if (pool_figures(shared->core, 0).open_failures > failures) { /* by their deadline */
+    pool_figures_t after = pool_figures(shared->core, 0);
+    self->late += after.late_failures - before.late_failures;
+    if (after.open_failures > before.open_failures) { /* by their deadline */
         self->failing = true;
-        self->late++;
         snprintf(shared->why, sizeof shared->why, "%s",
                  self->names ? "the look-up of the host's name does not end" : "no answer in time");
         LOG(pool, open_failed, log_string("pool", shared->name),
             log_error(CAPSTAN_E_CONNECT_TIMEOUT), log_string("text", shared->why));
     }
+    look_at_names(self);
     tell_leaks(self);
     pool_figures_t figures = pool_figures(shared->core, now_us(self));
     tell_saturation(self, &figures);

@@ -273,19 +273,30 @@ capstan_err_t capstan_pool_close(capstan_pool_t **self_p, int64_t timeout_us)
 
 /* --- borrowers ------------------------------------------------------------------------------- */
 
-/* With the lock, which it gives up while it waits. `ticket` is that of his first place, or 0. */
-static pool_place_t *wait_for(capstan_pool_t *self, const pool_borrower_t *who, uint64_t ticket,
-                              int64_t deadline_us, capstan_err_t *ret_err)
+/* How long somebody waits, over all the times that he is served with one that has died. */
+typedef struct patience {
+    int64_t timeout_us;
+    int64_t deadline_us; /* 0: he has not waited yet, as the next */
+    int64_t since_us;
+    uint64_t ticket; /* of the first place that he got; 0: none yet */
+} patience_t;
+
+/* With the lock, which it gives up while it waits. */
+static pool_place_t *wait_for(capstan_pool_t *self, const pool_borrower_t *who,
+                              patience_t *patience, capstan_err_t *ret_err)
 {
-    pool_thread_t thread = {.waiter = {.borrower = *who, .ticket = ticket}};
+    pool_thread_t thread = {
+        .waiter = {.borrower = *who, .ticket = patience->ticket, .since_us = patience->since_us}};
     lock_condition_init(&thread.condition);
     pool_wait(self->core, &thread.waiter, now_us());
     pool_unlock(self); /* the actor may have something to do for it */
     pool_lock(self);
-    while (!thread.waiter.over && lock_wait(&self->lock, &thread.condition, deadline_us)) {
+    while (!thread.waiter.over &&
+           lock_wait(&self->lock, &thread.condition, patience->deadline_us)) {
     }
     pool_withdraw(self->core, &thread.waiter, now_us());
     lock_condition_fini(&thread.condition);
+    patience->since_us = thread.waiter.since_us;
     *ret_err = thread.waiter.err;
     return thread.waiter.place;
 }
@@ -314,13 +325,6 @@ static uint64_t own_thread(void)
     return (uint64_t)number;
 }
 
-/* How long somebody waits, over all the times that he is served with one that has died. */
-typedef struct patience {
-    int64_t timeout_us;
-    int64_t deadline_us; /* 0: he has not waited yet */
-    uint64_t ticket;     /* of the first place that he got; 0: none yet */
-} patience_t;
-
 /* With the lock; one that has rested may be dead. */
 static capstan_err_t take_one(capstan_pool_t *self, const pool_borrower_t *who,
                               patience_t *patience, pool_place_t **ret_place)
@@ -331,7 +335,7 @@ static capstan_err_t take_one(capstan_pool_t *self, const pool_borrower_t *who,
         int64_t us = patience->timeout_us > 0 ? patience->timeout_us : 0;
         patience->deadline_us =
             patience->deadline_us ? patience->deadline_us : clock_add_us(now_us(), us);
-        *ret_place = wait_for(self, who, patience->ticket, patience->deadline_us, &err);
+        *ret_place = wait_for(self, who, patience, &err);
     }
     patience->ticket = *ret_place ? (*ret_place)->ticket : 0;
     return err;
@@ -411,6 +415,9 @@ static capstan_err_t give(capstan_pool_t *self, capstan_lease_t *lease, bool tru
     if (held) {
         postgres_forget(place->connection);
         condition = trusted ? condition_of(place->connection) : POOL_BROKEN;
+    }
+    if (pool_has_waiters(self->core)) {
+        pool_tell_time(self->core, now_us());
     }
     capstan_err_t err = pool_give(self->core, place ? place : pool_place(self->core, 0),
                                   held ? lease->number : 0, condition);

@@ -36,7 +36,8 @@ struct pool {
     capstan_err_t reason;    /* of the last failure */
     uint32_t near_ticks;     /* for so many in a row nine of ten connections are away */
     bool saturated;
-    bool owed; /* one was refused, and no connection was made since */
+    uint32_t cut; /* attempts that made room since the last one that succeeded */
+    bool owed;    /* one was refused, and no connection was made since */
     pool_figures_t counted;
     uint64_t steps[POOL_STATE_COUNT][POOL_INPUT_COUNT];
     pool_place_t places[POOL_SIZE_MAX];
@@ -60,5 +61,8 @@ void pool_call_off(pool_t *self);
 /* Attempts that take longer than any should: twice as long as the last one did. */
 uint64_t pool_hanging(const pool_t *self);
 int64_t pool_patience_us(const pool_t *self);
+uint64_t pool_held_up(const pool_t *self);
+/* An attempt's time is over. */
+void pool_late(pool_t *self, pool_place_t *place);
 
 #endif

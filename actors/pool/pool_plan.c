@@ -1,6 +1,12 @@
 /* What a pool opens, and when it closes: see pool.h. */
 #include "actors/pool/pool_internal.h"
 
+enum {
+    CUT_ROUND = 4, /* of so many attempts that make room one goes on for longer */
+    CUT_LONG_US = 2000000,
+    NEAR_TICKS = 10, /* so long nine of ten are away before that is told */
+};
+
 /* --- opening --------------------------------------------------------------------------------- */
 
 static uint64_t less(uint64_t a, uint64_t b)
@@ -26,6 +32,27 @@ uint64_t pool_hanging(const pool_t *self)
         count += hangs(self, &self->places[i]);
     }
     return count;
+}
+
+/* Not one that still waits for the address of a host. */
+static bool is_begun(const pool_place_t *place)
+{
+    return place->connection;
+}
+
+uint64_t pool_held_up(const pool_t *self)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < self->places_used && self->in_state[POOL_OPENING] > 0; i++) {
+        count += hangs(self, &self->places[i]) && is_begun(&self->places[i]);
+    }
+    return count;
+}
+
+void pool_late(pool_t *self, pool_place_t *place)
+{
+    self->counted.late_failures += is_begun(place);
+    pool_failed(self, place, CAPSTAN_E_CONNECT_TIMEOUT, self->now_us);
 }
 
 static uint64_t idle_soon(const pool_t *self)
@@ -183,7 +210,7 @@ static void tick_place(pool_t *self, pool_place_t *place)
         break;
     case POOL_OPENING:
         if (for_us >= self->limits.connect_us) {
-            pool_failed(self, place, CAPSTAN_E_CONNECT_TIMEOUT, self->now_us);
+            pool_late(self, place);
         }
         break;
     case POOL_CHECKING:
@@ -209,8 +236,11 @@ static void make_room(pool_t *self)
     }
     for (size_t i = 0; i < self->places_used; i++) {
         pool_place_t *place = &self->places[i];
-        if (hangs(self, place) && !place->heard) {
-            pool_failed(self, place, CAPSTAN_E_CONNECT_TIMEOUT, self->now_us);
+        bool longer = self->cut % CUT_ROUND == CUT_ROUND - 1;
+        int64_t for_us = self->now_us - place->since_us;
+        if (hangs(self, place) && !place->heard && (!longer || for_us >= CUT_LONG_US)) {
+            self->cut++;
+            pool_late(self, place);
             return;
         }
     }
@@ -238,7 +268,7 @@ static void look_at_saturation(pool_t *self)
 {
     uint64_t away = self->in_state[POOL_TAKEN] + self->in_state[POOL_CLEANING];
     self->near_ticks = away * 10 >= (uint64_t)self->limits.size * 9 ? self->near_ticks + 1 : 0;
-    self->saturated = self->near_ticks >= POOL_NEAR_TICKS ||
+    self->saturated = self->near_ticks >= NEAR_TICKS ||
                       (self->saturated && away * 4 > (uint64_t)self->limits.size * 3);
 }
 

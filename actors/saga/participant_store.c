@@ -112,6 +112,17 @@ static bool execute(sqlite3 *db, const char *sql)
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
 }
 
+/* In memory, and where processes cannot share memory, SQLite keeps another kind of journal. */
+static bool has_wal(sqlite3 *db)
+{
+    sqlite3_stmt *statement = NULL;
+    bool wal = sqlite3_prepare_v2(db, "PRAGMA journal_mode", -1, &statement, NULL) == SQLITE_OK &&
+               sqlite3_step(statement) == SQLITE_ROW &&
+               strcmp((const char *)sqlite3_column_text(statement, 0), "wal") == 0;
+    sqlite3_finalize(statement);
+    return wal;
+}
+
 /* Lengthens the write-ahead log to what it will take before it is used again, within a transaction,
  * so that nobody else writes there. A commit that finds room waits for its own pages alone; one
  * that lengthens the file waits for the file system's log too, which takes twice as long. What lies
@@ -121,10 +132,11 @@ static void reserve_log(const inbox_store_t *self)
     sqlite3_file *log = NULL;
     sqlite3_int64 size = 0;
     (void)sqlite3_file_control(self->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
-    if (!log || !log->pMethods || log->pMethods->xFileSize(log, &size) != SQLITE_OK ||
-        size >= RESERVE_BYTES) {
+    if (!has_wal(self->db) || !log || !log->pMethods ||
+        log->pMethods->xFileSize(log, &size) != SQLITE_OK || size >= RESERVE_BYTES) {
         return;
     }
+    sqlite3_int64 before = size;
     void *zeros = calloc(1, RESERVE_STEP_BYTES);
     ENSURE(zeros);
     while (size < RESERVE_BYTES &&
@@ -132,7 +144,11 @@ static void reserve_log(const inbox_store_t *self)
         size += RESERVE_STEP_BYTES;
     }
     free(zeros);
-    (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    if (size < RESERVE_BYTES) { /* what is left of the disk is for who has something to write */
+        (void)log->pMethods->xTruncate(log, before);
+    } else {
+        (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+    }
 }
 
 static bool set_up(const inbox_store_t *self)
@@ -148,7 +164,9 @@ static bool set_up(const inbox_store_t *self)
         return false;
     }
     bool done = execute(self->db, sql_inbox_schema);
-    reserve_log(self);
+    if (done) {
+        reserve_log(self);
+    }
     return done && execute(self->db, "COMMIT");
 }
 

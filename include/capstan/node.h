@@ -17,7 +17,8 @@ typedef struct capstan_node_options {
     uint64_t mailbox_bytes;    /* default bound of a mailbox; 0: 256 MiB */
     uint32_t actors_max;       /* 256 more per cell; 0: 1,048,576 */
     uint32_t workers;          /* cells that actors are spread over, 1 to 32; 0: one per core */
-    uint32_t spin_us;          /* an idle cell looks for work before it sleeps; 0: 10 */
+    uint32_t spin_us;          /* how long an idle cell looks for work before it sleeps; 0: 10.
+                                  While work comes as often, up to 320 */
     uint32_t trace_sample;     /* traces that begin here and are recorded, per million: trace.h */
     bool strict_wire;          /* every message goes through codec and socket, also within a cell */
     uint32_t turn_ms_max;      /* a handler that takes longer is reported in the log; 0: 10 */

@@ -20,10 +20,14 @@
  * have died are replaced, and not lent where the pool can know.
  *
  * A connection with a statement under way that is given back is closed, and its statement
- * cancelled.
+ * cancelled (16 at a time in a process).
  *
- * Times are microseconds. Names of hosts are looked up on a thread of their own, within connect_us;
- * only those of a service file by libpq, on the pool's, which does nothing else meanwhile. */
+ * Times are microseconds. Names of hosts are looked up, and statements cancelled, on threads of
+ * their own, which may outlive pool and node by a minute when nobody answers. The names of a
+ * service file libpq looks up, on the pool's thread, which does nothing else meanwhile; it reads
+ * its files there, too. Where no place is left for another attempt, one that hangs is waited for:
+ * for two seconds at most, or, when the server has accepted it and says nothing, until connect_us.
+ */
 #ifndef CAPSTAN_POOL_H
 #define CAPSTAN_POOL_H
 

@@ -19,9 +19,12 @@
 enum {
     HOSTS_MAX = 32,
     ADDRESSES_MAX = 64, /* of all hosts */
+    LOOKUPS_MAX = 16,
     WHY_BYTES = 256,
     STACK_BYTES = 256 * 1024,
 };
+
+static _Atomic int lookups; /* under way in this process; relaxed */
 
 /* Of the thread and of who asked; freed with the last. */
 struct postgres_lookup {
@@ -92,6 +95,7 @@ static void give_back(postgres_lookup_t *self)
         return;
     }
     close(self->fd);
+    atomic_fetch_sub_explicit(&lookups, 1, memory_order_relaxed);
     buffer_fini(&self->hosts);
     buffer_fini(&self->hostaddrs);
     buffer_fini(&self->ports);
@@ -196,11 +200,30 @@ static const char *hosts_of(const postgres_target_t *target, const char **ret_po
     return hosts > HOSTS_MAX || (ports > 1 && ports != hosts) ? NULL : host;
 }
 
+bool postgres_has_names(const postgres_target_t *target)
+{
+    const char *port;
+    return hosts_of(target, &port);
+}
+
+/* A name server that says nothing must not cost a thread for each question. */
+static int open_lookup(void)
+{
+    if (atomic_fetch_add_explicit(&lookups, 1, memory_order_relaxed) < LOOKUPS_MAX) {
+        int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (fd >= 0) {
+            return fd;
+        }
+    }
+    atomic_fetch_sub_explicit(&lookups, 1, memory_order_relaxed);
+    return -1;
+}
+
 postgres_lookup_t *postgres_look_up(const postgres_target_t *target)
 {
     const char *port = NULL;
     const char *host = hosts_of(target, &port);
-    int fd = host ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
+    int fd = host ? open_lookup() : -1;
     if (fd < 0) {
         return NULL;
     }
@@ -274,6 +297,14 @@ static void rotate_given(const postgres_target_t *target, size_t skip,
         ret_self->hostaddr = rotate_if(hostaddr, count, skip);
         ret_self->port = rotate_if(given_or_environment(target, "port", "PGPORT"), count, skip);
     }
+}
+
+size_t postgres_place_count(const postgres_target_t *target, const postgres_lookup_t *lookup)
+{
+    const char *host = given_or_environment(target, "host", "PGHOST");
+    const char *hostaddr = given_or_environment(target, "hostaddr", "PGHOSTADDR");
+    size_t count = lookup ? lookup->address_count : count_elements(host ? host : hostaddr);
+    return count > 0 ? count : 1;
 }
 
 void postgres_addresses(const postgres_target_t *target, const postgres_lookup_t *lookup,

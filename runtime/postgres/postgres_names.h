@@ -13,8 +13,10 @@
 
 #include "runtime/postgres/postgres_link.h"
 
-/* NULL: no name is to be looked up (addresses, sockets, a service file, which libpq reads itself),
- * or there is no thread to be had: then libpq looks up what there is. */
+/* False: no name is to be looked up (addresses, sockets, a service file, which libpq reads itself,
+ * or lists that do not fit together, which it says itself). */
+bool postgres_has_names(const postgres_target_t *target);
+/* NULL: there is no thread to be had, or 16 look-ups are under way in the process. */
 postgres_lookup_t *postgres_look_up(const postgres_target_t *target);
 int postgres_lookup_fd(const postgres_lookup_t *self);
 /* Also while it is under way. NULL is accepted. */
@@ -28,6 +30,8 @@ typedef struct postgres_addresses {
     const char *why; /* there are none; the look-up's. NULL: there are */
 } postgres_addresses_t;
 
+/* How many places libpq would try, one after the other. `lookup` may be NULL. */
+size_t postgres_place_count(const postgres_target_t *target, const postgres_lookup_t *lookup);
 /* `lookup` may be NULL: then what the target says, all NULL if it names no hosts. The first `skip`
  * stand behind the others. */
 void postgres_addresses(const postgres_target_t *target, const postgres_lookup_t *lookup,

@@ -89,13 +89,14 @@ void predicate_of_refusal(pool_world_t *world, const sim_borrower_t *borrower)
 static bool is_quiet(const pool_world_t *world)
 {
     bool small = world->limits.size <= POOL_STUCK_MAX;
+    int64_t longer_us = small ? 1000000 : 0; /* each fourth attempt is given longer */
     int64_t rounds = 3 + world->limits.idle_min / POOL_OPENING_MAX; /* some expire meanwhile */
     bool never = pool_figures(world->pool, world->now_us).opened == 0;
     int64_t since_us = world->server_us > world->fault_us ? world->server_us : world->fault_us;
     since_us = since_us > world->enough_us ? since_us : world->enough_us;
     return world->server == SIM_UP && !(small && never) &&
            pool_mode(world->pool) == POOL_MODE_OPEN &&
-           world->now_us - since_us > RETURN_US + rounds * world->connect_us_max;
+           world->now_us - since_us > RETURN_US + longer_us + rounds * world->connect_us_max;
 }
 
 static void check_return(pool_world_t *world)

@@ -59,7 +59,7 @@ static void begin(pool_world_t *self, pool_place_t *place)
         ENSURE(*connection);
         **connection = (sim_connection_t){.place = place, .made_us = self->now_us};
         if (self->server != SIM_SILENT && random_chance(&self->random, 500)) {
-            pool_heard(place);
+            pool_heard(place, true);
         }
     }
     if (place->state == POOL_CLOSING) {
@@ -220,6 +220,7 @@ static void ask(pool_world_t *self, sim_borrower_t *borrower)
     pool_borrower_t who = {.place = "somewhere", .thread = (uint64_t)(borrower - self->borrowers)};
     borrower->waiter.borrower = who;
     borrower->waiter.ticket = 0;
+    borrower->waiter.since_us = 0;
     borrower->deadline_us = later(self, WAIT_US_MAX);
     pool_place_t *place = pool_take(self->pool, &who);
     if (place) {

@@ -258,3 +258,26 @@ Test(pool_rules, tell_before_everything_is_taken)
     serve_todo(&hall);
     pool_destroy(&hall.pool);
 }
+
+/* The network has swallowed its packets, and no place is left for another attempt. */
+Test(pool_rules, let_an_attempt_that_hangs_make_room)
+{
+    pool_limits_t wanted = limits(1, 1);
+    hall_t hall = {.pool = pool_new(&wanted, 1, MS), .now_us = MS, .connect_us = MS};
+    serve_todo(&hall);
+    pass(&hall, 1000 * MS);
+    pool_place_t *place = pool_take(hall.pool, &somebody);
+    cr_assert_not_null(place);
+    hall.connect_us = 600000 * MS;
+    cr_assert_eq(pool_give(hall.pool, place, place->lease, POOL_BROKEN), CAPSTAN_OK);
+    pass(&hall, 10000 * MS);
+    uint64_t failures = pool_figures(hall.pool, hall.now_us).open_failures;
+    cr_assert_geq(failures, 8u); /* three of half a second, then one of two seconds */
+    cr_assert_leq(failures, 12u);
+    hall.connect_us = MS;
+    pass(&hall, hall.now_us + 2200 * MS);
+    cr_assert_eq(pool_figures(hall.pool, hall.now_us).idle, 1u);
+    pool_close(hall.pool, hall.now_us);
+    serve_todo(&hall);
+    pool_destroy(&hall.pool);
+}
