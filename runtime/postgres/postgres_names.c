@@ -303,6 +303,7 @@ size_t postgres_place_count(const postgres_target_t *target, const postgres_look
 {
     const char *host = given_or_environment(target, "host", "PGHOST");
     const char *hostaddr = given_or_environment(target, "hostaddr", "PGHOSTADDR");
+    ENSURE(!lookup || atomic_load_explicit(&lookup->over, memory_order_acquire));
     size_t count = lookup ? lookup->address_count : count_elements(host ? host : hostaddr);
     return count > 0 ? count : 1;
 }
