@@ -71,8 +71,8 @@ static void sleep_until_work(cell_t *self)
 /* How long to look before sleeping. A wake-up costs some 25 us, and twice that on a core that has
  * gone to rest. So a cell that slept for less than a few of those would have done better to look
  * on: cells that ask each other, or wait for a disk in turn, would otherwise each fall asleep while
- * the other is being woken, for ever. Where work comes less often the
- * patience is reset. */
+ * the other is being woken, for ever. Where work comes less often than
+ * that, by what it slept and looked together, the patience is reset. */
 static int64_t next_patience_us(const cell_t *self, int64_t patience_us, int64_t slept_us)
 {
     int64_t least_us = node_options(self->node)->spin_us;

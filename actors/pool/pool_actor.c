@@ -1,7 +1,6 @@
 /* The shell of a pool: does what its rules ask for, on a thread of its own, so that nobody waits
- * for another one's work. Nothing in it
- * blocks but the files that libpq and the password are read from. See pool_shared.h for what
- * threads share with it.
+ * for another one's work. Nothing in it blocks but the files that libpq and the password are read
+ * from. See pool_shared.h for what threads share with it.
  *
  * Accepts   pool_status, pool_operate
  * Replies   pool_report
